@@ -1,0 +1,118 @@
+"""The command line: ``contimg VERB --flag value ...``.
+
+Every rule of the workflow runs one of these verbs; each can be typed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+from pydantic import ValidationError
+
+from contimg.core.command import Command
+from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.options import add_flags, from_namespace
+
+# verb -> module that holds its COMMAND; imported only when the verb is used
+VERBS = {
+    "simulate": "contimg.simulate.command",
+    "simulate-sky": "contimg.simulate.sky_command",
+    "compare-truth": "contimg.simulate.compare",
+    "rewrap": "contimg.simulate.rewrap",
+    "discover": "contimg.discover.command",
+    "plan": "contimg.discover.show",
+    "convert": "contimg.convert.command",
+    "solve": "contimg.calibrate.solve",
+    "apply": "contimg.calibrate.apply",
+    "image": "contimg.image.command",
+    "mosaic": "contimg.mosaic.command",
+    "photometry": "contimg.photometry.command",
+    "lightcurves": "contimg.variability.lightcurves",
+    "variability": "contimg.variability.command",
+    "publish": "contimg.publish.command",
+    "status": "contimg.report.status",
+    "report": "contimg.report.command",
+}
+
+
+def load(verb: str) -> Command:
+    """The command behind a verb."""
+    return import_module(VERBS[verb]).COMMAND
+
+
+def build_parser(verb: str) -> argparse.ArgumentParser:
+    """The flags of one verb."""
+    command = load(verb)
+    parser = argparse.ArgumentParser(
+        prog=f"contimg {verb}", description=command.help, allow_abbrev=False
+    )
+    for model in (command.files, *command.options):
+        add_flags(parser, model)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; return its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in {"-h", "--help"} or argv[0] not in VERBS:
+        return _usage(argv)
+    verb = argv[0]
+    namespace = build_parser(verb).parse_args(argv[1:])
+    command = load(verb)
+    try:
+        files = from_namespace(namespace, command.files)
+        options = [from_namespace(namespace, model) for model in command.options]
+    except ValidationError as error:
+        for problem in error.errors():
+            where = "--" + "-".join(str(part) for part in problem["loc"][:1]).replace("_", "-")
+            print(f"contimg {verb}: {where}: {problem['msg']}", file=sys.stderr)
+        return 2
+    try:
+        command.run(files, *options)
+    except DataQualityError as error:
+        return _record_failure(verb, command, files, options, str(error))
+    except (ContimgError, FileNotFoundError) as error:
+        print(f"contimg {verb}: error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _record_failure(verb: str, command: Command, files, options, reason: str) -> int:
+    """Write the failed record and placeholders of a job whose data were not good enough."""
+    print(f"contimg {verb}: no product: {reason}", file=sys.stderr)
+    if command.record is None:
+        return 1
+    from contimg.core.failure import write_failed
+    from contimg.core.records import write_record
+
+    record = getattr(files, command.record)
+    for name in command.outputs:
+        if name != command.record and getattr(files, name) is not None:
+            write_failed(getattr(files, name), reason)
+    write_record(
+        record,
+        product=record.stem,
+        stage=verb,
+        data={},
+        options=options,
+        reason=reason,
+        verdict="fail",
+    )
+    return 0
+
+
+def _usage(argv: list[str]) -> int:
+    unknown = bool(argv) and argv[0] not in {"-h", "--help"}
+    stream = sys.stderr if unknown or not argv else sys.stdout
+    if unknown:
+        print(f"contimg: unknown verb {argv[0]!r}", file=stream)
+    print("usage: contimg VERB [flags]      (contimg VERB --help lists the flags)\n", file=stream)
+    for verb in VERBS:
+        print(f"  {verb}", file=stream)
+    return 2 if unknown or not argv else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

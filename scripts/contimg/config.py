@@ -1,0 +1,28 @@
+"""The workflow's configuration: all stages' option models in one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from contimg.cli import load
+from contimg.core.beam import InstrumentOptions
+from contimg.core.errors import ContimgError
+from contimg.core.options import Options, to_flags
+
+
+class Config(BaseModel):
+    """Everything a run depends on. The config files hold exactly these keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    results: str = Field("results", description="directory of all products")
+
+
+def flags(config: Config, verb: str, **extra: Any) -> str:
+    """The option flags of `verb` with the values of `config`."""
+    words = [to_flags(getattr(config, model.section)) for model in load(verb).options]
+    return " ".join(word for word in words if word)

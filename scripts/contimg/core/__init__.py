@@ -1,0 +1,1 @@
+"""What several stages share: conventions, formulae and file handling. Knows no stage."""

@@ -1,0 +1,37 @@
+"""Placeholders for the products of a job whose data failed, so that the run can go on.
+
+Every consumer reads the record of its input first (:func:`contimg.core.records.require`), so
+these files are never taken for data; a person who opens one sees the reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contimg.core.records import atomic
+
+
+def write_failed(path: Path, reason: str) -> None:
+    """Write something at `path` of the right kind that says only why it has no data."""
+    with atomic(path) as partial:
+        if path.suffix in {".fits"}:
+            from astropy.io import fits
+
+            header = fits.Header([("VERDICT", "fail", "this product holds no data")])
+            header.add_history(reason)
+            fits.PrimaryHDU(header=header).writeto(partial)
+        elif path.suffix == ".png":
+            from matplotlib.figure import Figure
+
+            figure = Figure(figsize=(6, 2))
+            figure.text(0.5, 0.5, f"no data: {reason}", ha="center", va="center", wrap=True)
+            figure.savefig(partial)
+        elif path.suffix == ".parquet":
+            import pandas as pd
+
+            pd.DataFrame().to_parquet(partial)
+        elif path.suffix in {".json", ".csv", ".txt", ".html", ".ecsv", ".vot"}:
+            partial.write_text("")
+        else:  # a directory: Measurement Set or calibration table
+            partial.mkdir(parents=True)
+            (partial / "FAILED.txt").write_text(reason + "\n")

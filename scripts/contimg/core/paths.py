@@ -1,0 +1,129 @@
+"""Every path pattern of the workflow, written once; rules and code share it.
+
+A key is a flat mapping of wildcards to strings. ``pattern`` gives the pattern with wildcards
+for a rule, ``path`` fills it in, ``parse`` reads a path back: ``parse(name, path(name, **key))
+== key``.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+
+WILDCARDS = {
+    "day": r"\d{4}-\d{2}-\d{2}",
+    "group": r"\d{8}T\d{6}",
+    "calset": r"\d{8}T\d{6}_[A-Za-z0-9.+-]+",
+    "calibrator": r"[A-Za-z0-9.+-]+",
+    "mosaic": r"[A-Za-z0-9][A-Za-z0-9_.+-]*",
+    "tier": r"development|standard|high_precision",
+    "table": r"K|B|G",
+}
+
+PATTERNS = {
+    # discover
+    "plan": "inventory/plan.json",
+    "groups": "inventory/groups.parquet",
+    "files": "inventory/files.parquet",
+    "rejected": "inventory/rejected.csv",
+    "manifest": "inventory/groups/{day}/{group}.json",
+    # simulate
+    "sky": "simulated/catalog.csv",
+    "truth": "simulated/truth.parquet",
+    "comparison": "simulated/comparison.csv",
+    "comparison_record": "simulated/comparison.json",
+    # convert
+    "ms": "ms/{day}/{group}.ms",
+    "ms_record": "ms/{day}/{group}.json",
+    # calibrate
+    "cal_ms": "cal/{day}/{calset}/{calset}.ms",
+    "cal_ms_record": "cal/{day}/{calset}/{calset}.json",
+    "caltable": "cal/{day}/{calset}/{calset}.{table}",
+    "solutions": "cal/{day}/{calset}/solutions.json",
+    "solutions_plot": "cal/{day}/{calset}/solutions.png",
+    "calibrated_ms": "calibrated/{day}/{group}.ms",
+    "calibrated_record": "calibrated/{day}/{group}.json",
+    # image
+    "image": "images/{day}/{group}/{group}.{tier}.image.fits",
+    "residual": "images/{day}/{group}/{group}.{tier}.residual.fits",
+    "psf": "images/{day}/{group}/{group}.{tier}.psf.fits",
+    "model": "images/{day}/{group}/{group}.{tier}.model.fits",
+    "pb": "images/{day}/{group}/{group}.{tier}.pb.fits",
+    "pbcor": "images/{day}/{group}/{group}.{tier}.pbcor.fits",
+    "image_record": "images/{day}/{group}/{group}.{tier}.json",
+    "image_plot": "images/{day}/{group}/{group}.{tier}.png",
+    # mosaic
+    "mosaic": "mosaics/{mosaic}/{mosaic}.image.fits",
+    "mosaic_residual": "mosaics/{mosaic}/{mosaic}.residual.fits",
+    "mosaic_weight": "mosaics/{mosaic}/{mosaic}.weight.fits",
+    "mosaic_rms": "mosaics/{mosaic}/{mosaic}.rms.fits",
+    "mosaic_coverage": "mosaics/{mosaic}/{mosaic}.coverage.fits",
+    "mosaic_mjd": "mosaics/{mosaic}/{mosaic}.mjd.fits",
+    "mosaic_tiles": "mosaics/{mosaic}/{mosaic}.tiles.csv",
+    "mosaic_record": "mosaics/{mosaic}/{mosaic}.json",
+    "mosaic_plot": "mosaics/{mosaic}/{mosaic}.png",
+    # photometry
+    "photometry": "photometry/{mosaic}.parquet",
+    "photometry_record": "photometry/{mosaic}.json",
+    # variability
+    "lightcurves": "lightcurves/lightcurves.parquet",
+    "epochs": "lightcurves/epochs.csv",
+    "lightcurves_record": "lightcurves/lightcurves.json",
+    "lightcurves_plot": "lightcurves/lightcurves.png",
+    "sources": "variability/sources.parquet",
+    "candidates": "variability/ese_candidates.csv",
+    "candidates_ecsv": "variability/ese_candidates.ecsv",
+    "candidates_vot": "variability/ese_candidates.vot",
+    "candidates_plot": "variability/ese_candidates.png",
+    "variability_record": "variability/variability.json",
+    # publish
+    "published": "published/{mosaic}/manifest.json",
+    "published_record": "published/{mosaic}.json",
+    # report
+    "status": "report/status.csv",
+    "report": "report/index.html",
+    # every rule
+    "log": "logs/{rule}/{job}.log",
+    "benchmark": "benchmarks/{rule}/{job}.tsv",
+}
+
+
+def fields(name: str) -> list[str]:
+    """The wildcards of a pattern, each once, in order."""
+    names = [field for _, field, _, _ in string.Formatter().parse(PATTERNS[name]) if field]
+    return list(dict.fromkeys(names))
+
+
+def day_of(group: str) -> str:
+    """``20251005T034512`` (or a calset that begins so) -> ``2025-10-05``."""
+    return f"{group[:4]}-{group[4:6]}-{group[6:8]}"
+
+
+def pattern(name: str, results: str) -> str:
+    """The pattern below the results directory, wildcards in place."""
+    return f"{results}/{PATTERNS[name]}"
+
+
+def path(name: str, results: str, **key: str) -> str:
+    """Fill in a pattern; ``day`` follows from ``group`` or ``calset`` when not given."""
+    if "day" not in key:
+        for source in ("group", "calset"):
+            if source in key:
+                key = {**key, "day": day_of(key[source])}
+    return f"{results}/{PATTERNS[name]}".format(**key)
+
+
+def parse(name: str, text: str, results: str) -> dict[str, str]:
+    """The key of a path made by :func:`path`; `ValueError` when it is not one."""
+    seen: set[str] = set()
+    expression = re.escape(f"{results}/")
+    for literal, field, _, _ in string.Formatter().parse(PATTERNS[name]):
+        expression += re.escape(literal)
+        if field is None:
+            continue
+        expression += f"(?P={field})" if field in seen else f"(?P<{field}>{WILDCARDS[field]})"
+        seen.add(field)
+    match = re.fullmatch(expression, text)
+    if match is None:
+        raise ValueError(f"{text} is not a path of the kind {PATTERNS[name]}")
+    return match.groupdict()

@@ -1,0 +1,230 @@
+"""The JSON record beside every product: what made it, from what, how good it is.
+
+Everything that differs between two runs of the same job (times, host, memory) lives under the
+one key ``run``; the rest of a record is reproducible byte for byte.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import json
+import math
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from contimg import __version__
+from contimg.core.errors import ContimgError, DataQualityError
+
+VERDICTS = ("pass", "warn", "fail")
+_STARTED = time.time()
+_SOFTWARE = ("numpy", "astropy", "pyuvdata", "casatools", "python-casacore", "snakemake")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One metric held against its limits."""
+
+    metric: str
+    value: float | None
+    unit: str
+    limit: str
+    verdict: str
+    reason: str = ""
+
+
+def check(
+    metric: str,
+    value: float,
+    unit: str = "",
+    *,
+    warn_above: float | None = None,
+    fail_above: float | None = None,
+    warn_below: float | None = None,
+    fail_below: float | None = None,
+) -> Check:
+    """Compare `value` with the limits given; a value that is not finite fails."""
+    tests = (
+        ("fail", ">", fail_above),
+        ("fail", "<", fail_below),
+        ("warn", ">", warn_above),
+        ("warn", "<", warn_below),
+    )
+    limit = ", ".join(f"{v} if {op} {lim:g}" for v, op, lim in tests if lim is not None)
+    if not math.isfinite(value):
+        return Check(metric, None, unit, limit, "fail", f"{metric} is not a finite number")
+    for verdict, op, lim in tests:
+        if lim is not None and (value > lim if op == ">" else value < lim):
+            return Check(
+                metric,
+                float(value),
+                unit,
+                limit,
+                verdict,
+                f"{metric} {value:.4g} {op} {lim:g} {unit}".strip(),
+            )
+    return Check(metric, float(value), unit, limit, "pass")
+
+
+def worst(checks: Sequence[Check]) -> str:
+    """The worst verdict of `checks` (``pass`` for none)."""
+    return max((c.verdict for c in checks), key=VERDICTS.index, default="pass")
+
+
+def identify(path: str | Path) -> dict[str, Any]:
+    """Identity of an input: name and size; sha256 of files up to 64 MB; a directory by its record."""
+    path = Path(path)
+    if path.is_dir():
+        record = path.with_suffix(".json")
+        return {
+            "path": str(path),
+            "record_sha256": content_hash(record) if record.exists() else None,
+        }
+    size = path.stat().st_size
+    return {
+        "path": str(path),
+        "bytes": size,
+        "sha256": content_hash(path) if size <= 64_000_000 else None,
+    }
+
+
+def content_hash(path: str | Path) -> str:
+    """sha256 of a file; of a record, without its ``run`` part so that a rerun hashes alike."""
+    path = Path(path)
+    if path.suffix == ".json":
+        content = json.loads(path.read_text())
+        if isinstance(content, dict) and "run" in content:
+            content.pop("run")
+            return hashlib.sha256(_dump(content).encode()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_record(
+    path: str | Path,
+    *,
+    product: str,
+    stage: str,
+    data: Mapping[str, Any],
+    checks: Sequence[Check] = (),
+    options: Sequence[BaseModel] = (),
+    inputs: Sequence[str | Path] = (),
+    reason: str = "",
+    verdict: str | None = None,
+) -> None:
+    """Write the record of `product` atomically; its verdict is the worst of `checks`."""
+    verdict = verdict or worst(checks)
+    reasons = [c.reason for c in checks if c.verdict == verdict and c.reason]
+    content = {
+        "product": product,
+        "stage": stage,
+        "verdict": verdict,
+        "reason": reason or "; ".join(reasons),
+        "checks": [asdict(c) for c in checks],
+        "data": data,
+        "parameters": {
+            type(o).__name__.removesuffix("Options").lower(): o.model_dump(mode="json")
+            for o in options
+        },
+        "inputs": [identify(p) for p in inputs],
+        "software": software(),
+        "run": {
+            "created_utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "command": " ".join(sys.argv),
+            "host": platform.node(),
+            "wall_s": round(time.time() - _STARTED, 2),
+            "cpu_s": round(sum(os.times()[:4]), 2),
+            "peak_memory_mb": round(_peak_memory_mb(), 1),
+        },
+    }
+    write_text(path, _dump(content))
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """Read a record; raise :class:`ContimgError` when it is missing or unreadable."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise ContimgError(f"{path}: record not found; build it first (snakemake {path})") from None
+    except json.JSONDecodeError as error:
+        raise ContimgError(f"{path}: not a valid record ({error}); delete it and rebuild") from None
+
+
+def require(path: str | Path) -> dict[str, Any]:
+    """Read the record of an input; raise :class:`DataQualityError` when that input failed."""
+    record = read_record(path)
+    if record["verdict"] == "fail":
+        raise DataQualityError(f"{record['product']} failed: {record['reason']}")
+    return record
+
+
+def software() -> dict[str, str]:
+    """Versions of this package and of the libraries that decide the numbers."""
+    versions = {"contimg": __version__, "python": platform.python_version()}
+    for name in _SOFTWARE:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file so that it appears whole or not at all."""
+    with atomic(path) as partial:
+        partial.write_text(text)
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` (same suffix); rename it into place on success.
+
+    Works for files and directories; an older product of the same name is replaced.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.stem}.partial-{os.getpid()}{path.suffix}")
+    _remove(partial)
+    try:
+        yield partial
+        if partial.is_dir() and path.is_dir():
+            _remove(path)
+        os.replace(partial, path)
+    finally:
+        _remove(partial)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _peak_memory_mb() -> float:
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return max(own, children) / 1024
+
+
+def _dump(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, sort_keys=False, allow_nan=False, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """JSON form of numpy scalars and arrays, and of paths."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} does not belong in a record")
