@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from contimg.cli import load
-from contimg.core.beam import InstrumentOptions
-from contimg.core.errors import ContimgError
-from contimg.core.options import Options, to_flags
+from contimg.core.options import to_flags
 
 
 class Config(BaseModel):

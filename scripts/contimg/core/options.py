@@ -15,7 +15,6 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-
 Model = TypeVar("Model", bound=BaseModel)
 
 
