@@ -31,9 +31,11 @@ VERBS = {
     "photometry": "contimg.photometry.command",
     "lightcurves": "contimg.variability.lightcurves",
     "variability": "contimg.variability.command",
+    "check-fluxes": "contimg.qa.expected",
     "publish": "contimg.publish.command",
     "status": "contimg.report.status",
     "report": "contimg.report.command",
+    "config": "contimg.config_files",
 }
 
 

@@ -1,24 +1,92 @@
-"""The workflow's configuration: all stages' option models in one."""
+"""The workflow's configuration: the option models of all stages in one.
+
+The config files hold exactly these keys; ``config/schema.json`` is generated from this model.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from contimg.cli import load
+from contimg.calibrate.options import ApplyOptions, CalibrateOptions
+from contimg.cli import VERBS, load
+from contimg.convert.options import ConvertOptions, FlagOptions
+from contimg.core.beam import InstrumentOptions
+from contimg.core.errors import ContimgError
 from contimg.core.options import to_flags
+from contimg.discover.options import DiscoverOptions, PlanOptions
+from contimg.image.options import ImageOptions, resolve_backend
+from contimg.mosaic.options import MosaicOptions
+from contimg.photometry.options import PhotometryOptions
+from contimg.publish.options import PublishOptions
+from contimg.qa.options import QaOptions
+from contimg.report.options import ReportOptions
+from contimg.simulate.options import SimulateOptions
+from contimg.variability.options import VariabilityOptions
+
+_PACKAGE = Path(__file__).parent
 
 
 class Config(BaseModel):
-    """Everything a run depends on. The config files hold exactly these keys."""
+    """Everything a run depends on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    results: str = Field("results", description="directory of all products")
+    results: str = Field("results", min_length=1, description="directory of all products")
+    catalog: str = Field(
+        description="table of the sources to measure, also the field model of the calibration"
+    )
+    keep_ms: bool = Field(
+        True, description="keep Measurement Sets; off removes each after its last use"
+    )
+    instrument: InstrumentOptions = Field(default_factory=InstrumentOptions)
+    simulate: SimulateOptions = Field(default_factory=SimulateOptions)
+    discover: DiscoverOptions = Field(default_factory=DiscoverOptions)
+    plan: PlanOptions = Field(default_factory=PlanOptions)
+    convert: ConvertOptions = Field(default_factory=ConvertOptions)
+    flag: FlagOptions = Field(default_factory=FlagOptions)
+    calibrate: CalibrateOptions = Field(default_factory=CalibrateOptions)
+    apply: ApplyOptions = Field(default_factory=ApplyOptions)
+    image: ImageOptions = Field(default_factory=ImageOptions)
+    mosaic: MosaicOptions = Field(default_factory=MosaicOptions)
+    photometry: PhotometryOptions = Field(default_factory=PhotometryOptions)
+    variability: VariabilityOptions = Field(default_factory=VariabilityOptions)
+    qa: QaOptions = Field(default_factory=QaOptions)
+    publish: PublishOptions = Field(default_factory=PublishOptions)
+    report: ReportOptions = Field(default_factory=ReportOptions)
 
 
-def flags(config: Config, verb: str, **extra: Any) -> str:
-    """The option flags of `verb` with the values of `config`."""
+def read_config(content: Mapping[str, Any]) -> Config:
+    """Validate the merged config files; resolve ``auto``; :class:`ContimgError` if wrong."""
+    try:
+        config = Config(**content)
+    except ValidationError as error:
+        problems = [
+            f"  {'.'.join(str(part) for part in p['loc'])}: {p['msg']}" for p in error.errors()
+        ]
+        raise ContimgError("the configuration is not valid:\n" + "\n".join(problems)) from None
+    backend = resolve_backend(config.image.backend)
+    image = config.image.model_copy(update={"backend": backend})
+    return config.model_copy(update={"image": image})
+
+
+def flags(config: Config, verb: str) -> str:
+    """The option flags of `verb` with the values of `config`, ready for a shell."""
     words = [to_flags(getattr(config, model.section)) for model in load(verb).options]
     return " ".join(word for word in words if word)
+
+
+@cache
+def code(verb: str) -> str:
+    """Hash of the modules behind `verb`: its stage and core. Changes when the code does."""
+    stage = VERBS[verb].split(".")[1]
+    digest = hashlib.sha256()
+    for folder in ("core", stage):
+        for module in sorted((_PACKAGE / folder).rglob("*.py")):
+            digest.update(module.read_bytes())
+    return digest.hexdigest()[:12]

@@ -20,6 +20,10 @@ class InstrumentOptions(Options):
     section = "instrument"
     telescope: str = Field("OVRO_MMA", description="telescope name that the data must carry")
     subbands: int = Field(16, ge=1, description="subband files of a complete group")
+    band_mhz: tuple[float, float] | None = Field(
+        None,
+        description="edges of the whole band [MHz]; fixes the grid when subbands are missing",
+    )
     dish_diameter_m: float = Field(4.65, gt=0, description="dish diameter [m]")
     beam_model: Literal["airy", "gaussian", "table"] = Field(
         "airy", description="primary beam model"
@@ -35,7 +39,7 @@ class InstrumentOptions(Options):
     )
     antenna_prefix: str = Field(
         "DSA-",
-        description="put before antenna names that are bare numbers, which CASA confuses with indices",
+        description="put before antenna names that are bare numbers (CASA takes those for indices)",
     )
 
     @model_validator(mode="after")

@@ -101,4 +101,5 @@ def j2000_name(ra_deg: float, dec_deg: float) -> str:
     ra_minutes = int((ra_deg % 360) * 4 + 1e-9)
     dec_minutes = int(abs(dec_deg) * 60 + 1e-9)
     sign = "-" if dec_deg < 0 else "+"
-    return f"J{ra_minutes // 60:02d}{ra_minutes % 60:02d}{sign}{dec_minutes // 60:02d}{dec_minutes % 60:02d}"
+    ra_text = f"{ra_minutes // 60:02d}{ra_minutes % 60:02d}"
+    return f"J{ra_text}{sign}{dec_minutes // 60:02d}{dec_minutes % 60:02d}"

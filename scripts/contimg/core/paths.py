@@ -76,6 +76,9 @@ PATTERNS = {
     "candidates_vot": "variability/ese_candidates.vot",
     "candidates_plot": "variability/ese_candidates.png",
     "variability_record": "variability/variability.json",
+    # qa
+    "expected": "qa/expected.csv",
+    "expected_record": "qa/expected.json",
     # publish
     "published": "published/{mosaic}/manifest.json",
     "published_record": "published/{mosaic}.json",

@@ -84,7 +84,7 @@ def worst(checks: Sequence[Check]) -> str:
 
 
 def identify(path: str | Path) -> dict[str, Any]:
-    """Identity of an input: name and size; sha256 of files up to 64 MB; a directory by its record."""
+    """Identity of an input: name, size, sha256 up to 64 MB; of a directory, its record."""
     path = Path(path)
     if path.is_dir():
         record = path.with_suffix(".json")

@@ -1,0 +1,53 @@
+# Every target does its own set-up (tools/setup.sh) and can be the first one typed in a new checkout.
+# Variables: CORES (processors to use), PYTHON (interpreter for the environment), VENV (where the
+# environment goes), PYTEST (more arguments for the tests).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+CORES ?= $(shell nproc)
+ENV := . tools/env.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo real test test-setup lint check-env lock clean distclean
+
+help:  ## this list
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## locked Python environment in .venv, and WSClean where root may install it
+	@tools/setup.sh
+
+demo: setup  ## simulate a small known sky, run everything on it, compare with the truth
+	@tools/run.sh --configfile config/demo.yaml --cores $(CORES)
+	@echo "report: results/demo/report/index.html"
+	@$(ENV); contimg compare-truth --show results/demo/simulated/comparison.csv
+
+real: setup  ## the VLA observation of NGC 5921 that comes with CASA, from UVH5 to image
+	@tools/run.sh --configfile config/ngc5921.yaml --cores $(CORES)
+	@echo "report: results/ngc5921/report/index.html"
+
+test-setup:
+	@tools/setup.sh test
+
+test: test-setup lint  ## set-up, lint and all tests (SLURM included where root may install it)
+	@$(ENV); export PATH="$$PATH:/usr/sbin:/sbin"; \
+	python -m pytest -n $(CORES) --dist loadfile $(PYTEST)
+
+lint: setup  ## style of Python, rules and workflow
+	@$(ENV); ruff check .; ruff format --check .; snakefmt --check Snakefile rules; \
+	snakemake --lint
+
+check-env: setup  ## versions of what a run uses
+	@$(ENV); python --version; \
+	python -m pip list --disable-pip-version-check | grep -iE '^(numpy|scipy|astropy|casa|pyuvdata|snakemake) *' ; \
+	command -v wsclean && wsclean --version | head -n 2 || echo "no wsclean: tclean makes the images"; \
+	command -v sbatch || echo "no SLURM here"
+
+lock:  ## resolve requirements.in again (developers; needs uv)
+	@tools/lock.sh
+
+clean:  ## remove caches and the products of demo and real; other results stay
+	rm -rf results/demo results/ngc5921 .cache .pytest_cache .ruff_cache .hypothesis
+	find scripts tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## remove the environment as well
+	rm -rf .venv

@@ -1,0 +1,75 @@
+"""From DSA-110 visibilities to calibrated images, mosaics, light curves and ESE candidates.
+
+The config is layered: config/config.yaml holds every key with its default; files given with
+--configfile change some of them. What exists and what is to be made of it is planned before any
+job runs (contimg discover), so that `snakemake -n` shows the whole of a run.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.19")
+
+# Jobs find the package, and the `contimg` command, without installing either into each of their
+# environments.
+sys.path.insert(0, f"{workflow.basedir}/scripts")
+os.environ["PYTHONPATH"] = f"{workflow.basedir}/scripts"
+for folder in (os.path.dirname(sys.executable), f"{workflow.basedir}/scripts/bin"):
+    if folder not in os.environ["PATH"].split(os.pathsep):
+        os.environ["PATH"] = folder + os.pathsep + os.environ["PATH"]
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+configfile: f"{workflow.basedir}/config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/simulate.smk"
+include: "rules/discover.smk"
+include: "rules/convert.smk"
+include: "rules/calibrate.smk"
+include: "rules/image.smk"
+include: "rules/mosaic.smk"
+include: "rules/photometry.smk"
+include: "rules/variability.smk"
+include: "rules/publish.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    tiles,
+    mosaics,
+    photometry,
+    candidates,
+
+
+rule all:
+    default_target: True
+    input:
+        path("report", RESULTS),
+        everything(),
+
+
+rule tiles:
+    input:
+        tile_records(),
+
+
+rule mosaics:
+    input:
+        mosaic_records(),
+
+
+rule photometry:
+    input:
+        photometry_records(),
+
+
+rule candidates:
+    input:
+        path("variability_record", RESULTS),

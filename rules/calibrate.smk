@@ -1,0 +1,87 @@
+"""Calibration: solve on a calibrator, apply to the tiles.
+
+Reads a calibrator's MS, the calibrator table and the catalogue; writes the tables K, B and G with
+a record and a picture. A tile takes the records of all calsets that may serve it and applies the
+nearest one in time that did not fail; which and why is in the record of the calibrated MS.
+"""
+
+
+rule solve_calset:
+    input:
+        ms=p("cal_ms"),
+        record=p("cal_ms_record"),
+        calibrators=CALIBRATORS,
+        catalog=CONFIG.catalog,
+    output:
+        k=directory(p("caltable").replace("{table}", "K")),
+        b=directory(p("caltable").replace("{table}", "B")),
+        g=directory(p("caltable").replace("{table}", "G")),
+        plot=report(
+            p("solutions_plot"),
+            caption="captions/solutions.rst",
+            category="Calibration",
+            labels={"calset": "{calset}"},
+        ),
+        record=p("solutions"),
+    log:
+        log_of("solve_calset", "{day}/{calset}"),
+    benchmark:
+        benchmark_of("solve_calset", "{day}/{calset}")
+    conda:
+        "../envs/calibrate.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        runtime=lambda wildcards, attempt: attempt * 60,
+    params:
+        calibrator=lambda w: PLAN["calsets"][w.calset]["calibrator"],
+        flags=flags(CONFIG, "solve"),
+        code=code("solve"),
+    shell:
+        "contimg solve --ms {input.ms} --ms-record {input.record}"
+        " --calibrator {params.calibrator} --calibrators {input.calibrators}"
+        " --catalog {input.catalog} --k {output.k} --b {output.b} --g {output.g}"
+        " --plot {output.plot} --record {output.record} {params.flags} > {log} 2>&1"
+
+
+def candidate_calsets(name):
+    """Paths of the calsets that may serve a tile, nearest in time first."""
+
+    def paths(wildcards):
+        return [
+            path(name, RESULTS, calset=calset, table=table)
+            for calset in PLAN["tiles"][wildcards.group]["calsets"]
+            for table in (("K", "B", "G") if name == "caltable" else ("",))
+        ]
+
+    return paths
+
+
+rule apply_calset:
+    input:
+        ms=p("ms"),
+        record=p("ms_record"),
+        solutions=candidate_calsets("solutions"),
+        tables=candidate_calsets("caltable"),
+    output:
+        calibrated=ms("calibrated_ms"),
+        record=p("calibrated_record"),
+    log:
+        log_of("apply_calset", "{day}/{group}"),
+    benchmark:
+        benchmark_of("apply_calset", "{day}/{group}")
+    group:
+        "tile"
+    conda:
+        "../envs/calibrate.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt * 3000,
+        runtime=lambda wildcards, attempt: attempt * 30,
+    params:
+        flags=flags(CONFIG, "apply"),
+        code=code("apply"),
+    shell:
+        "contimg apply --ms {input.ms} --ms-record {input.record}"
+        " --calibrated {output.calibrated} --record {output.record} {params.flags}"
+        " --solutions {input.solutions} > {log} 2>&1"

@@ -1,0 +1,120 @@
+"""Config, plan, paths and input functions that the rules share.
+
+Reads the merged config and results/inventory/plan.json (which the main process refreshes).
+"""
+
+from contimg.config import code, flags, read_config
+from contimg.core.errors import ContimgError
+from contimg.core.paths import WILDCARDS, day_of, path, pattern
+from contimg.discover.refresh import read_plan, refresh
+from snakemake.exceptions import WorkflowError
+
+
+wildcard_constraints:
+    day=WILDCARDS["day"],
+    group=WILDCARDS["group"],
+    calset=WILDCARDS["calset"],
+    mosaic=WILDCARDS["mosaic"],
+    tier=WILDCARDS["tier"],
+
+
+def load_run(content):
+    """(config, plan) of this run; only the main process looks for data."""
+    try:
+        settings = read_config(content)
+        if not workflow.is_main_process:
+            return settings, read_plan(settings.results)
+        return settings, refresh(
+            settings.results,
+            settings.instrument,
+            settings.discover,
+            settings.plan,
+            settings.mosaic,
+            settings.simulate,
+        )
+    except (ContimgError, FileNotFoundError) as error:
+        raise WorkflowError(str(error))
+
+
+CONFIG, PLAN = load_run(config)
+RESULTS = CONFIG.results
+TIER = CONFIG.image.tier
+CALIBRATORS = str(CONFIG.plan.calibrators)
+
+
+def p(name):
+    """Pattern of a product below the results directory."""
+    return pattern(name, RESULTS)
+
+
+def log_of(rule_name, job):
+    return f"{RESULTS}/logs/{rule_name}/{job}.log"
+
+
+def benchmark_of(rule_name, job):
+    return f"{RESULTS}/benchmarks/{rule_name}/{job}.tsv"
+
+
+def ms(name):
+    """An MS as an output: kept or removed after its last use, as the config says."""
+    kept = directory(p(name))
+    return kept if CONFIG.keep_ms else temp(kept)
+
+
+def tile_paths(name, groups):
+    return [path(name, RESULTS, group=group, tier=TIER) for group in groups]
+
+
+def tiles_of(mosaic):
+    """The tiles of a mosaic, by the plan."""
+    if mosaic not in PLAN["mosaics"]:
+        raise WorkflowError(
+            f"no mosaic {mosaic} in the plan; `contimg plan` lists them"
+        )
+    return PLAN["mosaics"][mosaic]["tiles"]
+
+
+def calset_group(calset):
+    """The group that a calset is solved from."""
+    if calset not in PLAN["calsets"]:
+        raise WorkflowError(
+            f"no calset {calset} in the plan; `contimg plan` lists them"
+        )
+    return PLAN["calsets"][calset]["group"]
+
+
+def tile_records():
+    return tile_paths("image_record", PLAN["tiles"])
+
+
+def mosaic_records():
+    return [path("mosaic_record", RESULTS, mosaic=name) for name in PLAN["mosaics"]]
+
+
+def photometry_records():
+    return [path("photometry_record", RESULTS, mosaic=name) for name in PLAN["mosaics"]]
+
+
+def photometry_tables():
+    return [path("photometry", RESULTS, mosaic=name) for name in PLAN["mosaics"]]
+
+
+def published_records():
+    return [path("published_record", RESULTS, mosaic=name) for name in PLAN["mosaics"]]
+
+
+def everything():
+    """Records of all products of a run, tiles that are in no mosaic included."""
+    records = [*tile_records(), *published_records()]
+    if PLAN["mosaics"]:
+        records.append(path("variability_record", RESULTS))
+    if CONFIG.simulate.enabled:
+        records.append(path("comparison_record", RESULTS))
+    return records
+
+
+
+
+onstart:
+    if CONFIG.image.backend != config.get("image", {}).get("backend", "auto"):
+        print(f"image.backend auto: {CONFIG.image.backend}", file=sys.stderr)

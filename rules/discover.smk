@@ -1,0 +1,30 @@
+"""The state of a run.
+
+The inventory and the plan are made by the main process when it starts (rules/common.smk), so
+there is no rule for them; this one tells what became of every group.
+"""
+
+
+rule show_status:
+    input:
+        plan=p("plan"),
+        records=everything(),
+    output:
+        status=p("status"),
+    log:
+        log_of("show_status", "status"),
+    benchmark:
+        benchmark_of("show_status", "status")
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        results=RESULTS,
+        flags=flags(CONFIG, "status"),
+        code=code("status"),
+    shell:
+        "contimg status --plan {input.plan} --results {params.results} --status {output.status}"
+        " {params.flags} > {log} 2>&1"

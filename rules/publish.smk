@@ -1,0 +1,43 @@
+"""Publishing.
+
+Reads a mosaic, its maps and its photometry with their records; copies what passes into one
+directory with a checksummed manifest, all at once or not at all.
+"""
+
+
+rule publish_mosaic:
+    input:
+        products=[
+            p(name)
+            for name in (
+                "mosaic",
+                "mosaic_residual",
+                "mosaic_weight",
+                "mosaic_rms",
+                "mosaic_coverage",
+                "mosaic_mjd",
+                "mosaic_tiles",
+                "mosaic_plot",
+                "photometry",
+            )
+        ],
+        records=[p("mosaic_record"), p("photometry_record")],
+    output:
+        manifest=p("published"),
+        record=p("published_record"),
+    log:
+        log_of("publish_mosaic", "{mosaic}"),
+    benchmark:
+        benchmark_of("publish_mosaic", "{mosaic}")
+    conda:
+        "../envs/publish.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=20,
+    params:
+        flags=flags(CONFIG, "publish"),
+        code=code("publish"),
+    shell:
+        "contimg publish --manifest {output.manifest} --record {output.record} {params.flags}"
+        " --products {input.products} --records {input.records} > {log} 2>&1"

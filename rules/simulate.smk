@@ -1,0 +1,83 @@
+"""Known skies.
+
+Reads nothing but the config (section simulate). Writes the catalogue and the truth, and the raw
+UVH5 files of a group together with its manifest, in place of an observation.
+"""
+
+if CONFIG.simulate.enabled:
+
+    rule simulate_sky:
+        output:
+            catalog=p("sky"),
+            truth=p("truth"),
+        log:
+            log_of("simulate_sky", "sky"),
+        benchmark:
+            benchmark_of("simulate_sky", "sky")
+        conda:
+            "../envs/simulate.yaml"
+        threads: 1
+        resources:
+            mem_mb=1500,
+            runtime=10,
+        params:
+            flags=flags(CONFIG, "simulate-sky"),
+            code=code("simulate-sky"),
+        shell:
+            "contimg simulate-sky --catalog {output.catalog} --truth {output.truth}"
+            " {params.flags} > {log} 2>&1"
+
+    rule simulate_group:
+        input:
+            catalog=p("sky"),
+        output:
+            manifest=p("manifest"),
+        log:
+            log_of("simulate_group", "{day}/{group}"),
+        benchmark:
+            benchmark_of("simulate_group", "{day}/{group}")
+        conda:
+            "../envs/simulate.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wildcards, attempt: attempt * 2500,
+            runtime=20,
+        params:
+            raw_dir=str(CONFIG.discover.raw_dir),
+            flags=flags(CONFIG, "simulate"),
+            code=code("simulate"),
+        shell:
+            "contimg simulate --catalog {input.catalog} --group {wildcards.group}"
+            " --out-dir {params.raw_dir} --manifest {output.manifest}"
+            " {params.flags} > {log} 2>&1"
+
+    rule compare_truth:
+        input:
+            truth=p("truth"),
+            catalog=p("sky"),
+            photometry=photometry_tables(),
+            lightcurves=p("lightcurves"),
+            sources=p("sources"),
+            candidates=p("candidates"),
+            record=p("variability_record"),
+        output:
+            table=p("comparison"),
+            record=p("comparison_record"),
+        log:
+            log_of("compare_truth", "comparison"),
+        benchmark:
+            benchmark_of("compare_truth", "comparison")
+        conda:
+            "../envs/simulate.yaml"
+        threads: 1
+        resources:
+            mem_mb=1500,
+            runtime=10,
+        params:
+            flags=flags(CONFIG, "compare-truth"),
+            code=code("compare-truth"),
+        shell:
+            "contimg compare-truth --truth {input.truth} --catalog {input.catalog}"
+            " --lightcurves {input.lightcurves} --sources {input.sources}"
+            " --candidates {input.candidates} --photometry {input.photometry}"
+            " --table {output.table} --record {output.record} {params.flags} > {log} 2>&1"

@@ -1,0 +1,1 @@
+"""Delays, bandpasses and gains from a calibrator; their application to the tiles."""

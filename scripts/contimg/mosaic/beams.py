@@ -1,0 +1,115 @@
+"""Restoring beams: the smallest one that all tiles can be brought to, and bringing them there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+from contimg.core.fits import FWHM_TO_SIGMA, Beam
+
+Matrix = NDArray[np.float64]
+_OUTLINE = 180  # points on half of each ellipse; the other half follows by symmetry
+
+
+def covariance(beam: Beam) -> Matrix:
+    """Covariance of the Gaussian beam in (east, north) [deg^2]."""
+    pa = np.radians(beam.pa_deg)
+    along = np.array([np.sin(pa), np.cos(pa)])
+    across = np.array([np.cos(pa), -np.sin(pa)])
+    major, minor = beam.major_deg * FWHM_TO_SIGMA, beam.minor_deg * FWHM_TO_SIGMA
+    return major**2 * np.outer(along, along) + minor**2 * np.outer(across, across)
+
+
+def beam_of(cov: Matrix) -> Beam:
+    """The beam with covariance `cov` in (east, north) [deg^2]; position angle in (-90, 90]."""
+    values, vectors = np.linalg.eigh(cov)
+    minor, major = np.sqrt(values) / FWHM_TO_SIGMA
+    east, north = vectors[:, 1]
+    pa = np.degrees(np.arctan2(east, north))
+    return Beam(float(major), float(minor), float(90.0 - (90.0 - pa) % 180.0))
+
+
+def largest_axis_ratio(cov: Matrix, reference: Matrix) -> float:
+    """Largest width of beam `cov` over that of `reference`, over all directions."""
+    return float(np.sqrt(np.linalg.eigvals(np.linalg.solve(reference, cov)).real.max()))
+
+
+def spread(covs: Sequence[Matrix]) -> float:
+    """Largest relative difference in width, over all directions and pairs of beams."""
+    return max(largest_axis_ratio(a, b) for a in covs for b in covs) - 1.0
+
+
+def common_beam(beams: Sequence[Beam], tolerance: float) -> tuple[Beam, bool]:
+    """Common beam of `beams`, and whether the images must be convolved to it.
+
+    Beams alike within `tolerance` (relative) are replaced by their mean without convolution.
+    Otherwise the result is the ellipse of least area that encloses all of theirs: the minimum
+    volume enclosing ellipsoid of points on the outlines (Khachiyan 1996, Math. Oper. Res. 21,
+    307), then scaled so that it encloses the ellipses and not only the points.
+    """
+    if all(beam == beams[0] for beam in beams):
+        return beams[0], False
+    covs = [covariance(beam) for beam in beams]
+    if spread(covs) <= tolerance:
+        return beam_of(np.mean(covs, axis=0)), False
+    scale = float(np.mean([np.trace(c) for c in covs]))
+    angle = np.arange(_OUTLINE) * np.pi / _OUTLINE
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    points = np.concatenate([circle @ np.linalg.cholesky(c / scale).T for c in covs])
+    enclosing = _enclosing_ellipse(points) * scale
+    factor = max(largest_axis_ratio(c, enclosing) for c in covs) ** 2
+    return beam_of(enclosing * factor), True
+
+
+def _enclosing_ellipse(points: Matrix) -> Matrix:
+    """Shape C of least determinant with p^T C^-1 p <= 1 for all `points` [n, 2] (centre 0)."""
+    weight = np.full(len(points), 1.0 / len(points))
+    for _ in range(20_000):
+        shape = points.T @ (weight[:, None] * points)
+        distance = np.einsum("ni,ij,nj->n", points, np.linalg.inv(shape), points)
+        worst = int(distance.argmax())
+        if distance[worst] < 2.0 * (1 + 1e-6):
+            break
+        step = (distance[worst] / 2 - 1) / (distance[worst] - 1)
+        weight *= 1 - step
+        weight[worst] += step
+    return shape * distance.max()
+
+
+def convolve(
+    data: NDArray[np.floating], kernel: Matrix, gain: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """`data` [y, x] convolved with a Gaussian of unit integral times `gain`, and where it holds.
+
+    `kernel` is the covariance in (x, y) [pixel^2]; it may be degenerate (no width along one
+    axis), which is why the product is taken in Fourier space with the analytic transform.
+    Blank pixels count as zero; the mask is false within three kernel widths of one.
+    """
+    valid = np.isfinite(data)
+    width = float(np.sqrt(np.linalg.eigvalsh(kernel).max()))
+    shape = [fft.next_fast_len(n + int(np.ceil(6 * width)), real=True) for n in data.shape]
+    u = fft.rfftfreq(shape[1])[None, :]
+    v = fft.fftfreq(shape[0])[:, None]
+    quadratic = kernel[0, 0] * u**2 + 2 * kernel[0, 1] * u * v + kernel[1, 1] * v**2
+    spectrum = fft.rfft2(np.where(valid, data, 0.0).astype(np.float64), s=shape)
+    spectrum *= gain * np.exp(-2 * np.pi**2 * quadratic)
+    result = fft.irfft2(spectrum, s=shape)[: data.shape[0], : data.shape[1]]
+    if not valid.all():
+        reach = int(np.ceil(3 * width))
+        valid = ~ndimage.maximum_filter(~valid, size=2 * reach + 1)
+    return result, valid
+
+
+def kernel_between(beam: Beam, target: Beam, to_pixel: Matrix) -> tuple[Matrix, float]:
+    """Kernel in (x, y) [pixel^2] that turns `beam` into `target`, and the gain for Jy/beam.
+
+    `to_pixel` maps (east, north) [deg] to (x, y) [pixel]. The gain is the ratio of beam areas:
+    a point source keeps its value in Jy per (its own) beam.
+    """
+    difference = covariance(target) - covariance(beam)
+    values, vectors = np.linalg.eigh(difference)
+    difference = vectors @ np.diag(np.maximum(values, 0.0)) @ vectors.T  # rounding only
+    return to_pixel @ difference @ to_pixel.T, target.area_sr / beam.area_sr

@@ -1,0 +1,101 @@
+"""The preview of a mosaic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from contimg.core.fits import Beam
+from contimg.core.records import atomic
+from contimg.mosaic.beams import beam_of, covariance
+
+_MAX_PIXELS = 1400  # along the longer side
+_SCALES_DEG = (1 / 60, 2 / 60, 5 / 60, 10 / 60, 0.25, 0.5, 1.0, 2.0, 5.0)
+
+
+def plot_mosaic(
+    path: Path,
+    image: NDArray[np.floating],
+    wcs: WCS,
+    beam: Beam,
+    rms_jy_beam: float,
+    title: str,
+) -> None:
+    """Grey image from -3 to +12 times the noise, with beam, scale bar and colour bar."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    step = max(1, int(np.ceil(max(image.shape) / _MAX_PIXELS)))
+    small, small_wcs = _shrink(image, step), wcs[::step, ::step]
+    ny, nx = small.shape
+    width = 9.0
+    figure = Figure(figsize=(width, float(np.clip(width * ny / nx, 3.0, 14.0)) + 0.8))
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(projection=small_wcs)
+    shown = axes.imshow(
+        small * 1e3,
+        origin="lower",
+        cmap="gray_r",
+        vmin=-3e3 * rms_jy_beam,
+        vmax=12e3 * rms_jy_beam,
+        interpolation="nearest",
+    )
+    figure.colorbar(shown, ax=axes, shrink=0.8, pad=0.02, label="mJy/beam")
+    axes.coords[0].set_axislabel("RA (ICRS)")
+    axes.coords[1].set_axislabel("Dec (ICRS)")
+    axes.coords.grid(color="tab:blue", alpha=0.25, linewidth=0.5)
+    axes.set_title(title, fontsize=10)
+    _draw_beam(axes, small_wcs, beam, nx, ny)
+    _draw_scale(axes, small_wcs, nx, ny)
+    with atomic(path) as partial:
+        figure.savefig(partial, dpi=130, bbox_inches="tight", metadata={"Software": None})
+
+
+def _shrink(image: NDArray[np.floating], step: int) -> NDArray[np.floating]:
+    """Mean of the finite pixels in blocks of `step`."""
+    if step == 1:
+        return image
+    ny, nx = (int(np.ceil(n / step)) for n in image.shape)
+    padded = np.full((ny * step, nx * step), np.nan)
+    padded[: image.shape[0], : image.shape[1]] = image
+    blocks = padded.reshape(ny, step, nx, step)
+    count = np.isfinite(blocks).sum(axis=(1, 3))
+    total = np.nansum(blocks, axis=(1, 3))
+    return np.divide(total, count, out=np.full((ny, nx), np.nan), where=count > 0)
+
+
+def _draw_beam(axes, wcs: WCS, beam: Beam, nx: int, ny: int) -> None:
+    """The beam at its true size in the lower left corner, as it lies at the mosaic's centre."""
+    from matplotlib.patches import Ellipse, Rectangle
+
+    to_pixel = np.linalg.inv(wcs.pixel_scale_matrix)
+    # an ellipse on the pixel grid: its x and y take the places of east and north
+    drawn = beam_of(to_pixel @ covariance(beam) @ to_pixel.T)
+    side = max(2.2 * drawn.major_deg, 0.03 * max(nx, ny))
+    axes.add_patch(Rectangle((0, 0), side, side, facecolor="white", edgecolor="0.4"))
+    axes.add_patch(
+        Ellipse(
+            (side / 2, side / 2),
+            drawn.minor_deg,
+            drawn.major_deg,
+            angle=-drawn.pa_deg,
+            facecolor="tab:red",
+            edgecolor="none",
+        )
+    )
+
+
+def _draw_scale(axes, wcs: WCS, nx: int, ny: int) -> None:
+    cell = float(np.sqrt(abs(np.linalg.det(wcs.pixel_scale_matrix))))
+    fitting = [s for s in _SCALES_DEG if s / cell <= 0.25 * nx]
+    length = fitting[-1] if fitting else _SCALES_DEG[0]
+    right, height = 0.97 * nx, 0.03 * ny
+    label = f"{length:g}°" if length >= 1 else f"{length * 60:g}′"
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}
+    axes.plot([right - length / cell, right], [height, height], color="tab:red", linewidth=2)
+    axes.text(right, height * 1.4, label, ha="right", va="bottom", color="tab:red", bbox=box)
+    axes.set_xlim(-0.5, nx - 0.5)
+    axes.set_ylim(-0.5, ny - 0.5)

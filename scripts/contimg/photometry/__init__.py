@@ -1,0 +1,1 @@
+"""Flux densities at catalogue positions, with errors that hold."""

@@ -1,0 +1,47 @@
+"""The table of flux densities: its columns, their types and units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contimg.core.records import atomic
+
+# name, type, unit, meaning
+COLUMNS = (
+    ("source", pa.string(), "", "name in the catalogue"),
+    ("ra_deg", pa.float64(), "deg", "catalogue right ascension (ICRS), where the flux is fitted"),
+    ("dec_deg", pa.float64(), "deg", "catalogue declination (ICRS)"),
+    ("mosaic", pa.string(), "", "mosaic measured"),
+    ("mjd", pa.float64(), "d", "mean time of the data at the source, UTC"),
+    ("flux_jy", pa.float64(), "Jy", "flux density at the catalogue position"),
+    ("flux_err_jy", pa.float64(), "Jy", "its standard error, with the noise correlation"),
+    ("rms_jy_beam", pa.float64(), "Jy/beam", "local noise"),
+    ("snr", pa.float64(), "", "flux_jy / flux_err_jy"),
+    ("chi2_reduced", pa.float64(), "", "chi^2 of the fit over its expectation"),
+    ("fit_ra_deg", pa.float64(), "deg", "fitted right ascension (bright sources)"),
+    ("fit_dec_deg", pa.float64(), "deg", "fitted declination"),
+    ("fit_err_arcsec", pa.float64(), "arcsec", "standard error of the fit along one axis"),
+    ("fit_flux_jy", pa.float64(), "Jy", "flux density at the fitted position"),
+    ("bmaj_deg", pa.float64(), "deg", "beam major axis, FWHM"),
+    ("bmin_deg", pa.float64(), "deg", "beam minor axis, FWHM"),
+    ("bpa_deg", pa.float64(), "deg", "beam position angle, north through east"),
+    ("n_blend", pa.int64(), "", "sources fitted together, this one included"),
+    ("flag", pa.string(), "", "empty, or reasons to distrust the row separated by semicolons"),
+)
+SCHEMA = pa.schema(
+    [
+        pa.field(name, kind, metadata={"unit": unit, "description": text})
+        for name, kind, unit, text in COLUMNS
+    ]
+)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write `table` atomically as Parquet, with the units in the metadata of the fields."""
+    content = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
+    with atomic(path) as partial:
+        pq.write_table(content.replace_schema_metadata(None), partial)

@@ -1,0 +1,1 @@
+"""Stage publish: copies of good products with checksums and the way they were made."""

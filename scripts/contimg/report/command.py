@@ -1,0 +1,89 @@
+"""``contimg report``: one page about a run, with its figures in the same folder."""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from contimg import __version__
+from contimg.core.command import Command, Files, existing
+from contimg.core.paths import path
+from contimg.core.records import atomic, write_text
+from contimg.report import content
+from contimg.report.options import ReportOptions
+from contimg.report.status import STAGES, STATES, read_plan
+
+
+class ReportFiles(Files):
+    """Inputs and outputs of the page. Products are found by the paths of the status table."""
+
+    results: str = Field("results", description="results directory")
+    tier: str = Field("standard", description="quality tier of the images")
+    status: Path = Field(description="status table (contimg status)")
+    output: Path = Field(description="page to write; its figures go to figures/ beside it")
+
+
+def run(files: ReportFiles, options: ReportOptions) -> None:
+    """Gather, copy the figures, write the page."""
+    items = content.read_items(existing(files.status, "status table"), files.results, files.tier)
+    plan = read_plan(files.results)
+    by_stage = {stage: [i for i in items if i.stage == stage] for _, stage, _ in STAGES}
+    # what failed must be seen, however many tiles there are
+    tiles = sorted(by_stage["image"], key=lambda i: (i.state != "failed", i.item))
+    tiles = tiles[: options.max_tiles]
+    pictured = [i for i in items if i.plot is not None and (i.stage != "image" or i in tiles)]
+    with atomic(files.output.parent / "figures") as partial:
+        partial.mkdir()
+        for item in pictured:
+            shutil.copyfile(str(item.plot), partial / item.figure)
+    page = render(
+        title=options.title,
+        version=__version__,
+        made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S"),
+        states=STATES,
+        summary=content.summary(plan, items),
+        counts=content.stage_counts(items),
+        problems=[i for i in items if i.state in {"failed", "rejected"} or i.verdict == "warn"],
+        stage=by_stage,
+        tiles=tiles,
+        tiles_left_out=len(by_stage["image"]) - len(tiles),
+        epochs=content.read_table(Path(path("epochs", files.results))),
+        candidates=content.read_table(Path(path("candidates", files.results))),
+        comparison=content.read_table(Path(path("comparison", files.results))),
+        software=content.software(items),
+        timings=content.timings(files.results),
+    )
+    write_text(files.output, page)
+
+
+def render(**values: Any) -> str:
+    """Fill in the template, everything escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = _number
+    environment.filters["milli"] = lambda value: _number(None if value is None else value * 1e3)
+    environment.filters["utc"] = content.utc
+    return environment.get_template("report.html.j2").render(**values)
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+COMMAND = Command(
+    help="Write the page about a run: status, calibration, images, light curves, candidates.",
+    files=ReportFiles,
+    options=(ReportOptions,),
+    run=run,
+)

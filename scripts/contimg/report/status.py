@@ -1,0 +1,142 @@
+"""``contimg status``: what became of every group, calset and mosaic of the plan, and why.
+
+At every stage an item is exactly one of
+
+- ``done``: its record exists and did not fail (the verdict may be a warning);
+- ``failed``: its record says why there is no product, or cannot be read;
+- ``pending``: no record yet;
+- ``rejected``: a file that never became part of a group.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from contimg.core.command import Command, Files, existing
+from contimg.core.errors import ContimgError
+from contimg.core.paths import path
+from contimg.core.records import read_record, write_text
+
+STATES = ("done", "pending", "failed", "rejected")
+
+# kind of item, stage, pattern of the stage's record
+STAGES = (
+    ("group", "convert", "ms_record"),
+    ("calset", "convert", "cal_ms_record"),
+    ("calset", "solve", "solutions"),
+    ("group", "apply", "calibrated_record"),
+    ("group", "image", "image_record"),
+    ("mosaic", "mosaic", "mosaic_record"),
+    ("mosaic", "photometry", "photometry_record"),
+    ("run", "lightcurves", "lightcurves_record"),
+    ("run", "variability", "variability_record"),
+    ("mosaic", "publish", "published_record"),
+)
+
+
+class StatusFiles(Files):
+    """What is looked at, and where the table goes."""
+
+    results: str = Field("results", description="results directory")
+    tier: str = Field("standard", description="quality tier of the images")
+    stages: list[str] | None = Field(None, description="stages of this run (all if unset)")
+    output: Path | None = Field(None, description="table to write (CSV); printed only if unset")
+
+
+@dataclass(frozen=True)
+class Status:
+    """State of one item at one stage."""
+
+    kind: str
+    item: str
+    stage: str
+    state: str
+    verdict: str
+    reason: str
+    record: str
+
+
+def run(files: StatusFiles) -> None:
+    """Print what is not done and the counts; write the table."""
+    rows = statuses(files.results, files.tier, files.stages)
+    for row in rows:
+        if row.state in {"failed", "rejected"}:
+            print(f"{row.stage:12s} {row.item}  {row.state}: {row.reason}")
+    print(closure(rows))
+    if files.output is not None:
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, [f.name for f in fields(Status)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+        write_text(files.output, stream.getvalue())
+
+
+def statuses(results: str, tier: str, stages: list[str] | None = None) -> list[Status]:
+    """One row for every item of the plan at every stage, and for every rejected file."""
+    plan = read_plan(results)
+    unknown = sorted(set(stages or []) - {stage for _, stage, _ in STAGES})
+    if unknown:
+        raise ContimgError(f"no stage is named {', '.join(unknown)} (--stages)")
+    items = {kind: list(plan[f"{kind}s"]) for kind in ("group", "calset", "mosaic")}
+    items["run"] = ["run"]
+    rows = _rejected(Path(path("rejected", results)))
+    for kind, stage, name in STAGES:
+        if stages is None or stage in stages:
+            for item in items[kind]:
+                record = path(name, results, **{kind: item, "tier": tier})
+                rows.append(_status(kind, item, stage, record))
+    return rows
+
+
+def read_plan(results: str) -> dict[str, Any]:
+    """The plan of a run."""
+    return read_record(existing(Path(path("plan", results)), "plan (run snakemake -n first)"))
+
+
+def closure(rows: list[Status]) -> str:
+    """Counts of the states at each stage; the states of a stage add up to its items."""
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for row in rows:
+        counts.setdefault((row.stage, row.kind), Counter())[row.state] += 1
+    lines = [f"{'stage':12s} {'of':7s}" + "".join(f"{state:>9s}" for state in STATES) + "    total"]
+    for (stage, kind), count in counts.items():
+        numbers = "".join(f"{count[state]:9d}" for state in STATES)
+        lines.append(f"{stage:12s} {kind:7s}{numbers}{count.total():9d}")
+    return "\n".join(lines)
+
+
+def _status(kind: str, item: str, stage: str, record: str) -> Status:
+    if not Path(record).exists():
+        return Status(kind, item, stage, "pending", "", "", record)
+    try:
+        content = read_record(record)
+        verdict, reason = content["verdict"], content["reason"]
+    except (ContimgError, KeyError) as error:
+        return Status(kind, item, stage, "failed", "fail", f"unreadable record: {error}", record)
+    state = "failed" if verdict == "fail" else "done"
+    return Status(kind, item, stage, state, verdict, reason, record)
+
+
+def _rejected(table: Path) -> list[Status]:
+    if not table.exists():
+        return []
+    with table.open(newline="") as stream:
+        return [
+            Status("file", row["path"], "discover", "rejected", "", row["reason"], "")
+            for row in csv.DictReader(stream)
+        ]
+
+
+COMMAND = Command(
+    help="Say what became of every group, calset and mosaic: done, pending, failed or rejected.",
+    files=StatusFiles,
+    options=(),
+    run=run,
+)

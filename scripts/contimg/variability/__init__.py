@@ -1,0 +1,1 @@
+"""Light curves on a common scale, how they vary, and the search for extreme scattering events."""

@@ -1,0 +1,188 @@
+"""``contimg lightcurves``: all photometry as light curves on one relative scale.
+
+Every epoch of the run has a row in the table of epochs, also those that were left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from contimg.core.command import Command, Files, existing
+from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.records import atomic, check, read_record, write_record
+from contimg.variability import plots
+from contimg.variability.ensemble import normalise
+from contimg.variability.options import VariabilityOptions
+from contimg.variability.references import Grid, Normalisation, find_gains, to_grid
+
+NEEDED = (
+    "source ra_deg dec_deg mosaic mjd flux_jy flux_err_jy n_blend flag"  # what is read
+).split()
+COLUMNS = (
+    "source mosaic mjd flux_jy flux_err_jy gain gain_err flux_norm_jy flux_norm_err_jy "
+    "is_reference flag ra_deg dec_deg"
+).split()
+UNNORMALISED = "unnormalised"
+
+
+class LightCurveFiles(Files):
+    """Photometry in, light curves out."""
+
+    photometry: list[Path] = Field(description="photometry tables, one an epoch (Parquet)")
+    photometry_records: list[Path] = Field(description="their records, in the same order")
+    table: Path = Field(description="light curves to write (Parquet)")
+    epochs: Path = Field(description="table of epochs to write (CSV)")
+    record: Path = Field(description="record to write (JSON)")
+    plot: Path = Field(description="page of light curves to write (PNG)")
+
+
+def run(files: LightCurveFiles, options: VariabilityOptions) -> None:
+    """Collect, normalise, write."""
+    photometry, left_out = read_photometry(files.photometry, files.photometry_records)
+    if photometry.empty:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        raise DataQualityError(f"no epoch has photometry ({reasons or 'no source measured'})")
+    mosaics = photometry.groupby("mosaic")["mjd"].median().sort_values(kind="stable").index.tolist()
+    grid = to_grid(photometry, mosaics)
+    found = find_gains(grid, options)
+    table = light_curves(photometry, grid, found)
+    epochs = epoch_table(grid, found, left_out, options)
+    with atomic(files.table) as partial:
+        table.to_parquet(partial, index=False)
+    with atomic(files.epochs) as partial:
+        epochs.to_csv(partial, index=False)
+    plots.light_curve_page(table, files.plot)
+    _write_record(files, options, grid, found, epochs)
+
+
+def read_photometry(tables: list[Path], records: list[Path]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """All measurements in order of epoch and source, and the epochs left out with reasons."""
+    if len(tables) != len(records):
+        raise ContimgError(
+            f"{len(tables)} photometry tables but {len(records)} records; give one for each"
+        )
+    parts, left_out = [], {}
+    for path, record_path in sorted(zip(tables, records, strict=True), key=lambda p: p[1].stem):
+        mosaic = record_path.stem
+        record = read_record(record_path)
+        if record["verdict"] == "fail":
+            left_out[mosaic] = record["reason"]
+            continue
+        part = pd.read_parquet(existing(path, "photometry table"))
+        missing = [name for name in NEEDED if name not in part.columns]
+        if missing:
+            raise ContimgError(f"{path}: lacks the columns {', '.join(missing)}; rebuild it")
+        if not (part["mosaic"] == mosaic).all():
+            raise ContimgError(f"{path}: holds measurements that are not of {mosaic}; rebuild it")
+        twice = part["source"].duplicated()
+        if twice.any():
+            raise ContimgError(f"{path}: {part['source'][twice].iloc[0]} is measured twice")
+        if part.empty:
+            left_out[mosaic] = "no source measured"
+            continue
+        parts.append(part[NEEDED].astype({"source": str}).sort_values("source"))
+    if not parts:
+        return pd.DataFrame(columns=NEEDED), left_out
+    return pd.concat(parts, ignore_index=True), left_out
+
+
+def light_curves(photometry: pd.DataFrame, grid: Grid, found: Normalisation) -> pd.DataFrame:
+    """The table of light curves (columns ``COLUMNS``), by source and time."""
+    epoch_of = {name: column for column, name in enumerate(grid.mosaics)}
+    parts = []
+    for row, (source, rows) in enumerate(photometry.groupby("source", sort=True)):
+        assert source == grid.sources[row]
+        fit = found.own.get(row, found.gains)
+        normal, total, _ = normalise(grid.flux[row], grid.error[row], grid.good[row], fit)
+        at = rows["mosaic"].map(epoch_of).to_numpy()
+        unknown = np.where(found.normalised[at], "", UNNORMALISED)
+        part = rows.assign(
+            gain=fit.gain[at],
+            gain_err=fit.gain_err[at],
+            flux_norm_jy=normal[at],
+            flux_norm_err_jy=total[at],
+            is_reference=row in found.own,
+            flag=np.where(rows["flag"] == "", unknown, rows["flag"]),
+        )
+        parts.append(part.sort_values(["mjd", "mosaic"]))
+    return pd.concat(parts, ignore_index=True)[COLUMNS]
+
+
+def epoch_table(
+    grid: Grid, found: Normalisation, left_out: dict[str, str], options: VariabilityOptions
+) -> pd.DataFrame:
+    """One row for every epoch of the run, in order of time; those left out come last."""
+    table = pd.DataFrame(
+        {
+            "mosaic": grid.mosaics,
+            "mjd": np.nanmedian(grid.mjd, axis=0),
+            "gain": found.gains.gain,
+            "gain_err": found.gains.gain_err,
+            "excess_fraction": np.where(found.normalised, found.gains.excess, np.nan),
+            "n_references": found.n_references,
+            "status": np.where(found.normalised, "normalised", UNNORMALISED),
+            "reason": [
+                ""
+                if done
+                else f"{number} stable references, {options.min_references} needed; "
+                f"assumed gain error {options.gain_error_prior:g}"
+                for done, number in zip(found.normalised, found.n_references, strict=True)
+            ],
+        }
+    )
+    lost = pd.DataFrame(
+        {"mosaic": list(left_out), "status": "left_out", "reason": list(left_out.values())}
+    ).reindex(columns=table.columns)
+    lost["n_references"] = 0
+    return pd.concat([table, lost], ignore_index=True) if len(lost) else table
+
+
+def _write_record(
+    files: LightCurveFiles,
+    options: VariabilityOptions,
+    grid: Grid,
+    found: Normalisation,
+    epochs: pd.DataFrame,
+) -> None:
+    done = found.normalised
+    excess = float(found.gains.excess[done].max()) if done.any() else 0.0
+    n_used = int((epochs["status"] != "left_out").sum())
+    checks = [
+        check("epochs_left_out", float(len(epochs) - n_used), warn_above=0),
+        check("epochs_unnormalised", float((~done).sum()), warn_above=0),
+        check("references", float(len(found.references)), warn_below=options.min_references),
+        check("excess_fraction_max", excess, warn_above=options.warn_excess_fraction),
+    ]
+    write_record(
+        files.record,
+        product="lightcurves",
+        stage="lightcurves",
+        checks=checks,
+        data={
+            "sources": len(grid.sources),
+            "epochs": len(epochs),
+            "epochs_normalised": int(done.sum()),
+            "references": [grid.sources[row] for row in found.references],
+            "references_dropped": found.dropped,
+            "gain_scatter": float(np.std(found.gains.gain[done])) if done.any() else None,
+            "excess_fraction_median": (
+                float(np.median(found.gains.excess[done])) if done.any() else None
+            ),
+        },
+        options=(options,),
+        inputs=sorted([*files.photometry, *files.photometry_records]),
+    )
+
+
+COMMAND = Command(
+    help="Join photometry of all epochs to light curves and normalise them by stable sources.",
+    files=LightCurveFiles,
+    options=(VariabilityOptions,),
+    run=run,
+    outputs=("table", "epochs", "plot", "record"),
+    record="record",
+)

@@ -1,0 +1,75 @@
+"""How much a light curve varies: the usual numbers, defined once.
+
+f: N fluxes [Jy]; sigma: their errors [Jy]; w = 1/sigma^2. V and eta as in the LOFAR Transients
+Pipeline (Swinbank et al. 2015, Astron. Comput. 11, 25), Vs and m as in Mooley et al. 2016
+(ApJ 818, 105).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2, norm
+
+
+def weighted_mean(flux: NDArray, error: NDArray) -> tuple[float, float]:
+    """sum(w f)/sum(w) and its error, sum(w)^-1/2 [Jy]."""
+    weight = 1 / error**2
+    return float(np.average(flux, weights=weight)), float(weight.sum() ** -0.5)
+
+
+def modulation(flux: NDArray) -> float:
+    """V = s / mean(f), s the sample standard deviation (N - 1)."""
+    return float(np.std(flux, ddof=1) / np.mean(flux))
+
+
+def debiased_modulation(flux: NDArray, error: NDArray) -> float:
+    """sqrt(max(0, s^2 - mean(sigma^2))) / mean(f): without what the errors explain."""
+    excess = np.var(flux, ddof=1) - np.mean(error**2)
+    return float(np.sqrt(max(0.0, excess)) / np.mean(flux))
+
+
+def eta(flux: NDArray, error: NDArray) -> float:
+    """Reduced chi-square about the weighted mean, sum w (f - f_w)^2 / (N - 1)."""
+    mean, _ = weighted_mean(flux, error)
+    return float((((flux - mean) / error) ** 2).sum() / (len(flux) - 1))
+
+
+def p_constant(flux: NDArray, error: NDArray) -> float:
+    """Probability that a constant source of Gaussian errors has at least this eta."""
+    degrees = len(flux) - 1
+    return float(chi2.sf(degrees * eta(flux, error), degrees))
+
+
+def largest_pair(flux: NDArray, error: NDArray) -> tuple[float, float, int, int]:
+    """(Vs, m, a, b) of the two epochs a < b with the largest |Vs|.
+
+    Vs = (f_a - f_b) / hypot(sigma_a, sigma_b); m = 2 (f_a - f_b) / (f_a + f_b).
+    """
+    difference = flux[:, None] - flux[None, :]
+    statistic = difference / np.hypot(error[:, None], error[None, :])
+    first, second = np.unravel_index(np.argmax(np.triu(np.abs(statistic), k=1)), statistic.shape)
+    if first == second:  # all fluxes equal
+        second = first + 1
+    m = 2 * difference[first, second] / (flux[first] + flux[second])
+    return float(statistic[first, second]), float(m), int(first), int(second)
+
+
+def p_largest_pair(vs: float, epochs: int) -> float:
+    """Probability that any of the N(N-1)/2 pairs of a constant source reaches |vs|.
+
+    For equal errors sqrt(2) max|Vs| is the range of N standard normal deviates. Given that the
+    largest of them is z, it exceeds q unless none of the others is below z - q, so
+
+        P(range > q) = N int phi(z) Phi(z)^(N-1) {1 - [1 - Phi(z-q)/Phi(z)]^(N-1)} dz.
+
+    For unequal errors this is the Tukey-Kramer approximation, which never makes the
+    probability too small (Hayter 1984, Ann. Stat. 12, 61).
+    """
+    q = np.sqrt(2) * abs(vs)
+    z = np.linspace(-9, 9 + q, 4001)
+    largest = np.exp(norm.logpdf(z) + (epochs - 1) * norm.logcdf(z))
+    # written so that small probabilities keep their digits
+    below = np.minimum(np.exp(norm.logcdf(z - q) - norm.logcdf(z)), 1 - 1e-12)
+    some_below = -np.expm1((epochs - 1) * np.log1p(-below))
+    return float(np.clip(epochs * np.trapezoid(largest * some_below, z), 0.0, 1.0))

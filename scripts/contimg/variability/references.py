@@ -1,0 +1,132 @@
+"""Which sources are references, and the normalisation of all light curves by them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from contimg.variability import ensemble
+from contimg.variability.ensemble import GainFit
+from contimg.variability.options import VariabilityOptions
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Photometry on a grid of S sources by T epochs; ``nan`` where there is none."""
+
+    sources: list[str]
+    mosaics: list[str]
+    mjd: NDArray[np.float64]  # (S, T)
+    flux: NDArray[np.float64]  # (S, T) [Jy]
+    error: NDArray[np.float64]  # (S, T) [Jy]
+    good: NDArray[np.bool_]  # (S, T)
+    isolated: NDArray[np.bool_]  # (S,) in every measurement
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """The gains and where they came from."""
+
+    references: list[int]  # rows of the grid
+    dropped: dict[str, str]  # once a reference, and why no longer
+    normalised: NDArray[np.bool_]  # (T,) the epochs that have a gain
+    n_references: NDArray[np.int64]  # (T,) good ones
+    gains: GainFit  # from all references; gain 1 and the prior error elsewhere
+    own: dict[int, GainFit]  # of each reference, from the others only
+
+
+def to_grid(table: pd.DataFrame, mosaics: list[str]) -> Grid:
+    """Put measurements (columns of photometry) on a grid of sources by `mosaics`."""
+    sources = sorted(table["source"].unique())
+
+    def pivot(values: pd.Series) -> NDArray:
+        frame = table.assign(value=values).pivot(index="source", columns="mosaic", values="value")
+        return frame.reindex(index=sources, columns=mosaics).to_numpy(dtype=float)
+
+    flux, error = pivot(table["flux_jy"]), pivot(table["flux_err_jy"])
+    good = pivot((table["flag"] == "").astype(float)) == 1
+    with np.errstate(invalid="ignore"):
+        good &= np.isfinite(flux) & np.isfinite(error) & (error > 0)
+    blended = table.loc[table["n_blend"] > 1, "source"].unique()
+    isolated = ~np.isin(sources, blended)
+    return Grid(sources, mosaics, pivot(table["mjd"]), flux, error, good, isolated)
+
+
+def candidates(grid: Grid, options: VariabilityOptions) -> list[int]:
+    """Rows fit to be references: bright, isolated and well measured; the brightest first.
+
+    What part of the measurements is good counts where a source was measured at all: epochs may
+    show different fields. It takes three good ones to speak of stability.
+    """
+    measured = np.isfinite(grid.mjd).sum(axis=1)
+    n_good = grid.good.sum(axis=1)
+    snr = np.full(len(grid.sources), -np.inf)
+    for row in np.flatnonzero(n_good):
+        here = grid.good[row]
+        snr[row] = np.median(grid.flux[row, here] / grid.error[row, here])
+    fit = (
+        grid.isolated
+        & (n_good >= 3)
+        & (n_good >= options.reference_min_good_fraction * measured)
+        & (snr >= options.reference_min_snr)
+    )
+    # sorted() keeps the order of names among equals
+    return sorted(np.flatnonzero(fit), key=lambda row: -snr[row])[: options.max_references]
+
+
+def find_gains(grid: Grid, options: VariabilityOptions) -> Normalisation:
+    """Choose references, drop the unstable ones one after the other, fit the gains.
+
+    Each reference is judged with the gains of the others, so that it cannot hide in them.
+    """
+    rows = sorted(candidates(grid, options))
+    dropped: dict[str, str] = {}
+    while len(rows) >= options.min_references:
+        n_references = grid.good[rows].sum(axis=0)
+        normalised = n_references >= options.min_references
+        if not normalised.any():
+            break
+        data = grid.flux[rows], grid.error[rows], grid.good[rows] & normalised
+        full = ensemble.fit_gains(*data)
+        own = ensemble.leave_one_out(*data, full)
+        p_values = [_p_constant(f, e, ok, fit) for f, e, ok, fit in zip(*data, own, strict=True)]
+        worst = int(np.argmin(p_values))
+        if p_values[worst] >= options.reference_p_constant:
+            gains = _with_prior(full, normalised, options)
+            by_row = {
+                row: _with_prior(fit, normalised, options)
+                for row, fit in zip(rows, own, strict=True)
+            }
+            return Normalisation(rows, dropped, normalised, n_references, gains, by_row)
+        dropped[grid.sources[rows[worst]]] = f"probability {p_values[worst]:.2g} to be constant"
+        del rows[worst]
+    nowhere = np.zeros(len(grid.mosaics), dtype=bool)
+    n_references = grid.good[rows].sum(axis=0)
+    blank = np.full(len(grid.mosaics), np.nan)
+    gains = _with_prior(GainFit(blank, blank, blank, np.array([])), nowhere, options)
+    return Normalisation(rows, dropped, nowhere, n_references, gains, {})
+
+
+def _p_constant(flux: NDArray, error: NDArray, good: NDArray, fit: GainFit) -> float:
+    """Probability that a constant source scatters as much as this one."""
+    good = good & np.isfinite(fit.gain)
+    if good.sum() < 2:
+        return 1.0
+    normal, total, mean = ensemble.normalise(flux, error, good, fit)
+    chi_square = (((normal - mean) / total)[good] ** 2).sum()
+    return float(chi2.sf(chi_square, good.sum() - 1))
+
+
+def _with_prior(fit: GainFit, normalised: NDArray, options: VariabilityOptions) -> GainFit:
+    """Gain 1 with the declared error where no gain could be measured."""
+    known = normalised & np.isfinite(fit.gain)
+    return GainFit(
+        np.where(known, fit.gain, 1.0),
+        np.where(known, fit.gain_err, options.gain_error_prior),
+        np.where(known, fit.excess, 0.0),
+        fit.level,
+    )
