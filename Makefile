@@ -20,10 +20,13 @@ demo: setup  ## simulate a small known sky, run everything on it, compare with t
 	@tools/run.sh --configfile config/demo.yaml --cores $(CORES)
 	@echo "report: results/demo/report/index.html"
 	@$(ENV); contimg compare-truth --show results/demo/simulated/comparison.csv
+	@if grep -q ',FAIL$$' results/demo/simulated/comparison.csv; then echo "demo: a line FAILS"; exit 1; fi
 
 real: setup  ## the VLA observation of NGC 5921 that comes with CASA, from UVH5 to image
+	@$(ENV); contimg rewrap --telescope VLA --subbands 3 --out-dir results/ngc5921/raw
 	@tools/run.sh --configfile config/ngc5921.yaml --cores $(CORES)
 	@echo "report: results/ngc5921/report/index.html"
+	@$(ENV); contimg check-fluxes --show results/ngc5921/qa/expected.csv
 
 test-setup:
 	@tools/setup.sh test
@@ -34,7 +37,7 @@ test: test-setup lint  ## set-up, lint and all tests (SLURM included where root 
 
 lint: setup  ## style of Python, rules and workflow
 	@$(ENV); ruff check .; ruff format --check .; snakefmt --check Snakefile rules; \
-	snakemake --lint
+	snakemake --lint --configfile config/demo.yaml
 
 check-env: setup  ## versions of what a run uses
 	@$(ENV); python --version; \

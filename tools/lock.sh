@@ -26,3 +26,6 @@ printf 'numpy>=2.3,<2.4\nnumba==0.62.1\n' > "$work/overrides.txt"
 HEADER
     grep -v "sys_platform == 'win32'" "$work/lock"
 } > requirements.lock
+
+# the conda environments follow
+"${PYTHON:-python3}" tools/pin_envs.py

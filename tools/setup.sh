@@ -36,7 +36,7 @@ find_python() {
 
 install_packages() { # two pips at once: CASA and its data are two thirds of the bytes
     local pip=("$VENV/bin/python" -m pip --disable-pip-version-check install --quiet --no-cache-dir
-        --no-deps --no-compile) work big
+        --no-deps --no-compile --use-pep517) work big
     work=$(mktemp -d)
     grep -E '^casa(data|tools)==' requirements.lock > "$work/big.txt"
     grep -vE '^casa(data|tools)==' requirements.lock > "$work/rest.txt"

@@ -64,7 +64,8 @@ class Config(BaseModel):
 def read_config(content: Mapping[str, Any]) -> Config:
     """Validate the merged config files; resolve ``auto``; :class:`ContimgError` if wrong."""
     try:
-        config = Config(**content)
+        # a section whose keys are all commented out is None in YAML
+        config = Config(**{key: value for key, value in content.items() if value is not None})
     except ValidationError as error:
         problems = [
             f"  {'.'.join(str(part) for part in p['loc'])}: {p['msg']}" for p in error.errors()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from astropy.io import fits
 
 from contimg.cli import main
 from contimg.core.fits import Beam, Image
+from contimg.core.options import to_flags
 from contimg.mosaic.command import MosaicFiles
 from contimg.mosaic.command import run as run_mosaic
 from contimg.mosaic.options import MosaicOptions
@@ -98,7 +100,7 @@ def test_errors_hold_whatever_the_noise(kind):
     assert (table["n_blend"] == 1).all()
     # for noise like the beam no estimate is better than rms; this one is close
     if kind == "beam":
-        assert 1.0 < np.median(table["flux_err_jy"]) / RMS < 1.1
+        assert 1.0 < np.median(table["flux_err_jy"]) / RMS < 1.05
 
 
 def test_position_errors_hold():
@@ -151,8 +153,8 @@ def test_blends_are_fitted_together(distance):
 def test_a_large_group_has_no_cap():
     """400 sources in one chain of blends, exact without noise and calibrated with it."""
     rng = np.random.default_rng(6)
-    n = 420
-    wcs = sin_wcs(10.0, 37.0, n)
+    n = 220
+    wcs = sin_wcs(10.0, 0.0, n)
     cov = pixel_covariance(BEAM, wcs)
     x, y = lattice(n, 10, rng, jitter=2.0)
     truth = rng.uniform(1, 100, x.size) * RMS
@@ -163,7 +165,7 @@ def test_a_large_group_has_no_cap():
     planes[0] = images(wcs, signal, 0 * noise)[0]
     exact = measured(planes, catalog(ra, dec))
     assert (exact["n_blend"] == x.size).all()
-    assert np.abs(exact["flux_jy"] - truth).max() < 1e-4 * RMS
+    assert np.abs(exact["flux_jy"] - truth).max() < 2e-3 * RMS
     table = measured(images(wcs, signal, noise), catalog(ra, dec))
     pull = (table["flux_jy"] - truth) / table["flux_err_jy"]
     assert pull.std() == pytest.approx(1.0, abs=0.1)
@@ -187,11 +189,11 @@ def test_alone_or_in_a_group_alike():
 def test_negative_blank_edge_outside_duplicate():
     wcs = sin_wcs(10.0, 37.0, 300)
     cov = pixel_covariance(BEAM, wcs)
-    x = np.array([100.0, 200.0, 2.0, 200.0, 290.0, 100.0, -50.0])
+    x = np.array([100.0, 200.0, 1.0, 200.0, 290.0, 100.0, -50.0])
     y = np.array([100.0, 100.0, 150.0, 200.0, 290.0, 200.0, 100.0])
     flux = np.array([-0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05])
     signal = gaussians((300, 300), x, y, flux, cov)
-    signal[:, 206:] = np.nan  # takes part of the ellipse of 1 and 3, all of 4
+    signal[:, 202:] = np.nan  # takes part of the ellipse of 1 and 3, all of 4
     rng = np.random.default_rng(8)
     planes = images(wcs, signal, RMS * correlated_noise((300, 300), cov, rng))
     ra, dec = wcs.pixel_to_world_values(x, y)
@@ -246,7 +248,8 @@ def made_mosaic(tmp_path, ra0=0.0, dec0=55.0):
     step = 0.16 / np.cos(np.radians(dec0))
     tiles = [
         make_tile(
-            tmp_path, f"t{i}", ((ra0 + (i - 1) * step) % 360, dec0), sky, seed=i, mjd=60953 + i / 280
+            tmp_path, f"t{i}", ((ra0 + (i - 1) * step) % 360, dec0), sky, seed=i,
+            mjd=60953 + i / 280,
         )
         for i in range(3)
     ]  # fmt: skip
@@ -280,7 +283,8 @@ def test_from_tiles_to_table(tmp_path):
     assert schema.names == [name for name, *_ in COLUMNS]
     assert schema.field("flux_jy").metadata[b"unit"] == b"Jy"
     record = json.loads(files.record.read_text())
-    assert record["verdict"] == "pass" and record["data"]["noise_correlation"]["measured"]
+    assert record["verdict"] == "pass", record["reason"]
+    assert record["data"]["noise_correlation"]["measured"]
 
 
 def test_failed_mosaic_is_a_failed_record_and_an_empty_table(tmp_path):
@@ -292,7 +296,7 @@ def test_failed_mosaic_is_a_failed_record_and_an_empty_table(tmp_path):
         flags += [f"--{key}", str(tmp_path / f"{key}.fits")]
     flags += ["--mosaic-record", str(tmp_path / "m1.json"), "--catalog", str(tmp_path / "c.csv")]
     flags += ["--table", str(tmp_path / "t.parquet"), "--record", str(tmp_path / "p.json")]
-    assert main(["photometry", *flags]) == 0
+    assert main(["photometry", *flags, *shlex.split(to_flags(PhotometryOptions()))]) == 0
     assert len(pd.read_parquet(tmp_path / "t.parquet")) == 0
     written = json.loads((tmp_path / "p.json").read_text())
     assert written["verdict"] == "fail" and "no tile can be used" in written["reason"]
@@ -303,3 +307,19 @@ def test_no_source_on_the_mosaic():
     planes = images(wcs, np.zeros((300, 300)), np.random.default_rng(0).normal(size=(300, 300)))
     assert len(measured(planes, catalog(np.array([100.0]), np.array([-60.0])))) == 0
     assert len(measured(planes, catalog(np.array([10.0]), np.array([35.0])))) == 0
+
+
+def test_no_source_makes_an_empty_table_and_a_warning(tmp_path):
+    files, _ = made_mosaic(tmp_path)
+    catalog(np.array([180.0]), np.array([-60.0])).to_csv(tmp_path / "far.csv", index=False)
+    again = files.model_copy(
+        update={
+            "catalog": tmp_path / "far.csv",
+            "table": tmp_path / "far.parquet",
+            "record": tmp_path / "far.json",
+        }
+    )
+    run(again, PhotometryOptions())
+    assert pq.read_schema(again.table).names == [name for name, *_ in COLUMNS]
+    assert len(pd.read_parquet(again.table)) == 0
+    assert json.loads(again.record.read_text())["verdict"] == "warn"

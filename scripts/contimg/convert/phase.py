@@ -4,9 +4,9 @@ The data track the meridian: integration by integration they are phased to hour 
 pointing's apparent declination, while the file repeats one set of uvw. Here the phases are
 turned to one ICRS position and the uvw computed anew for every time.
 
-Sign conventions: the UVH5 memo has uvw = r2 - r1 and V = sum S exp(-2 pi i (ul + vm + w(n-1)));
-a Measurement Set holds the conjugate with uvw = r1 - r2 (as pyuvdata writes it), for which
-CASA's gains are V_12 = g1 g2* M_12.
+Sign conventions: UVH5 has uvw = r2 - r1 and V = <E1* E2>, so a source at (l, m) gives
+exp(+2 pi i (ul + vm + w(n-1))); a Measurement Set holds the conjugate with uvw = r1 - r2 (as
+pyuvdata writes it), for which CASA's gains are V_12 = g1 g2* M_12.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ def fill_missing(
 def turn(
     data: NDArray[np.complex64], delta_w_m: NDArray[np.float64], freq_hz: NDArray[np.float64]
 ) -> None:
-    """Multiply `data` (time, baseline, channel, corr) by exp(+2 pi i delta_w nu/c) in place."""
+    """Multiply `data` (time, baseline, channel, corr) by exp(-2 pi i delta_w nu/c) in place."""
     turns = delta_w_m[:, :, None] * (freq_hz / C_M_S)
     turns -= np.rint(turns)
-    phasor = np.exp(np.complex64(2j * np.pi) * turns.astype(np.float32))
+    phasor = np.exp(np.complex64(-2j * np.pi) * turns.astype(np.float32))
     data *= phasor[..., None]

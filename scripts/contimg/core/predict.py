@@ -1,8 +1,8 @@
 """Model visibilities of point sources seen through the moving primary beam.
 
-V_pq(t, nu) = sum_s S_s(nu) B(t, nu, s) exp(-2 pi i (u l + v m + w (n - 1)) nu / c)
+V_pq(t, nu) = sum_s S_s(nu) B(t, nu, s) exp(+2 pi i (u l + v m + w (n - 1)) nu / c)
 
-with (l, m, n) about the phase centre and uvw of the Measurement Set. Antenna by antenna the sum
+with (l, m, n) about the phase centre and uvw = r_p - r_q of the Measurement Set. Antenna by antenna the sum
 is a matrix product, which is what makes a field of sources affordable.
 """
 
@@ -72,7 +72,7 @@ def predict(
         path = position[time] @ lmn  # (antenna, source) in metres
         turns = path[None] * wavenumber[:, None, None]
         turns -= np.rint(turns)
-        phasor = np.exp(np.complex64(-2j * np.pi) * turns.astype(np.float32))
+        phasor = np.exp(np.complex64(2j * np.pi) * turns.astype(np.float32))
         weighted = phasor * apparent.T.astype(np.float32)[:, None, :]
         product = weighted @ phasor.conj().transpose(0, 2, 1)  # (channel, antenna, antenna)
         yield product[:, first, second].T

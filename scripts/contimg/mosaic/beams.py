@@ -45,10 +45,11 @@ def spread(covs: Sequence[Matrix]) -> float:
 def common_beam(beams: Sequence[Beam], tolerance: float) -> tuple[Beam, bool]:
     """Common beam of `beams`, and whether the images must be convolved to it.
 
+    Position angles count from the north at each tile's centre, not from the columns of the
+    mosaic: tiles along a parallel then have one beam, and none is widened for the turning north.
     Beams alike within `tolerance` (relative) are replaced by their mean without convolution.
-    Otherwise the result is the ellipse of least area that encloses all of theirs: the minimum
-    volume enclosing ellipsoid of points on the outlines (Khachiyan 1996, Math. Oper. Res. 21,
-    307), then scaled so that it encloses the ellipses and not only the points.
+    Otherwise the result is the ellipse of least area that encloses all of theirs, found for
+    points on the outlines and then scaled so that it encloses the ellipses themselves.
     """
     if all(beam == beams[0] for beam in beams):
         return beams[0], False
@@ -65,18 +66,40 @@ def common_beam(beams: Sequence[Beam], tolerance: float) -> tuple[Beam, bool]:
 
 
 def _enclosing_ellipse(points: Matrix) -> Matrix:
-    """Shape C of least determinant with p^T C^-1 p <= 1 for all `points` [n, 2] (centre 0)."""
-    weight = np.full(len(points), 1.0 / len(points))
-    for _ in range(20_000):
-        shape = points.T @ (weight[:, None] * points)
-        distance = np.einsum("ni,ij,nj->n", points, np.linalg.inv(shape), points)
-        worst = int(distance.argmax())
-        if distance[worst] < 2.0 * (1 + 1e-6):
-            break
-        step = (distance[worst] / 2 - 1) / (distance[worst] - 1)
-        weight *= 1 - step
-        weight[worst] += step
-    return shape * distance.max()
+    """Shape C of least determinant with p^T C^-1 p <= 1 for all `points` [n, 2] (centre 0).
+
+    In Q = C^-1 = [[a, b], [b, c]] this is convex: maximise log det Q under linear constraints.
+    Newton steps on the logarithmic barrier; n / t bounds the error of log det (Boyd &
+    Vandenberghe 2004, chapter 11).
+    """
+    rows = np.stack([points[:, 0] ** 2, 2 * points[:, 0] * points[:, 1], points[:, 1] ** 2], 1)
+    size = 0.5 / np.sum(points**2, axis=1).max()
+    q = np.array([size, 0.0, size])
+    bend = np.array([[0.0, 0.0, 1.0], [0.0, -2.0, 0.0], [1.0, 0.0, 0.0]])  # of a c - b^2
+
+    def cost(at: Matrix, t: float) -> float:
+        det, slack = at[0] * at[2] - at[1] ** 2, 1 - rows @ at
+        if det <= 0 or at[0] <= 0 or slack.min() <= 0:
+            return float("inf")
+        return float(-t * np.log(det) - np.log(slack).sum())
+
+    t = 1.0
+    while len(points) / t > 1e-7:
+        t *= 10.0
+        for _ in range(50):
+            det, slack = q[0] * q[2] - q[1] ** 2, 1 - rows @ q
+            slope = -np.array([q[2], -2 * q[1], q[0]]) / det
+            weighted = rows / slack[:, None]
+            gradient = t * slope + weighted.sum(axis=0)
+            hessian = t * (np.outer(slope, slope) - bend / det) + weighted.T @ weighted
+            step = -np.linalg.solve(hessian, gradient)
+            decrement, length, now = -float(gradient @ step), 1.0, cost(q, t)
+            if decrement < 1e-9:
+                break
+            while cost(q + length * step, t) > now - 0.1 * length * decrement and length > 1e-12:
+                length /= 2
+            q = q + length * step
+    return np.linalg.inv(np.array([[q[0], q[1]], [q[1], q[2]]]))
 
 
 def convolve(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from contimg.core.options import Options
 
@@ -39,7 +39,7 @@ class MosaicOptions(Options):
         description="relative difference of beam axes above which tiles are convolved to a "
         "common beam",
     )
-    spline_order: Literal[3, 5] = Field(5, description="degree of the regridding spline")
+    spline_order: int = Field(5, description="degree of the regridding spline, 3 or 5")
     rms_box_beams: float = Field(
         16.0, gt=4, description="box in which the local noise is measured [beam major axes]"
     )
@@ -49,3 +49,10 @@ class MosaicOptions(Options):
         le=60,
         description="no tile centre may be farther from the mosaic's centre [deg]",
     )
+
+    @field_validator("spline_order")
+    @classmethod
+    def _known_order(cls, value: int) -> int:
+        if value not in (3, 5):
+            raise ValueError("must be 3 or 5")
+        return value

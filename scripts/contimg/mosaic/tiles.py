@@ -98,7 +98,7 @@ def read_tiles(
 
 def _describe(image: Path, residual: Path, pb: Path, record: Path) -> Tile:
     content = read_record(record)
-    tile = Tile(str(content["product"]), image, residual, pb, record)
+    tile = Tile(record.stem, image, residual, pb, record)
     data: dict[str, Any] = content["data"]
     for key in ("rms_jy_beam", "mjd", "freq_hz", "integration_s"):
         value = data.get(key)

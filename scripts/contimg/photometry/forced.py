@@ -27,7 +27,8 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 CHUNK_PIXELS = 2_000_000
 NEGLIGIBLE = 27.6  # squared distance at which the beam has fallen to 1e-6
-_SINGULAR = 1e-9  # smallest eigenvalue of the scaled normal matrix that is still solved
+_DENSE_PIXELS = 500  # of a group, up to which full matrices are faster than sparse ones
+_SINGULAR = 1e-9  # least part of a beam that its neighbours must not be able to mimic
 
 
 @dataclass
@@ -77,9 +78,13 @@ def forced_fit(
         _fit_isolated(sources.take(index), index, maps, correlation, half, result)
     blended = np.flatnonzero(size > 1)
     blended = blended[np.argsort(labels[blended], kind="stable")]
-    starts = np.flatnonzero(np.diff(labels[blended], prepend=-1))
-    for members in np.split(blended, starts[1:]) if blended.size else []:
-        _fit_group(sources.take(members), members, maps, correlation, half, blend_pixels, result)
+    if blended.size:
+        stamps = cut(maps, sources.take(blended), half)
+        starts = np.flatnonzero(np.diff(labels[blended], prepend=-1))
+        for part in np.split(np.arange(blended.size), starts[1:]):
+            members = blended[part]
+            fit = (sources.take(members), stamps.take(part), correlation, 2 * blend_pixels)
+            _fit_group(members, *fit, maps.image.shape[1], result)
     return result
 
 
@@ -114,42 +119,56 @@ def _fit_isolated(
 
 
 def _fit_group(
-    sources: Sources,
     index: Index,
-    maps: Maps,
+    sources: Sources,
+    stamps: Stamps,
     correlation: Correlation,
-    half: int,
-    blend_pixels: float,
+    cell: float,
+    row_length: int,
     result: Fluxes,
 ) -> None:
-    stamps = cut(maps, sources, half)
     result.complete[index] = stamps.complete
-    nx = np.int64(maps.image.shape[1])
-    flat = stamps.y * nx + stamps.x
-    pixels, first, inverse = np.unique(flat[stamps.used], return_index=True, return_inverse=True)
-    y, x = pixels // nx, pixels % nx
-    data = (stamps.data * stamps.inverse_rms)[stamps.used][first]
-    matrix = _design(sources, y, x, stamps.inverse_rms[stamps.used][first])
-    normal = (matrix.T @ matrix).toarray()
+    used = stamps.used
+    flat = (stamps.y * np.int64(row_length) + stamps.x)[used]
+    pixels, first, inverse = np.unique(flat, return_index=True, return_inverse=True)
+    y, x = pixels // row_length, pixels % row_length
+    inverse_rms = stamps.inverse_rms[used][first]
+    data = stamps.data[used][first] * inverse_rms
+    small = pixels.size <= _DENSE_PIXELS
+    matrix = (_dense_design if small else _sparse_design)(sources, y, x, inverse_rms)
+    normal = matrix.T @ matrix
+    normal = normal if small else normal.toarray()
     scale = np.sqrt(normal.diagonal())
-    values, vectors = np.linalg.eigh(normal / np.outer(scale, scale))
-    if values[0] < _SINGULAR:
+    try:
+        pivots = np.linalg.cholesky(normal / np.outer(scale, scale)).diagonal()
+    except np.linalg.LinAlgError:
         return
-    solve = (vectors / values) @ vectors.T / np.outer(scale, scale)
+    if pivots.min() ** 2 < _SINGULAR:
+        return
+    solve = np.linalg.inv(normal / np.outer(scale, scale)) / np.outer(scale, scale)
     flux = solve @ (matrix.T @ data)
-    spread = _correlated_products(matrix, y, x, sources, correlation, 2 * blend_pixels)
+    if small:
+        spread = matrix.T @ (correlation.between(y, x) @ matrix)
+    else:
+        spread = _correlated_products(matrix, y, x, sources, correlation, cell)
     result.flux[index] = flux
-    result.error[index] = np.sqrt(np.einsum("ij,jk,ki->i", solve, spread, solve))
+    result.error[index] = np.sqrt(np.sum((solve @ spread) * solve, axis=1))
     freedom = 1 - np.sum(solve * spread) / pixels.size  # expected chi^2 of a pixel
     if freedom > 0:
-        owner = np.nonzero(stamps.used)[0]
+        owner = np.nonzero(used)[0]
         chi2 = (data - matrix @ flux)[inverse] ** 2
         counts = np.bincount(owner, minlength=len(sources))
         result.chi2[index] = np.bincount(owner, chi2, len(sources)) / (counts * freedom)
 
 
-def _design(sources: Sources, y: Index, x: Index, inverse_rms: Array) -> sparse.csc_array:
+def _dense_design(sources: Sources, y: Index, x: Index, inverse_rms: Array) -> Array:
     """Beams of the sources (columns) at the pixels (rows), in units of the noise."""
+    q = squared_distance(sources, y[None, :, None], x[None, :, None])[:, :, 0]
+    return (np.exp(-q / 2) * inverse_rms).T
+
+
+def _sparse_design(sources: Sources, y: Index, x: Index, inverse_rms: Array) -> sparse.csc_array:
+    """The same for large groups, where most beams are far from most pixels."""
     cov = np.linalg.inv(sources.precision)
     reach = float(np.sqrt(NEGLIGIBLE * max(cov[:, 0, 0].max(), cov[:, 1, 1].max())))
     near = cKDTree(np.stack([x, y], axis=1)).query_ball_point(

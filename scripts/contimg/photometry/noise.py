@@ -33,6 +33,15 @@ class Correlation:
         """Greatest lag along an axis [pixel]."""
         return self.values.shape[0] // 2
 
+    def between(self, y: NDArray[np.int64], x: NDArray[np.int64]) -> Array:
+        """Correlation [m, m] of the noise at the pixels (y, x) [m]."""
+        dy, dx = y[:, None] - y[None, :], x[:, None] - x[None, :]
+        far = (np.abs(dy) > self.lag) | (np.abs(dx) > self.lag)
+        dy[far], dx[far] = 0, 0
+        result = self.values[dy + self.lag, dx + self.lag]
+        result[far] = 0.0
+        return result
+
     def spectrum(self, shape: tuple[int, int]) -> Array:
         """Real transform on a periodic grid of `shape`, for lags below half of it."""
         ny, nx = shape

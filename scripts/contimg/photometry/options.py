@@ -12,7 +12,7 @@ class PhotometryOptions(Options):
 
     section = "photometry"
     stamp_beams: float = Field(
-        0.75,
+        0.5,
         ge=0.4,
         le=3,
         description="radius of the fitted ellipse, in full widths of the beam; a small one is "
@@ -34,7 +34,7 @@ class PhotometryOptions(Options):
         5.0, ge=3, description="signal to noise from which the position is fitted as well"
     )
     acf_beams: float = Field(
-        4.0, ge=2, description="greatest lag of the noise autocorrelation [beam major axes]"
+        3.0, ge=2, description="greatest lag of the noise autocorrelation [beam major axes]"
     )
     acf_min_beams: float = Field(
         300.0,

@@ -84,21 +84,24 @@ def _solve(
     done = np.zeros(len(sources), bool)
     # steps are measured in beam sigmas: L^T d with precision = L L^T
     factor = np.linalg.cholesky(sources.precision)
+    active = np.arange(len(sources))
     for _ in range(_ITERATIONS):
-        columns = _derivatives(sources, stamps, flux, shift)
-        rest = data - flux[:, None, None] * columns[:, 0]
+        columns = _derivatives(
+            sources.take(active), stamps.take(active), flux[active], shift[active]
+        )
+        rest = data[active] - flux[active, None, None] * columns[:, 0]
         normal = np.einsum("nayx,nbyx->nab", columns, columns)
         gradient = np.einsum("nayx,nyx->na", columns, rest)
         good = _solvable(normal)
-        step = np.zeros_like(gradient)
-        step[good] = np.linalg.solve(normal[good], gradient[good][..., None])[..., 0]
-        length = np.linalg.norm(np.einsum("nji,nj->ni", factor, step[:, 1:]), axis=1)
-        scale = np.minimum(1.0, _STEP_LIMIT / np.maximum(length, 1e-12))
-        moving = good & ~done
-        flux[moving] += (scale * step[:, 0])[moving]
-        shift[moving] += (scale[:, None] * step[:, 1:])[moving]
-        done |= good & (length < _CONVERGED)
-        if (done | ~good).all():
+        active = active[good]
+        step = np.linalg.solve(normal[good], gradient[good][..., None])[..., 0]
+        length = np.linalg.norm(np.einsum("nji,nj->ni", factor[active], step[:, 1:]), axis=1)
+        step *= np.minimum(1.0, _STEP_LIMIT / np.maximum(length, _CONVERGED))[:, None]
+        flux[active] += step[:, 0]
+        shift[active] += step[:, 1:]
+        done[active] = length < _CONVERGED
+        active = active[~done[active]]
+        if not active.size:
             break
     columns = _derivatives(sources, stamps, flux, shift)
     normal = np.einsum("nayx,nbyx->nab", columns, columns)

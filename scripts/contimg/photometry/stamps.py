@@ -43,6 +43,11 @@ class Stamps:
     used: NDArray[np.bool_]
     complete: NDArray[np.bool_]
 
+    def take(self, index: Index) -> Stamps:
+        """The stamps of `index`."""
+        parts = (self.y, self.x, self.data, self.inverse_rms, self.used, self.complete)
+        return Stamps(*(part[index] for part in parts))
+
 
 def half_width(sources: Sources, maps: Maps) -> int:
     """Pixels from the middle of a stamp to its edge, enough for the ellipse of every source."""

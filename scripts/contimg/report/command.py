@@ -15,28 +15,29 @@ from contimg.core.paths import path
 from contimg.core.records import atomic, write_text
 from contimg.report import content
 from contimg.report.options import ReportOptions
-from contimg.report.status import STAGES, STATES, read_plan
+from contimg.report.status import STAGES, STATES, read_plan, read_rejected
 
 
 class ReportFiles(Files):
     """Inputs and outputs of the page. Products are found by the paths of the status table."""
 
     results: str = Field("results", description="results directory")
-    tier: str = Field("standard", description="quality tier of the images")
+    plan: Path = Field(description="the plan")
+    rejected: Path = Field(description="table of the rejected files")
     status: Path = Field(description="status table (contimg status)")
-    output: Path = Field(description="page to write; its figures go to figures/ beside it")
+    report: Path = Field(description="page to write; its figures go to figures/ beside it")
 
 
 def run(files: ReportFiles, options: ReportOptions) -> None:
     """Gather, copy the figures, write the page."""
-    items = content.read_items(existing(files.status, "status table"), files.results, files.tier)
-    plan = read_plan(files.results)
+    items = content.read_items(existing(files.status, "status table"), files.results)
+    plan = read_plan(files.plan)
     by_stage = {stage: [i for i in items if i.stage == stage] for _, stage, _ in STAGES}
     # what failed must be seen, however many tiles there are
     tiles = sorted(by_stage["image"], key=lambda i: (i.state != "failed", i.item))
     tiles = tiles[: options.max_tiles]
     pictured = [i for i in items if i.plot is not None and (i.stage != "image" or i in tiles)]
-    with atomic(files.output.parent / "figures") as partial:
+    with atomic(files.report.parent / "figures") as partial:
         partial.mkdir()
         for item in pictured:
             shutil.copyfile(str(item.plot), partial / item.figure)
@@ -47,17 +48,22 @@ def run(files: ReportFiles, options: ReportOptions) -> None:
         states=STATES,
         summary=content.summary(plan, items),
         counts=content.stage_counts(items),
-        problems=[i for i in items if i.state in {"failed", "rejected"} or i.verdict == "warn"],
+        problems=[i for i in items if i.verdict in {"warn", "fail"}],
+        rejected=read_rejected(files.rejected),
         stage=by_stage,
         tiles=tiles,
         tiles_left_out=len(by_stage["image"]) - len(tiles),
         epochs=content.read_table(Path(path("epochs", files.results))),
         candidates=content.read_table(Path(path("candidates", files.results))),
-        comparison=content.read_table(Path(path("comparison", files.results))),
+        comparisons=[
+            table
+            for name in ("comparison", "expected")
+            if (table := content.read_table(Path(path(name, files.results)))) is not None
+        ],
         software=content.software(items),
         timings=content.timings(files.results),
     )
-    write_text(files.output, page)
+    write_text(files.report, page)
 
 
 def render(**values: Any) -> str:

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from contimg.core.coords import mjd_time
-from contimg.core.paths import path
+from contimg.core.paths import parse, path
 from contimg.core.records import read_record
 
-# stages with a picture: stage -> pattern of its plot
+# stages with a picture: stage -> patterns of its record and of its plot
 PLOTS = {
-    "solve": "solutions_plot",
-    "image": "image_plot",
-    "mosaic": "mosaic_plot",
-    "lightcurves": "lightcurves_plot",
-    "variability": "candidates_plot",
+    "solve": ("solutions", "solutions_plot"),
+    "image": ("image_record", "image_plot"),
+    "mosaic": ("mosaic_record", "mosaic_plot"),
+    "lightcurves": ("lightcurves_record", "lightcurves_plot"),
+    "variability": ("variability_record", "candidates_plot"),
 }
 
 
@@ -46,20 +46,20 @@ class Item:
         return f"{self.stage}_{self.item}.png"
 
 
-def read_items(status: Path, results: str, tier: str) -> list[Item]:
+def read_items(status: Path, results: str) -> list[Item]:
     """All rows of the status table; those that are done come with their records."""
     with status.open(newline="") as stream:
-        return [_item(row, results, tier) for row in csv.DictReader(stream)]
+        return [_item(row, results) for row in csv.DictReader(stream)]
 
 
-def _item(row: dict[str, str], results: str, tier: str) -> Item:
+def _item(row: dict[str, str], results: str) -> Item:
     if row["state"] != "done":
         return Item(**row)
     record = read_record(row["record"])
     plot = None
     if row["stage"] in PLOTS:
-        key = {row["kind"]: row["item"], "tier": tier}
-        plot = Path(path(PLOTS[row["stage"]], results, **key))
+        its_record, its_plot = PLOTS[row["stage"]]
+        plot = Path(path(its_plot, results, **parse(its_record, row["record"], results)))
     return Item(
         **row,
         plot=plot if plot is not None and plot.exists() else None,

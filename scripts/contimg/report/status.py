@@ -45,9 +45,9 @@ class StatusFiles(Files):
     """What is looked at, and where the table goes."""
 
     results: str = Field("results", description="results directory")
+    plan: Path | None = Field(None, description="the plan (that of the results if unset)")
     tier: str = Field("standard", description="quality tier of the images")
-    stages: list[str] | None = Field(None, description="stages of this run (all if unset)")
-    output: Path | None = Field(None, description="table to write (CSV); printed only if unset")
+    status: Path | None = Field(None, description="table to write (CSV); only printed if unset")
 
 
 @dataclass(frozen=True)
@@ -65,39 +65,46 @@ class Status:
 
 def run(files: StatusFiles) -> None:
     """Print what is not done and the counts; write the table."""
-    rows = statuses(files.results, files.tier, files.stages)
+    plan = read_plan(files.plan or Path(path("plan", files.results)))
+    rows = statuses(plan, files.results, files.tier)
     for row in rows:
         if row.state in {"failed", "rejected"}:
             print(f"{row.stage:12s} {row.item}  {row.state}: {row.reason}")
     print(closure(rows))
-    if files.output is not None:
+    if files.status is not None:
         stream = io.StringIO()
         writer = csv.DictWriter(stream, [f.name for f in fields(Status)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in rows)
-        write_text(files.output, stream.getvalue())
+        write_text(files.status, stream.getvalue())
 
 
-def statuses(results: str, tier: str, stages: list[str] | None = None) -> list[Status]:
+def statuses(plan: dict[str, Any], results: str, tier: str) -> list[Status]:
     """One row for every item of the plan at every stage, and for every rejected file."""
-    plan = read_plan(results)
-    unknown = sorted(set(stages or []) - {stage for _, stage, _ in STAGES})
-    if unknown:
-        raise ContimgError(f"no stage is named {', '.join(unknown)} (--stages)")
     items = {kind: list(plan[f"{kind}s"]) for kind in ("group", "calset", "mosaic")}
-    items["run"] = ["run"]
-    rows = _rejected(Path(path("rejected", results)))
+    items["run"] = ["run"] if items["mosaic"] else []  # without mosaics there are no light curves
+    rows = [
+        Status("file", row["path"], "discover", "rejected", "", row["reason"], "")
+        for row in read_rejected(Path(path("rejected", results)))
+    ]
     for kind, stage, name in STAGES:
-        if stages is None or stage in stages:
-            for item in items[kind]:
-                record = path(name, results, **{kind: item, "tier": tier})
-                rows.append(_status(kind, item, stage, record))
+        for item in items[kind]:
+            record = path(name, results, **{kind: item, "tier": tier})
+            rows.append(_status(kind, item, stage, record))
     return rows
 
 
-def read_plan(results: str) -> dict[str, Any]:
+def read_plan(plan: Path) -> dict[str, Any]:
     """The plan of a run."""
-    return read_record(existing(Path(path("plan", results)), "plan (run snakemake -n first)"))
+    return read_record(existing(plan, "plan (run snakemake -n first)"))
+
+
+def read_rejected(table: Path) -> list[dict[str, str]]:
+    """Files that discovery rejected: ``path`` and ``reason``."""
+    if not table.exists():
+        return []
+    with table.open(newline="") as stream:
+        return list(csv.DictReader(stream))
 
 
 def closure(rows: list[Status]) -> str:
@@ -122,16 +129,6 @@ def _status(kind: str, item: str, stage: str, record: str) -> Status:
         return Status(kind, item, stage, "failed", "fail", f"unreadable record: {error}", record)
     state = "failed" if verdict == "fail" else "done"
     return Status(kind, item, stage, state, verdict, reason, record)
-
-
-def _rejected(table: Path) -> list[Status]:
-    if not table.exists():
-        return []
-    with table.open(newline="") as stream:
-        return [
-            Status("file", row["path"], "discover", "rejected", "", row["reason"], "")
-            for row in csv.DictReader(stream)
-        ]
 
 
 COMMAND = Command(

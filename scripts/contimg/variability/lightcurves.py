@@ -19,13 +19,32 @@ from contimg.variability.ensemble import normalise
 from contimg.variability.options import VariabilityOptions
 from contimg.variability.references import Grid, Normalisation, find_gains, to_grid
 
-NEEDED = (
-    "source ra_deg dec_deg mosaic mjd flux_jy flux_err_jy n_blend flag"  # what is read
-).split()
-COLUMNS = (
-    "source mosaic mjd flux_jy flux_err_jy gain gain_err flux_norm_jy flux_norm_err_jy "
-    "is_reference flag ra_deg dec_deg"
-).split()
+NEEDED = [
+    "source",
+    "ra_deg",
+    "dec_deg",
+    "mosaic",
+    "mjd",
+    "flux_jy",
+    "flux_err_jy",
+    "n_blend",
+    "flag",
+]
+COLUMNS = [
+    "source",
+    "mosaic",
+    "mjd",
+    "flux_jy",
+    "flux_err_jy",
+    "gain",
+    "gain_err",
+    "flux_norm_jy",
+    "flux_norm_err_jy",
+    "is_reference",
+    "flag",
+    "ra_deg",
+    "dec_deg",
+]
 UNNORMALISED = "unnormalised"
 
 

@@ -44,7 +44,7 @@ class VariabilityOptions(Options):
     width_min_days: float = Field(2.0, gt=0, description="narrowest dip searched [days, FWHM]")
     width_max_days: float = Field(60.0, gt=0, description="widest dip searched [days, FWHM]")
     bootstrap_draws: int = Field(
-        4000, ge=400, description="simulated null light curves behind a small probability"
+        2000, ge=400, description="simulated null light curves behind a small probability"
     )
     high_priority_factor: float = Field(
         0.01, gt=0, le=1, description="part of the candidate threshold below which priority is high"

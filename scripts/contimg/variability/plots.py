@@ -49,7 +49,12 @@ def candidate_page(table: pd.DataFrame, found: pd.DataFrame, models: dict, path:
 
 def _panels(number: int) -> tuple[Figure, list[Axes]]:
     rows = max(1, -(-number // COLUMNS))
-    figure = Figure(figsize=(4 * COLUMNS, 0.8 + 1.9 * rows), layout="constrained")
+    height = 0.8 + 1.9 * rows
+    figure = Figure(figsize=(4 * COLUMNS, height))
+    # fixed margins: a layout engine takes longer than all the rest
+    figure.subplots_adjust(
+        left=0.05, right=0.99, bottom=0.45 / height, top=1 - 0.5 / height, hspace=0.4, wspace=0.18
+    )
     return figure, [figure.add_subplot(rows, COLUMNS, k + 1) for k in range(number)]
 
 
@@ -75,9 +80,9 @@ def _points(axis: Axes, rows: pd.DataFrame, unit: float) -> None:
 
 
 def _finish(figure: Figure, axes: list[Axes], title: str, label: str, path: Path) -> None:
-    figure.suptitle(title, fontsize=10)
-    figure.supxlabel("MJD [days, UTC]", fontsize=8)
-    figure.supylabel(label, fontsize=8)
+    figure.suptitle(title, fontsize=10, y=1 - 0.15 / figure.get_figheight())
+    figure.supxlabel("MJD [days, UTC]", fontsize=8, y=0.08 / figure.get_figheight())
+    figure.supylabel(label, fontsize=8, x=0.005)
     with atomic(path) as partial:
         # without the time of creation two runs give the same bytes
         figure.savefig(partial, dpi=90, metadata={"Software": None})

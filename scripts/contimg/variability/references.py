@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from contimg.variability import ensemble
 from contimg.variability.ensemble import GainFit
@@ -118,7 +118,7 @@ def _p_constant(flux: NDArray, error: NDArray, good: NDArray, fit: GainFit) -> f
         return 1.0
     normal, total, mean = ensemble.normalise(flux, error, good, fit)
     chi_square = (((normal - mean) / total)[good] ** 2).sum()
-    return float(chi2.sf(chi_square, good.sum() - 1))
+    return float(chdtrc(good.sum() - 1, chi_square))
 
 
 def _with_prior(fit: GainFit, normalised: NDArray, options: VariabilityOptions) -> GainFit:

@@ -2,10 +2,10 @@
 
 Null: f = m + noise. Alternative: f = m [1 + f_c (G - 1)] + noise with a template G and the
 part f_c of the flux that the lens acts on, 0 < f_c <= 1. For each noise model of the grid the
-mean is profiled out (generalised least squares, restricted likelihood) and f_c is solved for;
-the statistic is
+mean is profiled out (generalised least squares, restricted likelihood) and f_c is solved for.
+With the prior probability pi of a noise model, the statistic is
 
-    T = min_noise(-2 ln L_null) - min_noise,template(-2 ln L_alternative)  >= 0
+    T = min_noise(-2 ln pi L_null) - min_noise,template(-2 ln pi L_alternative)  >= 0
 
 The largest deviation over the scatter of the same light curve, max|f - mean| / std, is *not*
 used: whatever the data it cannot exceed sqrt(N - 1), and a long dip widens its own yardstick.
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.variability.noise import Noise, covariance, noise_grid
+from contimg.variability.noise import Noise, covariance
 from contimg.variability.templates import Bank
 
 _BLOCK = 2_000_000  # elements of a matrix of light curves by templates
@@ -39,7 +39,7 @@ class Match:
 class _Operators:
     """Linear maps of a light curve (N,) under one noise model."""
 
-    constant: float  # ln det C + ln 1'C^-1 1
+    constant: float  # ln det C + ln 1'C^-1 1 - 2 ln prior
     precision: NDArray[np.float64]  # (N, N) C^-1 with the mean projected out
     mean: NDArray[np.float64]  # (N,) least-squares mean
     matched: NDArray[np.float32]  # (N, K) matched filters of unit variance
@@ -50,12 +50,21 @@ class _Operators:
 class Search:
     """The statistic for light curves sampled at `times` with `error`, as if of one source."""
 
-    def __init__(self, times: NDArray, error: NDArray, mean_flux: float, bank: Bank) -> None:
+    def __init__(
+        self,
+        times: NDArray,
+        error: NDArray,
+        mean_flux: float,
+        bank: Bank,
+        grid: list[Noise],
+        prior: NDArray,
+    ) -> None:
         self.times, self.error, self.mean_flux, self.bank = times, error, mean_flux, bank
-        self.grid = noise_grid(times)
-        self._operators = [self._prepare(noise) for noise in self.grid]
+        self.grid, self.prior = grid, prior
+        penalties = -2 * np.log(prior)
+        self._operators = [self._prepare(n, p) for n, p in zip(grid, penalties, strict=True)]
 
-    def _prepare(self, noise: Noise) -> _Operators:
+    def _prepare(self, noise: Noise, penalty: float) -> _Operators:
         matrix = covariance(noise, self.times, self.error, self.mean_flux)
         inverse = np.linalg.inv(matrix)
         row = inverse.sum(axis=0)
@@ -67,18 +76,13 @@ class Search:
         # a lens cannot take more than all of the flux: b <= m(b) = mean - b mean(change)
         mean_gain = np.maximum(1 + row @ change / total, 0.05)
         return _Operators(
-            float(np.linalg.slogdet(matrix)[1] + np.log(total)),
+            float(np.linalg.slogdet(matrix)[1] + np.log(total) + penalty),
             precision,
             row / total,
             (filters / norm).astype(np.float32),
             norm,
             (norm / mean_gain).astype(np.float32),
         )
-
-    def null(self, flux: NDArray) -> tuple[NDArray, NDArray]:
-        """-2 ln L of light curves (D, N) under the best noise model, and which one it is."""
-        table = np.stack([self._null_one(op, flux) for op in self._operators])
-        return table.min(axis=0), table.argmin(axis=0)
 
     @staticmethod
     def _null_one(op: _Operators, flux: NDArray) -> NDArray:
@@ -95,26 +99,37 @@ class Search:
         nulls = np.stack([self._null_one(op, flux) for op in self._operators])
         best = np.full(len(flux), np.inf)
         for op, null in zip(self._operators, nulls, strict=True):
-            best = np.minimum(best, null - self._improvement(op, flux).max(axis=1))
+            best = np.minimum(best, null - self._largest_improvement(op, flux))
         return nulls.min(axis=0) - np.minimum(best, nulls.min(axis=0))
 
+    def _largest_improvement(self, op: _Operators, flux: NDArray) -> NDArray[np.float32]:
+        """Fall of chi-square (D,) with the best template under one noise model."""
+        sigma, mean = self._filter(op, flux)
+        largest = np.maximum(sigma.max(axis=1), 0)
+        result = largest**2
+        # only where an amplitude could be out of range must all templates be looked at
+        over = np.flatnonzero(largest > mean * op.ceiling.min())
+        result[over] = self._improvement(op, sigma[over], mean[over]).max(axis=1, initial=0)
+        return result
+
     @staticmethod
-    def _improvement(op: _Operators, flux: NDArray) -> NDArray[np.float32]:
-        """Fall of chi-square (D, K) with each template, its amplitude kept in range."""
-        centre = flux.mean(axis=1, keepdims=True)
+    def _filter(op: _Operators, flux: NDArray) -> tuple[NDArray, NDArray]:
+        """Amplitudes (D, K) of all templates in sigma, and the means (D,) [Jy]."""
         # filters do not see the mean; without it single precision is enough
-        sigma = np.maximum((flux - centre).astype(np.float32) @ op.matched, 0)
-        mean = np.maximum(flux @ op.mean, 0).astype(np.float32)
-        gain = sigma**2
-        if sigma.max() > mean.min() * op.ceiling.min():
-            gain -= np.maximum(sigma - mean[:, None] * op.ceiling, 0) ** 2
-        return gain
+        centred = (flux - flux.mean(axis=1, keepdims=True)).astype(np.float32)
+        return centred @ op.matched, np.maximum(flux @ op.mean, 0).astype(np.float32)
+
+    @staticmethod
+    def _improvement(op: _Operators, sigma: NDArray, mean: NDArray) -> NDArray[np.float32]:
+        """Fall of chi-square (D, K) with every template, 0 < f_c <= 1."""
+        sigma = np.maximum(sigma, 0)
+        return sigma**2 - np.maximum(sigma - mean[:, None] * op.ceiling, 0) ** 2
 
     def match(self, flux: NDArray) -> Match:
         """The best template and noise model for one light curve (N,)."""
         one = flux[None, :]
         nulls = [float(self._null_one(op, one)[0]) for op in self._operators]
-        falls = [self._improvement(op, one)[0] for op in self._operators]
+        falls = [self._improvement(op, *self._filter(op, one))[0] for op in self._operators]
         scores = [null - float(fall.max()) for null, fall in zip(nulls, falls, strict=True)]
         which = int(np.argmin(scores))
         op, template = self._operators[which], int(np.argmax(falls[which]))
@@ -131,10 +146,8 @@ class Search:
             self.grid[which],
         )
 
-    def simulate(self, flux: NDArray, draws: int, seed: list[int]) -> NDArray[np.float64]:
-        """`draws` light curves (draws, N) of the null model that fits `flux` best."""
-        noise = self.grid[int(self.null(flux[None, :])[1][0])]
-        root = np.linalg.cholesky(covariance(noise, self.times, self.error, self.mean_flux))
-        random = np.random.default_rng(seed)
-        mean = float(np.average(flux, weights=1 / self.error**2))
-        return mean + random.standard_normal((draws, len(flux))) @ root.T
+    def simulate(self, model: int, draws: int, random: np.random.Generator) -> NDArray[np.float64]:
+        """`draws` light curves (draws, N) [Jy] without a lens under one model of the grid."""
+        matrix = covariance(self.grid[model], self.times, self.error, self.mean_flux)
+        noise = random.standard_normal((draws, len(self.times))) @ np.linalg.cholesky(matrix).T
+        return self.mean_flux + noise

@@ -15,11 +15,24 @@ from numpy.typing import NDArray
 
 from contimg.core.lens import smoothed_gain
 
-# (alpha, FWHM of the source in lens widths): smooth dip, dips with shoulders, flat bottoms with
-# caustic spikes far out, each with a small and a large source where that makes a difference
-SHAPES = ((0.5, 0.5), (2.0, 0.3), (2.0, 1.5), (8.0, 0.5), (8.0, 2.0), (30.0, 2.0))
-WIDTH_STEP = 1.4  # ratio of neighbouring widths
-EPOCH_STEP = 0.25  # between neighbouring t0, in widths
+# (alpha, FWHM of the source in lens widths): from a smooth dip to flat bottoms between caustic
+# spikes, with small and large sources; every other one already spans the range
+SHAPES = (
+    (0.5, 0.5),
+    (2.0, 0.2),
+    (2.0, 1.0),
+    (4.0, 0.2),
+    (4.0, 1.0),
+    (8.0, 0.2),
+    (8.0, 1.0),
+    (16.0, 0.3),
+    (16.0, 2.0),
+    (50.0, 2.0),
+)
+# ratio of neighbouring widths, step of t0 in widths, step through SHAPES: the first that gives
+# no more than MAX_TEMPLATES is taken, so that short light curves are searched finely
+LEVELS = ((1.2, 0.1, 1), (1.3, 0.15, 1), (1.4, 0.2, 1), (1.5, 0.3, 1), (1.6, 0.35, 2))
+MAX_TEMPLATES = 2500
 MIN_BASELINE = 3  # epochs with less than a fifth of the depth
 RESOLUTION_DAYS = 0.02
 
@@ -62,35 +75,36 @@ def change_at(bank: Bank, template: int, times: NDArray) -> NDArray[np.float64]:
 @lru_cache(maxsize=8)
 def _make_bank(ticks: tuple[int, ...], min_points: int, width_min: float, width_max: float) -> Bank:
     times = np.array(ticks) * RESOLUTION_DAYS
-    span = times[-1]
-    widest = min(width_max, 0.8 * span)
-    number = max(1, int(np.ceil(np.log(widest / width_min) / np.log(WIDTH_STEP)))) + 1
-    parts = []
-    for width in np.geomspace(width_min, max(widest, width_min), number):
-        # centres from half a width before the first epoch to as much after the last
-        t0 = np.arange(-width / 2, span + width / 2 + 1e-9, EPOCH_STEP * width)
-        for alpha, size in SHAPES:
-            u, shape, fwhm = _profile(alpha, size)
-            distance = np.abs(times[:, None] - t0) / (width / fwhm)
-            change = np.interp(distance, u, shape, right=0.0)
-            depth = -shape.min()
-            in_dip = (change < -0.5 * depth).sum(axis=0)
-            baseline = (change > -0.2 * depth).sum(axis=0)
-            keep = (in_dip >= min_points) & (baseline >= MIN_BASELINE)
-            keep &= change.min(axis=0) < -0.8 * depth
-            count = int(keep.sum())
-            parts.append(
-                (
-                    change[:, keep],
-                    np.full(count, alpha),
-                    np.full(count, size),
-                    np.full(count, width),
-                    t0[keep],
-                    np.full(count, depth),
-                    in_dip[keep],
-                )
-            )
-    return Bank(*(np.concatenate(columns, axis=-1) for columns in zip(*parts, strict=True)))
+    widest = max(width_min, min(width_max, 0.8 * times[-1]))
+    for width_step, epoch_step, stride in LEVELS:
+        number = 1 + int(np.ceil(np.log(widest / width_min) / np.log(width_step)))
+        widths = np.geomspace(width_min, widest, number)
+        parts = [
+            _of_one_kind(times, alpha, size, width, epoch_step, min_points)
+            for alpha, size in SHAPES[::stride]
+            for width in widths
+        ]
+        bank = Bank(*(np.concatenate(columns, axis=-1) for columns in zip(*parts, strict=True)))
+        if len(bank) <= MAX_TEMPLATES:
+            break
+    return bank
+
+
+def _of_one_kind(
+    times: NDArray, alpha: float, size: float, width: float, epoch_step: float, min_points: int
+) -> tuple[NDArray, ...]:
+    """The columns of a bank for one shape and width: every t0 that the epochs constrain."""
+    u, shape, fwhm = _profile(alpha, size)
+    # centres from half a width before the first epoch to as much after the last
+    t0 = np.arange(-width / 2, times[-1] + width / 2 + 1e-9, epoch_step * width)
+    change = np.interp(np.abs(times[:, None] - t0) / (width / fwhm), u, shape, right=0.0)
+    depth = -shape.min()
+    in_dip = (change < -0.5 * depth).sum(axis=0)
+    baseline = (change > -0.2 * depth).sum(axis=0)
+    keep = (in_dip >= min_points) & (baseline >= MIN_BASELINE)
+    keep &= change.min(axis=0) < -0.8 * depth
+    constants = (np.full(int(keep.sum()), value) for value in (alpha, size, width))
+    return change[:, keep], *constants, t0[keep], np.full(int(keep.sum()), depth), in_dip[keep]
 
 
 @lru_cache(maxsize=32)

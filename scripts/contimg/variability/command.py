@@ -1,0 +1,165 @@
+"""``contimg variability``: how every source varies, and which may be seen through a lens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from contimg.core.catalog import read_sources
+from contimg.core.command import Command, Files, existing
+from contimg.core.errors import ContimgError
+from contimg.core.records import atomic, check, require, write_record
+from contimg.variability import plots
+from contimg.variability.ese import Event, LightCurve, search_all
+from contimg.variability.lightcurves import UNNORMALISED
+from contimg.variability.options import VariabilityOptions
+from contimg.variability.products import candidate_table, source_row, write_candidates
+
+NEEDED = ["source", "mosaic", "mjd", "flux_norm_jy", "flux_norm_err_jy", "flag"]
+WARN_VARIABLE = 0.3  # of all sources: so many do not vary, their errors are too small
+VARIABLE_P = 0.001
+SHOWN_WITHOUT_CANDIDATES = 8
+
+
+class VariabilityFiles(Files):
+    """Light curves in, sources and candidates out."""
+
+    lightcurves: Path = Field(description="light curves (Parquet)")
+    lightcurves_record: Path = Field(description="their record (JSON)")
+    catalog: Path | None = Field(
+        None, description="source table with positions, for light curves that have none"
+    )
+    sources: Path = Field(description="table of sources to write (Parquet)")
+    candidates: Path = Field(description="ESE candidates to write (CSV)")
+    candidates_ecsv: Path = Field(description="the same (ECSV)")
+    candidates_vot: Path = Field(description="the same (VOTable)")
+    plot: Path = Field(description="page of candidates to write (PNG)")
+    record: Path = Field(description="record to write (JSON)")
+
+
+def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
+    """Measure every source, search the light curves, write what was found."""
+    require(files.lightcurves_record)
+    table = pd.read_parquet(existing(files.lightcurves, "light curves"))
+    missing = [name for name in NEEDED if name not in table.columns]
+    if missing:
+        raise ContimgError(f"{files.lightcurves}: lacks the columns {', '.join(missing)}")
+    table = table.sort_values(["source", "mjd", "mosaic"], ignore_index=True)
+    curves = light_curves(table)
+    events = search_all(curves, options)
+    sources = measure(curves, positions(table, files), events, options)
+    threshold = candidate_threshold(events, options)
+    candidates = candidate_table(sources, threshold, options.high_priority_factor)
+    with atomic(files.sources) as partial:
+        sources.to_parquet(partial, index=False)
+    write_candidates(candidates, files.candidates, files.candidates_ecsv, files.candidates_vot)
+    _plot(table, sources, events, len(candidates), files.plot)
+    _write_record(files, options, sources, len(events), threshold)
+
+
+def light_curves(table: pd.DataFrame) -> list[LightCurve]:
+    """The good points of every source; those not normalised count, as their errors say so."""
+    value, error = table["flux_norm_jy"], table["flux_norm_err_jy"]
+    good = table["flag"].isin(["", UNNORMALISED]) & np.isfinite(value) & (error > 0)
+    good &= np.isfinite(error)
+    return [
+        LightCurve(
+            str(source),
+            *(
+                rows[good[rows.index]][name].to_numpy(dtype=float)
+                for name in ("mjd", "flux_norm_jy", "flux_norm_err_jy")
+            ),
+        )
+        for source, rows in table.groupby("source", sort=True)
+    ]
+
+
+def positions(table: pd.DataFrame, files: VariabilityFiles) -> dict[str, tuple[float, float]]:
+    """ICRS positions [deg] by source, from the light curves or else from the catalogue."""
+    columns = ["ra_deg", "dec_deg"]
+    if set(columns) <= set(table.columns):
+        first = table.groupby("source")[columns].first()
+    elif files.catalog is not None:
+        first = read_sources(files.catalog).set_index("name")[columns]
+    else:
+        raise ContimgError(f"{files.lightcurves}: has no positions; give --catalog")
+    lost = sorted(set(table["source"]) - set(first.index))
+    if lost:
+        raise ContimgError(f"{files.catalog}: lacks the source {lost[0]} of the light curves")
+    return {str(name): (float(ra), float(dec)) for name, ra, dec in first.itertuples()}
+
+
+def candidate_threshold(events: dict[str, Event], options: VariabilityOptions) -> float:
+    """False-alarm probability of one source that gives the declared number for the run."""
+    return options.false_alarm_probability / max(1, len(events))
+
+
+def measure(
+    curves: list[LightCurve],
+    position: dict[str, tuple[float, float]],
+    events: dict[str, Event],
+    options: VariabilityOptions,
+) -> pd.DataFrame:
+    """The table of sources."""
+    rows = [source_row(c, position[c.source], events.get(c.source)) for c in curves]
+    sources = pd.DataFrame(rows)
+    threshold = candidate_threshold(events, options)
+    sources["is_candidate"] = sources["ese_false_alarm_probability"] < threshold
+    return sources
+
+
+def _plot(
+    table: pd.DataFrame, sources: pd.DataFrame, events: dict[str, Event], number: int, path: Path
+) -> None:
+    """Candidates, or the nearest to being one when there is none."""
+    searched = sources[sources["source"].isin(list(events))].sort_values(
+        ["ese_false_alarm_probability", "ese_statistic"], ascending=[True, False], kind="stable"
+    )
+    shown = searched.head(max(number, SHOWN_WITHOUT_CANDIDATES))
+    models = {name: (events[name].model_mjd, events[name].model_jy) for name in shown["source"]}
+    plots.candidate_page(table, shown, models, path)
+
+
+def _write_record(
+    files: VariabilityFiles,
+    options: VariabilityOptions,
+    sources: pd.DataFrame,
+    searched: int,
+    threshold: float,
+) -> None:
+    tested = sources["p_constant"].notna()
+    varying = float((sources["p_constant"][tested] < VARIABLE_P).mean()) if tested.any() else 0.0
+    write_record(
+        files.record,
+        product="variability",
+        stage="variability",
+        checks=[
+            check("sources_searched", float(searched), warn_below=1),
+            check("fraction_variable", varying, warn_above=WARN_VARIABLE),
+        ],
+        data={
+            "sources": len(sources),
+            "searched": searched,
+            "candidates": int(sources["is_candidate"].sum()),
+            "expected_false_candidates": options.false_alarm_probability,
+            "false_alarm_threshold": threshold,
+            "median_eta": float(sources["eta"].median()) if tested.any() else None,
+        },
+        options=(options,),
+        inputs=[
+            p for p in (files.lightcurves, files.lightcurves_record, files.catalog) if p is not None
+        ],
+    )
+
+
+COMMAND = Command(
+    help="Measure how sources vary and search them for extreme scattering events.",
+    files=VariabilityFiles,
+    options=(VariabilityOptions,),
+    run=run,
+    outputs=("sources", "candidates", "candidates_ecsv", "candidates_vot", "plot", "record"),
+    record="record",
+)

@@ -1,0 +1,25 @@
+"""docs/products.md knows every product and every column."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from contimg.core.catalog import COLUMNS as CATALOG
+from contimg.core.paths import PATTERNS
+from contimg.photometry.table import COLUMNS as PHOTOMETRY
+from contimg.variability.lightcurves import COLUMNS as LIGHTCURVES
+from contimg.variability.products import CANDIDATES
+
+TEXT = (Path(__file__).parents[2] / "docs" / "products.md").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(PATTERNS))
+def test_every_product_is_described(name: str) -> None:
+    assert f"| `{PATTERNS[name]}` | " in TEXT
+
+
+def test_every_column_is_described() -> None:
+    columns = [*CATALOG, *LIGHTCURVES, *CANDIDATES, *(name for name, *_ in PHOTOMETRY)]
+    assert [name for name in columns if f"`{name}`" not in TEXT] == []

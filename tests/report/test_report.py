@@ -1,0 +1,200 @@
+"""Status and page of a small results tree that holds one of everything that can happen."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import re
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from contimg.cli import main
+from contimg.core.paths import path
+from contimg.core.records import Check, write_record
+from contimg.report.status import STAGES, STATES, Status, statuses
+
+GROUPS = ["20251005T080000", "20251005T080509", "20251005T081018"]
+CALSET = f"{GROUPS[0]}_0834+555"
+MOSAIC = "20251005_0834+555"
+REASON = "no calset passes: <all antennas flagged>"
+
+
+def group(name: str) -> dict:
+    return {
+        "group": name,
+        "telescope": "OVRO_MMA",
+        "start_mjd": 60953.0 + GROUPS.index(name) * 309 / 86400,
+        "end_mjd": 60953.0 + (GROUPS.index(name) + 1) * 309 / 86400,
+        "freq_min_hz": 1.311e9,
+        "freq_max_hz": 1.498e9,
+        "dec_deg": 55.5,
+    }
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Tile 0 is done, tile 1 failed at `apply`, tile 2 was only converted."""
+    monkeypatch.chdir(tmp_path)
+    root = "results/toy"
+    plan = {
+        "groups": {g: group(g) for g in GROUPS},
+        "calsets": {CALSET: {"group": GROUPS[0], "calibrator": "0834+555"}},
+        "tiles": {g: {"calsets": [CALSET]} for g in GROUPS},
+        "mosaics": {MOSAIC: {"tiles": GROUPS}},
+        "rejected": 1,
+    }
+    put(path("plan", root), json.dumps(plan))
+    put(path("rejected", root), "path,reason\nraw/bad.hdf5,not HDF5\n")
+    for name in GROUPS:
+        record(root, "ms_record", "convert", group=name)
+    record(root, "cal_ms_record", "convert", calset=CALSET)
+    record(root, "solutions", "solve", calset=CALSET)
+    record(root, "calibrated_record", "apply", group=GROUPS[0])
+    record(root, "calibrated_record", "apply", reason=REASON, verdict="fail", group=GROUPS[1])
+    tile = {"rms_jy_beam": 1.5e-3, "noise_ratio": 1.2, "peak_jy_beam": 0.8, "calset": CALSET}
+    tile |= {"bmaj_arcsec": 40.0, "bmin_arcsec": 30.0}
+    record(root, "image_record", "image", data=tile, group=GROUPS[0], tier="standard")
+    record(
+        root,
+        "image_record",
+        "image",
+        reason="upstream failed",
+        verdict="fail",
+        group=GROUPS[1],
+        tier="standard",
+    )
+    mosaic = {"mjd": 60953.01, "area_deg2": 9.5, "rms_median_jy_beam": 9e-4}
+    mosaic |= {
+        "tiles_used": GROUPS[:1],
+        "tiles_left_out": [{"tile": GROUPS[1], "reason": "upstream failed"}],
+    }
+    record(root, "mosaic_record", "mosaic", data=mosaic, verdict="warn", mosaic=MOSAIC)
+    for name, key in (
+        ("solutions_plot", {"calset": CALSET}),
+        ("image_plot", {"group": GROUPS[0], "tier": "standard"}),
+        ("mosaic_plot", {"mosaic": MOSAIC}),
+    ):
+        plot = Path(path(name, root, **key))
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        Figure(figsize=(1, 1)).savefig(plot)
+    put(path("candidates", root), "source,fap\nJ0834+5534,0.00012345678901\n")
+    put(
+        path("benchmark", root, rule="image", job=GROUPS[0]),
+        "s\th:m:s\tmax_rss\tcpu_time\n12.5\t0:00:12\t800.25\t20.0\n",
+    )
+    put(path("benchmark", root, rule="image", job=GROUPS[1]), "s\tmax_rss\tcpu_time\n1.5\tNA\tNA\n")
+    return root
+
+
+def put(name: str, text: str) -> None:
+    target = Path(name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text)
+
+
+def record(root: str, name: str, stage: str, reason: str = "", data=None, verdict=None, **key):
+    words = "noise is high" if verdict else ""
+    checks = [Check("noise", 1.2, "", "warn if > 3", verdict or "pass", words)]
+    write_record(
+        path(name, root, **key),
+        product=next(iter(key.values())),
+        stage=stage,
+        data=data or {"n": 1},
+        checks=[] if reason else checks,
+        reason=reason,
+        verdict=verdict,
+    )
+
+
+def table_of(results: str) -> list[Status]:
+    return statuses(json.loads(Path(path("plan", results)).read_text()), results, "standard")
+
+
+def test_everything_has_exactly_one_state(results: str) -> None:
+    rows = table_of(results)
+    seen = {(row.kind, row.item, row.stage) for row in rows}
+    assert len(seen) == len(rows)
+    sizes = {"group": 3, "calset": 1, "mosaic": 1, "run": 1}
+    assert len(rows) == 1 + sum(sizes[kind] for kind, _, _ in STAGES)
+    assert {row.state for row in rows} == set(STATES)
+    state = {(row.item, row.stage): (row.state, row.reason) for row in rows}
+    assert state[GROUPS[0], "image"] == ("done", "")
+    assert state[GROUPS[1], "apply"] == ("failed", REASON)
+    assert state[GROUPS[2], "apply"] == ("pending", "")
+    assert state["raw/bad.hdf5", "discover"] == ("rejected", "not HDF5")
+    assert state[MOSAIC, "mosaic"] == ("done", "noise is high")
+
+
+def test_a_torn_record_is_a_failure_with_a_name(results: str) -> None:
+    torn = path("ms_record", results, group=GROUPS[2])
+    Path(torn).write_text('{"product": ')
+    (row,) = [r for r in table_of(results) if r.record == torn]
+    assert row.state == "failed"
+    assert torn in row.reason
+
+
+def test_a_run_without_mosaics_waits_for_no_light_curves(results: str) -> None:
+    plan = json.loads(Path(path("plan", results)).read_text()) | {"mosaics": {}}
+    assert not {"run", "mosaic"} & {row.kind for row in statuses(plan, results, "standard")}
+
+
+def make_page(results: str) -> str:
+    status, page = path("status", results), path("report", results)
+    common = ["--results", results, "--plan", path("plan", results), "--status", status]
+    assert main(["status", *common]) == 0
+    rejected = ["--rejected", path("rejected", results), "--title", "A & B"]
+    assert main(["report", *common, *rejected, "--report", page]) == 0
+    return Path(page).read_text()
+
+
+def test_status_prints_reasons_and_counts(results: str, capsys: pytest.CaptureFixture[str]) -> None:
+    make_page(results)
+    printed = capsys.readouterr().out
+    assert f"{GROUPS[1]}  failed: {REASON}" in printed
+    assert re.search(r"image +group +1 +1 +1 +0 +3\n", printed)
+    with Path(path("status", results)).open(newline="") as stream:
+        assert {row["state"] for row in csv.DictReader(stream)} == set(STATES)
+
+
+def test_page_shows_results_and_failures(results: str) -> None:
+    page = make_page(results)
+    assert "<title>A &amp; B</title>" in page
+    assert html.escape(REASON) in page
+    assert "<all antennas" not in page
+    assert "raw/bad.hdf5" in page
+    assert "1311.0 to 1498.0 MHz" in page
+    assert "rms 1.5 mJy/beam" in page
+    assert "0.00012345679" in page
+    assert re.search(r"<td>image</td><td class=\"n\">2</td><td class=\"n\">14.0</td>", page)
+    assert "numpy" in page
+
+
+def test_page_is_complete_in_its_folder(results: str) -> None:
+    page = make_page(results)
+    folder = Path(path("report", results)).parent
+    sources = re.findall(r'(?:src|href)="([^"#]+)"', page)
+    assert len(set(sources)) == 3
+    for source in sources:
+        assert (folder / source.replace("%2B", "+")).is_file()
+    assert not re.search(r"https?://", page)
+
+
+def test_page_of_a_run_that_has_not_begun(results: str) -> None:
+    for old in Path(results).rglob("*.json"):
+        if old.name != "plan.json":
+            old.unlink()
+    page = make_page(results)
+    assert 'class="pending"' in page
+
+
+def test_page_of_failed_products(results: str) -> None:
+    """Placeholders (empty tables) stand where products failed."""
+    for name in ("candidates", "epochs"):
+        put(path(name, results), "")
+    record(
+        results, "variability_record", "variability", reason="no epochs", verdict="fail", run="run"
+    )
+    assert "no epochs" in make_page(results)

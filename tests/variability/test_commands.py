@@ -1,0 +1,161 @@
+"""The two verbs from the command line, on files."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.table import Table
+
+from contimg.cli import main
+from contimg.variability.lightcurves import COLUMNS
+from contimg.variability.products import CANDIDATES
+from variability import made
+
+
+def lightcurves(folder, tables, records, *flags):
+    """Run the verb; return its status."""
+    words = ["--photometry", *map(str, tables), "--photometry-records", *map(str, records)]
+    words += [f"--table={folder}/lc.parquet", f"--epochs={folder}/epochs.csv"]
+    words += [f"--record={folder}/lc.json", f"--plot={folder}/lc.png"]
+    return main(["lightcurves", *words, *flags])
+
+
+def variability(folder, *flags):
+    """Run the verb; return its status."""
+    words = [f"--lightcurves={folder}/lc.parquet", f"--lightcurves-record={folder}/lc.json"]
+    words += [f"--sources={folder}/sources.parquet", f"--candidates={folder}/c.csv"]
+    words += [f"--candidates-ecsv={folder}/c.ecsv", f"--candidates-vot={folder}/c.vot"]
+    words += [f"--plot={folder}/c.png", f"--record={folder}/v.json", "--bootstrap-draws=1000"]
+    return main(["variability", *words, *flags])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Photometry of 24 sources at 12 epochs, one of them failed, one source behind a lens."""
+    folder = tmp_path_factory.mktemp("run")
+    change = np.ones((24, 12))
+    change[5] = made.lens_dip(np.arange(12.0), 6.0, 5.0, 0.5)
+    grid, gains, flux = made.grid(24, 12, 3, change=change, excess=0.01)
+    grid.good[10, 4] = False
+    tables, records = made.write_photometry(folder / "photometry", grid, failed=("m002",))
+    assert lightcurves(folder, tables, records) == 0
+    assert variability(folder) == 0
+    return folder, tables, records, gains, flux
+
+
+def test_light_curves(run):
+    folder, _, _, gains, flux = run
+    table = pd.read_parquet(folder / "lc.parquet")
+    assert list(table.columns) == COLUMNS
+    assert len(table) == 24 * 11
+    assert table.loc[~table["flag"].eq(""), "source"].tolist() == ["s010"]
+    lensed = table[table["source"] == "s005"]
+    assert not lensed["is_reference"].any()
+    steady = table[table["is_reference"]]
+    truth = dict(zip([f"s{k:03d}" for k in range(24)], flux, strict=True))
+    scale = np.exp(np.mean(np.log(np.delete(gains, 2))))
+    pull = (steady["flux_norm_jy"] - scale * steady["source"].map(truth)) / steady[
+        "flux_norm_err_jy"
+    ]
+    assert np.std(pull[steady["flag"] == ""]) == pytest.approx(1, abs=0.15)
+
+
+def test_every_epoch_is_accounted_for(run):
+    folder = run[0]
+    epochs = pd.read_csv(folder / "epochs.csv", keep_default_na=False)
+    assert len(epochs) == 12
+    lost = epochs[epochs["status"] == "left_out"]
+    assert lost["mosaic"].tolist() == ["m002"]
+    assert lost["reason"].tolist() == ["all tiles lost"]
+    record = json.loads((folder / "lc.json").read_text())
+    assert record["verdict"] == "warn"
+    assert "s005" in record["data"]["references_dropped"]
+
+
+def test_the_lensed_source_is_the_candidate(run):
+    folder = run[0]
+    table = pd.read_csv(folder / "c.csv")
+    assert list(table.columns) == list(CANDIDATES)
+    assert table["source"].tolist() == ["s005"]
+    assert table["rank"].tolist() == [1]
+    row = table.iloc[0]
+    assert row["minimum_flux_jy"] == pytest.approx(row["baseline_flux_jy"] * (1 - row["depth"]))
+    assert (folder / "c.png").stat().st_size > 1000
+    assert json.loads((folder / "v.json").read_text())["data"]["candidates"] == 1
+
+
+def test_candidate_formats_agree(run):
+    folder = run[0]
+    csv = pd.read_csv(folder / "c.csv")
+    for name, form in (("c.ecsv", "ascii.ecsv"), ("c.vot", "votable")):
+        table = Table.read(folder / name, format=form)
+        assert table.colnames == list(csv.columns)
+        assert str(table["width_days"].unit) == "d"
+        np.testing.assert_allclose(table["statistic"], csv["statistic"])
+        assert list(table["source"]) == list(csv["source"])
+
+
+def test_table_of_sources(run):
+    sources = pd.read_parquet(run[0] / "sources.parquet")
+    assert sources["source"].tolist() == sorted(sources["source"])
+    assert sources["n_epochs"].tolist() == [11] * 10 + [10] + [11] * 13
+    steady = sources[~sources["is_candidate"]]
+    assert 0.5 < steady["eta"].median() < 1.5
+    assert steady["p_vs_max"].min() > 1e-4
+    lensed = sources[sources["is_candidate"]].iloc[0]
+    assert lensed["p_constant"] < 1e-10 and abs(lensed["vs_max"]) > 10
+
+
+def test_order_of_inputs_does_not_matter(run, tmp_path):
+    folder, tables, records, _, _ = run
+    assert lightcurves(tmp_path, tables[::-1], records[::-1]) == 0
+    for name in ("lc.parquet", "epochs.csv", "lc.png"):
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_no_candidate_gives_valid_files(tmp_path):
+    grid, _, _ = made.grid(8, 9, 1)
+    assert lightcurves(tmp_path, *made.write_photometry(tmp_path / "p", grid)) == 0
+    assert variability(tmp_path) == 0
+    assert list(pd.read_csv(tmp_path / "c.csv").columns) == list(CANDIDATES)
+    assert len(Table.read(tmp_path / "c.ecsv", format="ascii.ecsv")) == 0
+    assert len(Table.read(tmp_path / "c.vot", format="votable")) == 0
+
+
+def test_few_epochs_are_measured_but_not_searched(tmp_path):
+    grid, _, _ = made.grid(8, 3, 1)
+    assert lightcurves(tmp_path, *made.write_photometry(tmp_path / "p", grid)) == 0
+    assert variability(tmp_path) == 0
+    sources = pd.read_parquet(tmp_path / "sources.parquet")
+    assert sources["eta"].notna().all() and sources["ese_statistic"].isna().all()
+    assert json.loads((tmp_path / "v.json").read_text())["verdict"] == "warn"
+
+
+def test_failed_epochs_only(tmp_path):
+    grid, _, _ = made.grid(8, 2, 1)
+    files = made.write_photometry(tmp_path / "p", grid, failed=("m000", "m001"))
+    assert lightcurves(tmp_path, *files) == 0
+    record = json.loads((tmp_path / "lc.json").read_text())
+    assert record["verdict"] == "fail" and "all tiles lost" in record["reason"]
+    assert variability(tmp_path) == 0
+    assert json.loads((tmp_path / "v.json").read_text())["verdict"] == "fail"
+
+
+def test_epochs_without_references_are_flagged(tmp_path):
+    grid, _, _ = made.grid(4, 9, 1)
+    assert lightcurves(tmp_path, *made.write_photometry(tmp_path / "p", grid)) == 0
+    table = pd.read_parquet(tmp_path / "lc.parquet")
+    assert (table["flag"] == "unnormalised").all()
+    np.testing.assert_array_equal(table["flux_norm_jy"], table["flux_jy"])
+    assert (table["flux_norm_err_jy"] > 0.04 * table["flux_jy"]).all()
+    assert json.loads((tmp_path / "lc.json").read_text())["verdict"] == "warn"
+
+
+def test_a_mistaken_input_is_an_error(tmp_path, capsys):
+    grid, _, _ = made.grid(6, 2, 1)
+    tables, records = made.write_photometry(tmp_path / "p", grid)
+    assert lightcurves(tmp_path, tables, records[:1]) == 1
+    assert "records" in capsys.readouterr().err
+    assert lightcurves(tmp_path, tables[::-1], records) == 1
+    assert "not of m00" in capsys.readouterr().err

@@ -1,0 +1,74 @@
+"""Metrics against their definitions and against simulations."""
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from contimg.variability import metrics
+
+RANDOM = np.random.default_rng(5)
+FLUX = 1 + 0.1 * RANDOM.normal(size=15)
+ERROR = RANDOM.uniform(0.02, 0.1, 15)
+
+
+def test_v_and_eta_equal_the_published_forms():
+    n, w = len(FLUX), 1 / ERROR**2
+    s2 = n / (n - 1) * (np.mean(FLUX**2) - np.mean(FLUX) ** 2)
+    assert metrics.modulation(FLUX) == pytest.approx(np.sqrt(s2) / np.mean(FLUX))
+    eta = n / (n - 1) * (np.mean(w * FLUX**2) - np.mean(w * FLUX) ** 2 / np.mean(w))
+    assert metrics.eta(FLUX, ERROR) == pytest.approx(eta)
+
+
+def test_debiased_modulation():
+    expected = np.sqrt(np.var(FLUX, ddof=1) - np.mean((0.5 * ERROR) ** 2)) / FLUX.mean()
+    assert metrics.debiased_modulation(FLUX, 0.5 * ERROR) == pytest.approx(expected)
+    assert metrics.debiased_modulation(FLUX, 10 * ERROR) == 0
+
+
+def test_probability_of_constancy_is_uniform_for_constant_sources():
+    random = np.random.default_rng(1)
+    p = [metrics.p_constant(1 + ERROR * random.normal(size=15), ERROR) for _ in range(2000)]
+    assert stats.kstest(p, "uniform").pvalue > 1e-3
+
+
+def test_largest_pair_by_brute_force():
+    best = max(
+        itertools.combinations(range(15), 2),
+        key=lambda p: abs(FLUX[p[0]] - FLUX[p[1]]) / np.hypot(ERROR[p[0]], ERROR[p[1]]),
+    )
+    vs, m, a, b = metrics.largest_pair(FLUX, ERROR)
+    assert (a, b) == best
+    assert vs == pytest.approx((FLUX[a] - FLUX[b]) / np.hypot(ERROR[a], ERROR[b]))
+    assert m == pytest.approx(2 * (FLUX[a] - FLUX[b]) / (FLUX[a] + FLUX[b]))
+
+
+@pytest.mark.parametrize("epochs", [2, 12, 180])
+def test_pair_probability_is_that_of_the_studentised_range(epochs):
+    for vs in (1.0, 3.0, 5.0):
+        expected = stats.studentized_range.sf(np.sqrt(2) * vs, epochs, np.inf)
+        assert metrics.p_largest_pair(-vs, epochs) == pytest.approx(expected, rel=1e-3, abs=1e-9)
+
+
+def test_pair_probability_for_two_epochs_is_gaussian():
+    assert metrics.p_largest_pair(6.0, 2) == pytest.approx(2 * stats.norm.sf(6.0), rel=1e-4)
+
+
+def test_pair_probability_holds_for_unequal_errors():
+    random = np.random.default_rng(2)
+    draws = [metrics.largest_pair(ERROR * random.normal(size=15), ERROR)[0] for _ in range(2000)]
+    p = np.array([metrics.p_largest_pair(vs, 15) for vs in draws])
+    assert 0.02 < (p < 0.05).mean() < 0.065
+
+
+def test_deviation_over_own_scatter_is_bounded():
+    """Why max|f - mean| / std detects nothing: no dip can reach 5 in fewer than 27 epochs."""
+    for epochs in (12, 26):
+        flux = np.ones(epochs)
+        flux[3] = 1e-6
+        largest = np.max(np.abs(flux - flux.mean())) / np.std(flux)
+        assert largest <= np.sqrt(epochs - 1) * (1 + 1e-9)
+        assert largest <= 5.0 + 1e-9
+    long_dip = np.where(np.arange(180) < 30, 0.01, 1.0)
+    assert np.max(np.abs(long_dip - long_dip.mean())) / np.std(long_dip) < 2.5

@@ -1,0 +1,157 @@
+"""Normalisation: gains, their errors, and that no target takes part in its own."""
+
+import numpy as np
+import pytest
+
+from contimg.variability import ensemble
+from contimg.variability.options import VariabilityOptions
+from contimg.variability.references import find_gains
+from variability import made
+
+OPTIONS = VariabilityOptions()
+
+
+def weighted_log(values, fit):
+    """Logarithms with the same convention of level as the fit."""
+    log = np.log(values)
+    return log - np.average(log, weights=(fit.gain / fit.gain_err) ** 2)
+
+
+@pytest.mark.parametrize(("sources", "excess"), [(8, 0.02), (25, 0.02), (25, 0.0)])
+def test_gains_are_recovered_within_their_errors(sources, excess):
+    pulls = []
+    for seed in range(5):
+        grid, gains, _ = made.grid(sources, 12, seed, excess=excess)
+        fit = find_gains(grid, OPTIONS).gains
+        error = fit.gain_err / fit.gain
+        pulls.append((np.log(fit.gain) - weighted_log(gains, fit)) / error)
+        assert np.all(error < 2 * np.hypot(excess, 0.02) / np.sqrt(sources - 3))
+    assert 0.75 < np.std(pulls) < 1.3
+
+
+@pytest.mark.parametrize("excess", [0.0, 0.01, 0.04])
+def test_errors_of_constant_sources_are_right(excess):
+    """Pulls of references normalised by the others: unit variance, for bright ones, too."""
+    pulls = []
+    for seed in range(5):
+        grid, _, _ = made.grid(20, 12, seed, excess=excess)
+        found = find_gains(grid, OPTIONS)
+        for row, fit in found.own.items():
+            flux, total, mean = ensemble.normalise(
+                grid.flux[row], grid.error[row], grid.good[row], fit
+            )
+            pulls.append((flux - mean) / total / np.sqrt(1 - 1 / 12))
+    assert 0.92 < np.std(pulls) < 1.08
+
+
+def test_excess_scatter_is_measured():
+    estimates = [find_gains(made.grid(20, 12, s)[0], OPTIONS).gains.excess for s in range(4)]
+    assert np.sqrt(np.mean(np.square(estimates))) == pytest.approx(0.02, rel=0.15)
+
+
+def test_one_bad_epoch_has_its_own_excess():
+    grid, _, _ = made.grid(25, 12, 3, excess=0.01)
+    scatter = 1 + 0.1 * np.random.default_rng(0).normal(size=25)
+    flux = grid.flux.copy()
+    flux[:, 5] *= scatter
+    fit = find_gains(made.Grid(**{**vars(grid), "flux": flux}), OPTIONS).gains
+    assert fit.excess[5] == pytest.approx(0.1, rel=0.4)
+    assert np.delete(fit.excess, 5).max() < 0.03
+
+
+def test_scale_is_left_alone():
+    grid, _, flux = made.grid(25, 12, 1)
+    found = find_gains(grid, OPTIONS)
+    log = np.log(found.gains.gain)
+    assert np.average(log, weights=(found.gains.gain / found.gains.gain_err) ** 2) == (
+        pytest.approx(0, abs=1e-12)
+    )
+    assert np.median(found.gains.level / flux[found.references]) == pytest.approx(1, abs=0.05)
+
+
+def test_a_dip_in_a_reference_is_not_absorbed():
+    """What goes in comes out: the gains of the others, with and without the dip, are the same."""
+    dip = np.ones((12, 12))
+    dip[4, 4:9] = 0.6
+    plain, _, _ = made.grid(12, 12, 11)
+    grid, _, _ = made.grid(12, 12, 11, change=dip)
+    before, found = find_gains(plain, OPTIONS), find_gains(grid, OPTIONS)
+    assert 4 not in found.references
+    clean = ensemble.normalise(plain.flux[4], plain.error[4], plain.good[4], before.own[4])[0]
+    dipped = ensemble.normalise(grid.flux[4], grid.error[4], grid.good[4], found.gains)[0]
+    ratio = dipped / clean
+    transfer = (1 - ratio[4:9].mean() / np.delete(ratio, range(4, 9)).mean()) / 0.4
+    # the noise of the source itself scales with its flux, so a little of it remains
+    assert transfer == pytest.approx(1, abs=0.01)
+
+
+def test_a_weak_dip_in_a_kept_reference_is_not_absorbed():
+    dip = np.ones((12, 12))
+    dip[4, 5:8] = 0.97
+    plain, _, _ = made.grid(12, 12, 2)
+    grid, _, _ = made.grid(12, 12, 2, change=dip)
+    before, found = find_gains(plain, OPTIONS), find_gains(grid, OPTIONS)
+    assert 4 in before.references and 4 in found.references
+    # equal up to where the iterations started from
+    np.testing.assert_allclose(found.own[4].gain, before.own[4].gain, rtol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.5, 3.0])
+def test_influence_of_a_flaring_reference_is_bounded(factor):
+    """Before any reference is dropped, in the fit itself."""
+    flare = np.ones((20, 12))
+    flare[7, 6] = factor
+    plain, _, _ = made.grid(20, 12, 4)
+    grid, _, _ = made.grid(20, 12, 4, change=flare)
+    without = np.arange(20) != 7
+    rest = ensemble.fit_gains(grid.flux[without], grid.error[without], grid.good[without])
+    fit = ensemble.fit_gains(grid.flux, grid.error, grid.good)
+    shift = fit.gain / fit.gain[0] - rest.gain / rest.gain[0]
+    steady = ensemble.fit_gains(plain.flux, plain.error, plain.good)
+    usual = steady.gain / steady.gain[0] - rest.gain / rest.gain[0]
+    # the flare adds nothing to what leaving out one of twenty changes anyway
+    assert abs(shift[6]) < abs(usual[6]) + 0.1 * rest.gain_err[6]
+
+
+def test_unstable_references_are_dropped_one_after_the_other():
+    change = np.ones((20, 12))
+    change[2] = 1 + 0.3 * np.sin(np.arange(12))
+    change[9] = np.linspace(0.8, 1.2, 12)
+    change[15, 3] = 2
+    grid, _, _ = made.grid(20, 12, 6, change=change)
+    found = find_gains(grid, OPTIONS)
+    assert {"s002", "s009", "s015"} <= set(found.dropped)
+    assert len(found.dropped) <= 4
+    assert not {2, 9, 15} & set(found.references)
+
+
+def test_blended_faint_or_badly_measured_sources_are_no_references():
+    grid, _, _ = made.grid(12, 12, 8)
+    isolated, error, good = grid.isolated.copy(), grid.error.copy(), grid.good.copy()
+    isolated[0] = False
+    error[1] *= 20
+    good[2, :5] = False
+    changed = {"isolated": isolated, "error": error, "good": good}
+    found = find_gains(made.Grid(**{**vars(grid), **changed}), OPTIONS)
+    assert not {0, 1, 2} & set(found.references)
+
+
+def test_epoch_without_references_is_marked_and_carries_the_prior_error():
+    grid, _, _ = made.grid(12, 12, 9)
+    good = grid.good.copy()
+    good[2:, 7] = False
+    found = find_gains(made.Grid(**{**vars(grid), "good": good}), OPTIONS)
+    assert found.normalised.sum() == 11 and not found.normalised[7]
+    assert found.gains.gain[7] == 1 and found.gains.gain_err[7] == OPTIONS.gain_error_prior
+    row = 0
+    fit = found.own.get(row, found.gains)
+    flux, total, mean = ensemble.normalise(grid.flux[row], grid.error[row], good[row], fit)
+    assert flux[7] == grid.flux[row, 7]
+    assert total[7] == pytest.approx(np.hypot(grid.error[row, 7], 0.05 * mean))
+
+
+def test_too_few_sources_leave_everything_unnormalised():
+    grid, _, _ = made.grid(4, 12, 9)
+    found = find_gains(grid, OPTIONS)
+    assert not found.normalised.any() and not found.own
+    assert (found.gains.gain == 1).all()
