@@ -54,7 +54,6 @@ if CONFIG.simulate.enabled:
     rule compare_truth:
         input:
             truth=p("truth"),
-            catalog=p("sky"),
             photometry=photometry_tables(),
             lightcurves=p("lightcurves"),
             sources=p("sources"),
@@ -77,7 +76,7 @@ if CONFIG.simulate.enabled:
             flags=flags(CONFIG, "compare-truth"),
             code=code("compare-truth"),
         shell:
-            "contimg compare-truth --truth {input.truth} --catalog {input.catalog}"
+            "contimg compare-truth --truth {input.truth}"
             " --lightcurves {input.lightcurves} --sources {input.sources}"
             " --candidates {input.candidates} --photometry {input.photometry}"
             " --table {output.table} --record {output.record} {params.flags} > {log} 2>&1"

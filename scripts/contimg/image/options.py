@@ -29,7 +29,7 @@ class ImageOptions(Options):
     pb_edge: float = Field(
         0.1, gt=0, lt=1, description="beam response at the edge of an image of derived size"
     )
-    robust: float = Field(0.0, ge=-2, le=2, description="Briggs robust parameter")
+    robust: float = Field(0.5, ge=-2, le=2, description="Briggs robust parameter")
     niter: int = Field(50_000, ge=0, description="largest number of clean iterations")
     mgain: float = Field(0.8, gt=0, le=1, description="fraction cleaned a major cycle")
     auto_mask: float = Field(4.0, gt=0, description="mask level [sigma]")

@@ -12,11 +12,12 @@ class PhotometryOptions(Options):
 
     section = "photometry"
     stamp_beams: float = Field(
-        0.5,
+        1.0,
         ge=0.4,
         le=3,
-        description="radius of the fitted ellipse, in full widths of the beam; a small one is "
-        "nearly optimal where the noise is correlated like the beam",
+        description="radius of the fitted ellipse, in full widths of the beam; a smaller one is "
+        "less noisy where the noise is correlated like the beam, a larger one less biased where "
+        "clean components off the pixel centres have widened a source",
     )
     blend_beams: float = Field(
         2.5,

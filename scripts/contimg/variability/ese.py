@@ -9,9 +9,17 @@ from numpy.typing import NDArray
 
 from contimg.variability.noise import Noise, deviance, learn_priors, noise_grid
 from contimg.variability.options import VariabilityOptions
-from contimg.variability.search import Match, Search
-from contimg.variability.significance import NullDistribution, null_distribution
-from contimg.variability.templates import Bank, change_at, make_bank
+from contimg.variability.polish import Match, best_match
+from contimg.variability.search import Search
+from contimg.variability.shapes import changes
+from contimg.variability.significance import (
+    NOT_SMALL,
+    NullDistribution,
+    first_null,
+    polished_null,
+    source_random,
+)
+from contimg.variability.templates import Bank, make_bank
 
 SINGLE_EPOCH_P = 0.01  # what the rest must reach when one epoch is set aside
 MODEL_POINTS = 400
@@ -85,31 +93,33 @@ def _search_one(
     prior: NDArray,
     options: VariabilityOptions,
 ) -> Event:
+    """A rough look with the bank; a thorough one where that finds anything unusual."""
     search = Search(curve.mjd, curve.error, _level(curve), bank, grid, prior)
-    match = search.match(curve.flux)
-    null = null_distribution(
-        search, match.statistic, options.bootstrap_draws, options.seed, curve.source
-    )
-    probability = null.probability(match.statistic)
-    if probability < SINGLE_EPOCH_P:
-        probability = _without_one_epoch(curve, search, match, null, probability)
+    random = source_random(options.seed, curve.source)
+    match = best_match(search, curve.flux, polished=False)
+    probability = first_null(search, random).probability(match.statistic)
+    if probability < NOT_SMALL:
+        match = best_match(search, curve.flux, polished=True)
+        null = polished_null(search, options.bootstrap_draws, random)
+        probability = null.probability(match.statistic)
+        if probability < SINGLE_EPOCH_P:
+            probability = _without_one_epoch(curve, search, match, null, probability)
     start = curve.mjd[0]
     mjd = np.linspace(start, curve.mjd[-1], MODEL_POINTS)
-    model = match.baseline_jy * (1 + match.fraction * change_at(bank, match.template, mjd - start))
-    k = match.template
+    change = changes(match.lens, mjd - start)[0]
     return Event(
         statistic=match.statistic,
         false_alarm_probability=probability,
-        depth=match.fraction * float(bank.depth[k]),
-        t0_mjd=float(start + bank.t0[k]),
-        width_days=float(bank.width[k]),
-        alpha=float(bank.alpha[k]),
-        source_size=float(bank.size[k]),
+        depth=match.fraction * match.depth,
+        t0_mjd=float(start + match.lens.t0[0]),
+        width_days=float(match.lens.width[0]),
+        alpha=float(match.lens.alpha[0]),
+        source_size=float(match.lens.size[0]),
         flux_fraction=match.fraction,
-        n_in_dip=int(bank.in_dip[k]),
+        n_in_dip=match.in_dip,
         baseline_jy=match.baseline_jy,
         model_mjd=mjd,
-        model_jy=model,
+        model_jy=match.baseline_jy * (1 + match.fraction * change),
     )
 
 
@@ -124,14 +134,13 @@ def _without_one_epoch(
     the number of false alarms.
     """
     mean = np.average(curve.flux, weights=curve.error**-2)
-    change = search.bank.change[:, match.template]
-    model = match.baseline_jy * (1 + match.fraction * change)
+    model = match.baseline_jy * (1 + match.fraction * match.change)
     favour = ((curve.flux - mean) ** 2 - (curve.flux - model) ** 2) / curve.error**2
     weakest = match.statistic
     for epoch in np.argsort(-favour, kind="stable")[:2]:
         error = curve.error.copy()
         error[epoch] = 10 * search.mean_flux
         rest = Search(curve.mjd, error, search.mean_flux, search.bank, search.grid, search.prior)
-        weakest = min(weakest, rest.match(curve.flux).statistic)
+        weakest = min(weakest, best_match(rest, curve.flux, polished=True).statistic)
     remaining = null.probability(weakest)
     return remaining if remaining > SINGLE_EPOCH_P else probability

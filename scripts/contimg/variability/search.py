@@ -22,17 +22,7 @@ from contimg.variability.noise import Noise, covariance
 from contimg.variability.templates import Bank
 
 _BLOCK = 2_000_000  # elements of a matrix of light curves by templates
-
-
-@dataclass(frozen=True)
-class Match:
-    """The best lens for one light curve."""
-
-    statistic: float
-    template: int
-    fraction: float  # f_c
-    baseline_jy: float  # m
-    noise: Noise  # of the alternative
+_MIN_MEAN_GAIN = 0.05  # weights of a mean may be negative, a gain not
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,6 @@ class _Operators:
     precision: NDArray[np.float64]  # (N, N) C^-1 with the mean projected out
     mean: NDArray[np.float64]  # (N,) least-squares mean
     matched: NDArray[np.float32]  # (N, K) matched filters of unit variance
-    norm: NDArray[np.float64]  # (K,) amplitude in sigma of f_c m = 1 Jy
     ceiling: NDArray[np.float32]  # (K,) largest amplitude in sigma (f_c = 1) for a mean of 1 Jy
 
 
@@ -74,80 +63,100 @@ class Search:
         filters = precision @ change
         norm = np.sqrt(np.maximum((change * filters).sum(axis=0), 1e-300))
         # a lens cannot take more than all of the flux: b <= m(b) = mean - b mean(change)
-        mean_gain = np.maximum(1 + row @ change / total, 0.05)
+        mean_gain = np.maximum(1 + row @ change / total, _MIN_MEAN_GAIN)
         return _Operators(
             float(np.linalg.slogdet(matrix)[1] + np.log(total) + penalty),
             precision,
             row / total,
             (filters / norm).astype(np.float32),
-            norm,
             (norm / mean_gain).astype(np.float32),
         )
 
-    @staticmethod
-    def _null_one(op: _Operators, flux: NDArray) -> NDArray:
+    def null(self, flux: NDArray) -> NDArray[np.float64]:
+        """-2 ln (prior L) of light curves (D, N) [Jy] under every noise model, (H, D)."""
         centred = flux - flux.mean(axis=1, keepdims=True)
-        return op.constant + np.einsum("di,di->d", centred @ op.precision, centred)
+        return np.stack(
+            [
+                op.constant + np.einsum("di,di->d", centred @ op.precision, centred)
+                for op in self._operators
+            ]
+        )
 
-    def statistics(self, flux: NDArray) -> NDArray[np.float64]:
-        """T of many light curves (D, N) [Jy]."""
+    def scan(self, flux: NDArray) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """T of light curves (D, N) [Jy] with the templates of the bank, and the best ones."""
         block = max(1, _BLOCK // max(1, len(self.bank)))
-        parts = [self._block(flux[k : k + block]) for k in range(0, len(flux), block)]
-        return np.concatenate(parts)
+        parts = [self._scan(flux[k : k + block]) for k in range(0, len(flux), block)]
+        return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
-    def _block(self, flux: NDArray) -> NDArray[np.float64]:
-        nulls = np.stack([self._null_one(op, flux) for op in self._operators])
-        best = np.full(len(flux), np.inf)
-        for op, null in zip(self._operators, nulls, strict=True):
-            best = np.minimum(best, null - self._largest_improvement(op, flux))
-        return nulls.min(axis=0) - np.minimum(best, nulls.min(axis=0))
-
-    def _largest_improvement(self, op: _Operators, flux: NDArray) -> NDArray[np.float32]:
-        """Fall of chi-square (D,) with the best template under one noise model."""
-        sigma, mean = self._filter(op, flux)
-        largest = np.maximum(sigma.max(axis=1), 0)
-        result = largest**2
-        # only where an amplitude could be out of range must all templates be looked at
-        over = np.flatnonzero(largest > mean * op.ceiling.min())
-        result[over] = self._improvement(op, sigma[over], mean[over]).max(axis=1, initial=0)
-        return result
-
-    @staticmethod
-    def _filter(op: _Operators, flux: NDArray) -> tuple[NDArray, NDArray]:
-        """Amplitudes (D, K) of all templates in sigma, and the means (D,) [Jy]."""
+    def _scan(self, flux: NDArray) -> tuple[NDArray, NDArray]:
+        nulls = self.null(flux)
+        best, which = np.full(len(flux), np.inf), np.zeros(len(flux), dtype=int)
         # filters do not see the mean; without it single precision is enough
         centred = (flux - flux.mean(axis=1, keepdims=True)).astype(np.float32)
-        return centred @ op.matched, np.maximum(flux @ op.mean, 0).astype(np.float32)
+        rows = np.arange(len(flux))
+        for op, null in zip(self._operators, nulls, strict=True):
+            sigma = centred @ op.matched
+            mean = np.maximum(flux @ op.mean, 0).astype(np.float32)
+            template = sigma.argmax(axis=1)
+            largest = np.maximum(sigma[rows, template], 0)
+            fall = largest**2
+            # only where an amplitude could be out of range must all templates be looked at
+            over = np.flatnonzero(largest > mean * op.ceiling.min())
+            if over.size:
+                falls = _fall(sigma[over], mean[over, None] * op.ceiling)
+                template[over] = falls.argmax(axis=1)
+                fall[over] = falls.max(axis=1)
+            better = null - fall < best
+            best[better], which[better] = (null - fall)[better], template[better]
+        lowest = nulls.min(axis=0)
+        return lowest - np.minimum(best, lowest), which
+
+    def evaluate(
+        self, flux: NDArray, change: NDArray
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """T (D, M) with M other templates (D, M, N) for each light curve, and the noise models."""
+        nulls = self.null(flux)
+        centred = flux - flux.mean(axis=1, keepdims=True)
+        best = np.full(change.shape[:2], np.inf)
+        which = np.zeros(change.shape[:2], dtype=int)
+        for k, (op, null) in enumerate(zip(self._operators, nulls, strict=True)):
+            sigma, ceiling = self._amplitudes(op, flux, centred, change)[:2]
+            value = null[:, None] - _fall(sigma, ceiling)
+            better = value < best
+            best[better], which[better] = value[better], k
+        lowest = nulls.min(axis=0)[:, None]
+        return lowest - np.minimum(best, lowest), which
+
+    def solve(self, flux: NDArray, change: NDArray, noise: int) -> tuple[float, float]:
+        """(f_c, m [Jy]) of one light curve (N,) with one template (N,) under a noise model."""
+        op = self._operators[noise]
+        centred = flux - flux.mean()
+        sigma, ceiling, norm = self._amplitudes(
+            op, flux[None], centred[None], change[None, None, :]
+        )
+        amplitude = float(np.minimum(np.maximum(sigma, 0), ceiling)[0, 0] / norm[0, 0])
+        baseline = float(flux @ op.mean) - amplitude * float(op.mean @ change)
+        return (amplitude / baseline if baseline > 0 else 0.0), baseline
 
     @staticmethod
-    def _improvement(op: _Operators, sigma: NDArray, mean: NDArray) -> NDArray[np.float32]:
-        """Fall of chi-square (D, K) with every template, 0 < f_c <= 1."""
-        sigma = np.maximum(sigma, 0)
-        return sigma**2 - np.maximum(sigma - mean[:, None] * op.ceiling, 0) ** 2
-
-    def match(self, flux: NDArray) -> Match:
-        """The best template and noise model for one light curve (N,)."""
-        one = flux[None, :]
-        nulls = [float(self._null_one(op, one)[0]) for op in self._operators]
-        falls = [self._improvement(op, *self._filter(op, one))[0] for op in self._operators]
-        scores = [null - float(fall.max()) for null, fall in zip(nulls, falls, strict=True)]
-        which = int(np.argmin(scores))
-        op, template = self._operators[which], int(np.argmax(falls[which]))
-        norm, mean = op.norm[template], float(flux @ op.mean)
-        sigma = max(float((flux - flux.mean()) @ op.matched[:, template]), 0.0)
-        change = float(op.mean @ self.bank.change[:, template])
-        amplitude = min(sigma, max(mean, 0.0) * float(op.ceiling[template])) / norm
-        baseline = mean - amplitude * change
-        return Match(
-            max(0.0, min(nulls) - scores[which]),
-            template,
-            amplitude / baseline if baseline > 0 else 0.0,
-            baseline,
-            self.grid[which],
-        )
+    def _amplitudes(
+        op: _Operators, flux: NDArray, centred: NDArray, change: NDArray
+    ) -> tuple[NDArray, NDArray, NDArray]:
+        """Amplitude in sigma, its largest value (f_c = 1) and sigma^-1 [1/Jy], each (D, M)."""
+        filters = change @ op.precision
+        norm = np.sqrt(np.maximum(np.einsum("dmi,dmi->dm", filters, change), 1e-300))
+        sigma = np.einsum("dmi,di->dm", filters, centred) / norm
+        mean = np.maximum(flux @ op.mean, 0)[:, None]
+        return sigma, mean * norm / np.maximum(1 + change @ op.mean, _MIN_MEAN_GAIN), norm
 
     def simulate(self, model: int, draws: int, random: np.random.Generator) -> NDArray[np.float64]:
         """`draws` light curves (draws, N) [Jy] without a lens under one model of the grid."""
         matrix = covariance(self.grid[model], self.times, self.error, self.mean_flux)
         noise = random.standard_normal((draws, len(self.times))) @ np.linalg.cholesky(matrix).T
         return self.mean_flux + noise
+
+
+def _fall(sigma: NDArray, ceiling: NDArray) -> NDArray:
+    """Fall of chi-square by templates of amplitude `sigma`, kept between zero and `ceiling`."""
+    sigma = np.maximum(sigma, 0)
+    return sigma**2 - np.maximum(sigma - ceiling, 0) ** 2

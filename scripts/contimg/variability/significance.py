@@ -22,10 +22,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.variability.polish import polish
 from contimg.variability.search import Search
 
 FIRST_DRAWS = 400  # enough for the many sources that are nowhere near a threshold
 NOT_SMALL = 0.05  # a probability above this needs no better estimate
+POLISHED = 0.2  # upper part of each stratum, which holds nearly all that end in its tail
 TAIL_FRACTION = 0.1
 MIN_STRATUM = 100
 SMALLEST = 1e-12  # no extrapolation is believed below this
@@ -68,28 +70,44 @@ class NullDistribution:
         return np.maximum(smooth, 2.0)
 
 
-def null_distribution(
-    search: Search, statistic: float, draws: int, seed: int, name: str
-) -> NullDistribution:
-    """Simulate the null of a source, longer when `statistic` looks improbable.
-
-    The random numbers depend on `seed` and the source's name only, not on the other sources.
-    """
-    random = np.random.default_rng([seed, zlib.crc32(name.encode())])
+def first_null(search: Search, random: np.random.Generator) -> NullDistribution:
+    """A rough null distribution of the statistic with the templates of the bank."""
     floor = max(2, FIRST_DRAWS // (2 * len(search.prior)))
-    first = _simulate(search, FIRST_DRAWS // 2, floor, random)
-    if first.probability(statistic) > NOT_SMALL:
-        return first
-    return _simulate(search, draws, MIN_STRATUM, random)
+    flux, number = _simulate(search, FIRST_DRAWS // 2, floor, random)
+    return _sorted(search, search.scan(flux)[0], number)
+
+
+def polished_null(search: Search, draws: int, random: np.random.Generator) -> NullDistribution:
+    """The null distribution of the polished statistic, right in its upper tenth."""
+    flux, number = _simulate(search, draws, MIN_STRATUM, random)
+    values, templates = search.scan(flux)
+    ends = np.cumsum(number)
+    tops = [
+        end - count + np.argsort(values[end - count : end])[-round(POLISHED * count) :]
+        for end, count in zip(ends, number, strict=True)
+    ]
+    rows = np.concatenate(tops)
+    values[rows] = polish(search, flux[rows], templates[rows])[0]
+    return _sorted(search, values, number)
+
+
+def source_random(seed: int, source: str) -> np.random.Generator:
+    """Random numbers of a source, whatever the other sources and their order."""
+    return np.random.default_rng([seed, zlib.crc32(source.encode())])
 
 
 def _simulate(
     search: Search, draws: int, floor: int, random: np.random.Generator
-) -> NullDistribution:
+) -> tuple[NDArray, NDArray]:
+    """Light curves (D, N) [Jy] of all strata one after the other, and their numbers (H,)."""
     number = np.maximum(np.round(draws * search.prior), floor).astype(int)
     flux = np.concatenate([search.simulate(k, n, random) for k, n in enumerate(number)])
-    values = np.split(search.statistics(flux), np.cumsum(number)[:-1])
-    return NullDistribution(search.prior, [np.sort(v) for v in values])
+    return flux, number
+
+
+def _sorted(search: Search, values: NDArray, number: NDArray) -> NullDistribution:
+    strata = np.split(values, np.cumsum(number)[:-1])
+    return NullDistribution(search.prior, [np.sort(stratum) for stratum in strata])
 
 
 def _tail_number(values: NDArray) -> int:

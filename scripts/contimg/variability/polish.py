@@ -1,0 +1,114 @@
+"""From the best template of the bank to the best lens nearby.
+
+A bright source shows the difference between two neighbours in any bank of bearable size. So
+the lenses about the best template are tried at random, ever nearer to the best so far. What is
+done to the data is done to simulated light curves, too, with the same steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg.variability.search import Search
+from contimg.variability.shapes import (
+    ALPHAS,
+    SIZES,
+    Lenses,
+    changes,
+    constrained,
+    depths,
+    nearest_shape,
+)
+
+ROUNDS = 8
+TRIALS = 16  # lenses tried for each light curve and round
+SHRINK = 0.6  # of the steps from one round to the next
+STEPS = (0.6, 0.6, 0.15, 0.15)  # ln alpha, ln size, ln width, t0 / width: first round
+_BLOCK = 4_000_000  # elements of an array of light curves by trials by epochs
+
+
+@dataclass(frozen=True)
+class Match:
+    """The best lens for one light curve."""
+
+    statistic: float
+    lens: Lenses  # one; its centre in days after the first epoch
+    change: NDArray[np.float64]  # (N,)
+    depth: float  # of the template
+    in_dip: int  # epochs
+    fraction: float  # f_c
+    baseline_jy: float  # m
+
+
+def polish(search: Search, flux: NDArray, template: NDArray) -> tuple[NDArray, Lenses]:
+    """T (D,) and lenses of light curves (D, N) [Jy], from templates (D,) of the bank."""
+    block = max(1, _BLOCK // (TRIALS * flux.shape[1]))
+    parts = [
+        _polish(search, flux[k : k + block], search.bank.lenses[template[k : k + block]])
+        for k in range(0, len(flux), block)
+    ]
+    lenses = [(lens.alpha, lens.size, lens.width, lens.t0) for _, lens in parts]
+    joined = Lenses(*(np.concatenate(columns) for columns in zip(*lenses, strict=True)))
+    return np.concatenate([statistic for statistic, _ in parts]), joined
+
+
+def best_match(search: Search, flux: NDArray, *, polished: bool) -> Match:
+    """The best lens for one light curve (N,) [Jy], of the bank or near it."""
+    statistic, template = search.scan(flux[None])
+    lens = search.bank.lenses[template]
+    if polished:
+        statistic, lens = polish(search, flux[None], template)
+    times = search.times - search.times[0]
+    change = changes(lens, times)
+    depth = depths(lens)
+    _, in_dip = constrained(change, depth, search.bank.min_points)
+    _, noise = search.evaluate(flux[None], change[:, None, :])
+    fraction, baseline = search.solve(flux, change[0], int(noise[0, 0]))
+    return Match(
+        float(statistic[0]),
+        lens,
+        change[0],
+        float(depth[0]),
+        int(in_dip[0]),
+        fraction,
+        baseline,
+    )
+
+
+def _polish(search: Search, flux: NDArray, lenses: Lenses) -> tuple[NDArray, Lenses]:
+    # the same steps for every light curve and every call
+    random = np.random.default_rng(0)
+    times = search.times - search.times[0]
+    best = search.evaluate(flux, changes(lenses, times)[:, None, :])[0][:, 0]
+    rows = np.arange(len(flux))
+    for number in range(ROUNDS):
+        steps = random.standard_normal((TRIALS, 4)) * STEPS * SHRINK**number
+        tried = _stepped(search, lenses, steps)
+        change = changes(tried, times)
+        allowed, _ = constrained(change, depths(tried), search.bank.min_points)
+        value, _ = search.evaluate(flux, change.reshape(len(flux), TRIALS, -1))
+        value[~allowed.reshape(value.shape)] = -1.0
+        trial = value.argmax(axis=1)
+        better = value[rows, trial] > best
+        chosen = tried[rows * TRIALS + trial]
+        best = np.where(better, value[rows, trial], best)
+        lenses = Lenses(
+            *(
+                np.where(better, getattr(chosen, name), getattr(lenses, name))
+                for name in ("alpha", "size", "width", "t0")
+            )
+        )
+    return best, Lenses(*nearest_shape(lenses.alpha, lenses.size), lenses.width, lenses.t0)
+
+
+def _stepped(search: Search, lenses: Lenses, steps: NDArray) -> Lenses:
+    """`TRIALS` lenses about each of `lenses`, one after the other, within the limits."""
+    alpha = np.clip(lenses.alpha[:, None] * np.exp(steps[:, 0]), ALPHAS[0], ALPHAS[-1])
+    size = np.clip(lenses.size[:, None] * np.exp(steps[:, 1]), SIZES[0], SIZES[-1])
+    width = lenses.width[:, None] * np.exp(steps[:, 2])
+    width = np.clip(width, search.bank.width_min, search.bank.width_max)
+    t0 = lenses.t0[:, None] + steps[:, 3] * lenses.width[:, None]
+    return Lenses(alpha.ravel(), size.ravel(), width.ravel(), t0.ravel())

@@ -1,0 +1,144 @@
+"""Values that are no measurements never pass as data; groups that cannot be used say why."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from truth.observe import INSTRUMENT, converted, observe
+
+from contimg.convert.command import ConvertFiles, antenna_names, run
+from contimg.convert.flag import flag_invalid, flag_subband
+from contimg.convert.options import ConvertOptions, FlagOptions
+from contimg.convert.phase import fill_missing
+from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.ms import open_table
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e34, 0.0, complex(np.nan, 1)])
+def test_invalid_values_are_flagged_and_zeroed(value):
+    data = np.ones((2, 3, 4, 2), np.complex64)
+    data[1, 2, 3, 0] = value
+    flags = flag_invalid(data, np.zeros(data.shape, bool), np.ones(data.shape, np.float32))
+    assert flags.sum() == 1 and flags[1, 2, 3, 0]
+    assert data[1, 2, 3, 0] == 0
+
+
+@pytest.mark.parametrize("samples", [0, -3, np.nan])
+def test_data_without_samples_are_flagged(samples):
+    data = np.ones((2, 3, 4, 2), np.complex64)
+    nsamples = np.ones(data.shape, np.float32)
+    nsamples[0] = samples
+    flags = flag_invalid(data, np.zeros(data.shape, bool), nsamples)
+    assert flags[0].all() and not flags[1].any()
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_flags_only_grow(seed):
+    rng = np.random.default_rng(seed)
+    ant1, ant2 = np.triu_indices(6, 1)
+    shape = (5, ant1.size, 12, 2)
+    data = (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
+    flags = rng.random(shape) < rng.random()
+    before = flags.copy()
+    flag_subband(data, flags, ant1, ant2, FlagOptions())
+    assert (flags | before == flags).all()
+
+
+def noisy(rng, ant1, shape=(12, None, 32, 2)):
+    shape = (shape[0], ant1.size, *shape[2:])
+    return (3 + rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
+
+
+def test_rfi_of_the_array_is_flagged_and_clean_data_are_kept():
+    rng = np.random.default_rng(3)
+    ant1, ant2 = np.triu_indices(12, 1)
+    data = noisy(rng, ant1)
+    data[4] += 4  # a burst at one time
+    data[:, :, 7] += 4  # a steady line
+    flags = np.zeros(data.shape, bool)
+    flag_subband(data, flags, ant1, ant2, FlagOptions())
+    assert flags[4].mean() > 0.95 and flags[:, :, 7].mean() > 0.95
+    clean = np.delete(np.delete(flags, 4, axis=0), 7, axis=2)
+    assert clean.mean() < 0.01
+
+
+def test_dead_antenna_is_flagged():
+    rng = np.random.default_rng(4)
+    ant1, ant2 = np.triu_indices(12, 1)
+    data = noisy(rng, ant1)
+    dead = (ant1 == 5) | (ant2 == 5)
+    data[:, dead] *= 1e-3
+    flags = np.zeros(data.shape, bool)
+    flag_subband(data, flags, ant1, ant2, FlagOptions())
+    assert flags[:, dead].all() and flags[:, ~dead].mean() < 0.01
+
+
+def test_unknown_step_is_named():
+    ant1, ant2 = np.triu_indices(3, 1)
+    data = np.ones((2, 3, 4, 2), np.complex64)
+    with pytest.raises(ContimgError, match="no step named tfcrap"):
+        flag_subband(data, np.zeros(data.shape, bool), ant1, ant2, FlagOptions(steps=["tfcrap"]))
+
+
+def test_nan_in_a_file_never_reaches_the_ms(tmp_path):
+    _, _, manifest = observe(tmp_path)
+    victim = next((tmp_path / "raw").glob("*sb00.hdf5"))
+    with h5py.File(victim, "r+") as file:
+        values = file["Data/visdata"][()]
+        values[10:20] = np.nan
+        file["Data/visdata"][()] = values
+    ms = converted(tmp_path, manifest)
+    with open_table(ms) as table:
+        data, flags = table.getcol("DATA"), table.getcol("FLAG")
+    assert np.isfinite(data).all()
+    assert (data[~flags] != 0).all()
+
+
+def test_truncated_file_is_a_data_failure(tmp_path):
+    _, _, manifest = observe(tmp_path)
+    victim = next((tmp_path / "raw").glob("*sb00.hdf5"))
+    victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
+    with pytest.raises((DataQualityError, ContimgError), match="sb00|unreadable|truncated"):
+        converted(tmp_path, manifest)
+    assert not (tmp_path / "tile.ms").exists()
+
+
+def test_missing_subband_becomes_flagged_channels(tmp_path):
+    from contimg.core.groups import read_manifest, write_manifest
+
+    _, _, manifest = observe(tmp_path)
+    group, entries = read_manifest(manifest)
+    write_manifest(manifest, group, entries[1:])
+    ms = converted(tmp_path, manifest)
+    with open_table(ms) as table:
+        flags = table.getcol("FLAG")
+    assert flags[:, :8].all() and not flags[:, 8:].any()
+
+
+def test_group_with_too_little_data_fails(tmp_path):
+    _, _, manifest = observe(tmp_path)
+    files = ConvertFiles(manifest=manifest, ms=tmp_path / "t.ms", record=tmp_path / "t.json")
+    options = ConvertOptions(min_usable=1.0)
+    with pytest.raises(DataQualityError, match="usable"):
+        victim = next((tmp_path / "raw").glob("*sb00.hdf5"))
+        with h5py.File(victim, "r+") as file:
+            file["Data/flags"][:10] = True
+        run(files, INSTRUMENT, options, FlagOptions(steps=[]))
+
+
+def test_missing_uvw_are_filled_from_the_others():
+    rng = np.random.default_rng(1)
+    ant1, ant2 = np.triu_indices(5, 1)
+    position = rng.normal(size=(3, 5, 3)) * 100
+    uvw = position[:, ant2] - position[:, ant1]
+    holed = uvw.copy()
+    holed[1, 4] = np.nan
+    assert np.allclose(fill_missing(holed, ant1, ant2), uvw)
+
+
+def test_antenna_names_are_never_bare_numbers():
+    assert antenna_names(["103", "VLA:N7", "ea01"], "DSA-") == ["DSA-103", "VLA-N7", "ea01"]
