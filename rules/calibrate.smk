@@ -44,19 +44,6 @@ rule solve_calset:
         " --plot {output.plot} --record {output.record} {params.flags} > {log} 2>&1"
 
 
-def candidate_calsets(name):
-    """Paths of the calsets that may serve a tile, nearest in time first."""
-
-    def paths(wildcards):
-        return [
-            path(name, RESULTS, calset=calset, table=table)
-            for calset in PLAN["tiles"][wildcards.group]["calsets"]
-            for table in (("K", "B", "G") if name == "caltable" else ("",))
-        ]
-
-    return paths
-
-
 rule apply_calset:
     input:
         ms=p("ms"),

@@ -83,6 +83,19 @@ def calset_group(calset):
     return PLAN["calsets"][calset]["group"]
 
 
+def candidate_calsets(name):
+    """Input function: paths of the calsets that may serve a tile, nearest in time first."""
+
+    def paths(wildcards):
+        return [
+            path(name, RESULTS, calset=calset, table=table)
+            for calset in PLAN["tiles"][wildcards.group]["calsets"]
+            for table in (("K", "B", "G") if name == "caltable" else ("",))
+        ]
+
+    return paths
+
+
 def tile_records():
     return tile_paths("image_record", PLAN["tiles"])
 
@@ -110,9 +123,9 @@ def everything():
         records.append(path("variability_record", RESULTS))
     if CONFIG.simulate.enabled:
         records.append(path("comparison_record", RESULTS))
+    if CONFIG.qa.expected is not None:
+        records.append(path("expected_record", RESULTS))
     return records
-
-
 
 
 onstart:

@@ -22,9 +22,7 @@ rule show_status:
         mem_mb=1500,
         runtime=10,
     params:
-        results=RESULTS,
-        flags=flags(CONFIG, "status"),
+        run=f"--results {RESULTS} --tier {TIER}",
         code=code("status"),
     shell:
-        "contimg status --plan {input.plan} --results {params.results} --status {output.status}"
-        " {params.flags} > {log} 2>&1"
+        "contimg status --plan {input.plan} {params.run} --status {output.status} > {log} 2>&1"

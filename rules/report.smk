@@ -23,10 +23,9 @@ rule report_run:
         mem_mb=1500,
         runtime=20,
     params:
-        results=RESULTS,
-        flags=flags(CONFIG, "report"),
+        flags=f"--results {RESULTS} {flags(CONFIG, 'report')}",
         code=code("report"),
     shell:
-        "contimg report --plan {input.plan} --results {params.results}"
+        "contimg report --plan {input.plan} {params.flags}"
         " --rejected {input.rejected} --status {input.status} --report {output.report}"
-        " {params.flags} > {log} 2>&1"
+        " > {log} 2>&1"

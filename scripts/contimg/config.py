@@ -88,6 +88,7 @@ def code(verb: str) -> str:
     stage = VERBS[verb].split(".")[1]
     digest = hashlib.sha256()
     for folder in ("core", stage):
-        for module in sorted((_PACKAGE / folder).rglob("*.py")):
-            digest.update(module.read_bytes())
+        for module in sorted((_PACKAGE / folder).rglob("*")):
+            if module.suffix in {".py", ".j2"}:
+                digest.update(module.read_bytes())
     return digest.hexdigest()[:12]

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from truth.observe import INSTRUMENT, converted, observe
 
 from contimg.core.ms import open_table, read_axes
+from truth.observe import INSTRUMENT, converted, observe
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from truth.observe import INSTRUMENT, converted, observe
 
 from contimg.convert.command import ConvertFiles, antenna_names, run
 from contimg.convert.flag import flag_invalid, flag_subband
@@ -15,6 +14,7 @@ from contimg.convert.options import ConvertOptions, FlagOptions
 from contimg.convert.phase import fill_missing
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.ms import open_table
+from truth.observe import INSTRUMENT, converted, observe
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e34, 0.0, complex(np.nan, 1)])
@@ -102,7 +102,7 @@ def test_truncated_file_is_a_data_failure(tmp_path):
     _, _, manifest = observe(tmp_path)
     victim = next((tmp_path / "raw").glob("*sb00.hdf5"))
     victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
-    with pytest.raises((DataQualityError, ContimgError), match="sb00|unreadable|truncated"):
+    with pytest.raises((DataQualityError, ContimgError), match=r"sb00|unreadable|truncated"):
         converted(tmp_path, manifest)
     assert not (tmp_path / "tile.ms").exists()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from truth.observe import INSTRUMENT, PERFECT, check_source, converted, observe
 
 from contimg.convert import command, phase, write
 from contimg.core.beam import PrimaryBeam
@@ -17,6 +16,7 @@ from contimg.core.ms import read_axes
 from contimg.discover import plan
 from contimg.image.visibilities import read_sampling
 from contimg.simulate import visibilities
+from truth.observe import INSTRUMENT, PERFECT, check_source, converted, observe
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_source_is_recovered(tmp_path, observation):
 def test_wrong_sign_of_phase_is_noticed(tmp_path, observation, monkeypatch):
     turn = phase.turn
     monkeypatch.setattr(command, "turn", lambda data, w, freq: turn(data, -w, freq))
-    with pytest.raises(AssertionError, match="arcsec from|of the truth"):
+    with pytest.raises(AssertionError, match=r"arcsec from|of the truth"):
         recover(tmp_path, observation)
 
 
@@ -61,7 +61,7 @@ def test_conjugated_data_are_noticed(tmp_path, observation, monkeypatch):
         "put_channels",
         lambda self, first, data, flags: put(self, first, data.conj(), flags),
     )
-    with pytest.raises(AssertionError, match="arcsec from|of the truth"):
+    with pytest.raises(AssertionError, match=r"arcsec from|of the truth"):
         recover(tmp_path, observation)
 
 
@@ -73,7 +73,7 @@ def test_skipped_integration_is_noticed(tmp_path, observation, monkeypatch):
         put(self, first, data, flags)
 
     monkeypatch.setattr(write.MeasurementSet, "put_channels", skip)
-    with pytest.raises(AssertionError, match="integrations are missing|of the truth"):
+    with pytest.raises(AssertionError, match=r"integrations are missing|of the truth"):
         recover(tmp_path, observation)
 
 
@@ -95,7 +95,7 @@ def test_unsorted_subbands_are_noticed(tmp_path, observation, monkeypatch):
         return freq, width, slots[::-1]
 
     monkeypatch.setattr(command, "channel_grid", file_order)
-    with pytest.raises(AssertionError, match="arcsec from|of the truth"):
+    with pytest.raises(AssertionError, match=r"arcsec from|of the truth"):
         recover(tmp_path, observation)
 
 

@@ -221,7 +221,16 @@ def _fill_subtables(tables, main, layout: Layout, d: Description) -> None:
         RELEASE_DATE=[0.0],
         FLAG_ROW=[False],
     )
+    _put_telescope_location(tables, main, telescope_m)
     _fill_pointing(tables, main, layout, d)
+
+
+def _put_telescope_location(tables, main, telescope_m: NDArray[np.float64]) -> None:
+    """Add pyuvdata's column, without which it looks the telescope's position up elsewhere."""
+    with tables.table(main.getkeyword("OBSERVATION"), readonly=False, ack=False) as observation:
+        column = tables.makearrcoldesc("TELESCOPE_LOCATION", 0.0, shape=[3], valuetype="double")
+        observation.addcols(tables.maketabdesc([column]))
+        observation.putcell("TELESCOPE_LOCATION", 0, telescope_m)
 
 
 def _fill_pointing(tables, main, layout: Layout, d: Description) -> None:

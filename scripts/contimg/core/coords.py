@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 # Earth rotation comes from the installed astropy-iers-data; a job never goes to the network.
 iers.conf.auto_download = False
+# Predictions do not go bad because the lock file is a month old; times beyond the table's end
+# still raise an error.
+iers.conf.auto_max_age = None
 
 SIDEREAL_DAY = 0.997269566329084  # mean solar days
 

@@ -2,8 +2,8 @@
 
 V_pq(t, nu) = sum_s S_s(nu) B(t, nu, s) exp(+2 pi i (u l + v m + w (n - 1)) nu / c)
 
-with (l, m, n) about the phase centre and uvw = r_p - r_q of the Measurement Set. Antenna by antenna the sum
-is a matrix product, which is what makes a field of sources affordable.
+with (l, m, n) about the phase centre and uvw = r_p - r_q of the Measurement Set. Antenna by
+antenna the sum is a matrix product, which is what makes a field of sources affordable.
 """
 
 from __future__ import annotations

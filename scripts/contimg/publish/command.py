@@ -40,13 +40,14 @@ def run(files: PublishFiles, options: PublishOptions) -> None:
         existing(path, "product to publish")
         if not path.is_file():
             raise ContimgError(f"{path}: only files can be published, this is a directory")
-    names = [path.name for path in (*files.products, *files.records)]
+    record_names = {path: f"{content['stage']}.json" for path, content in records.items()}
+    names = [*(path.name for path in files.products), *record_names.values()]
     if len(set(names)) != len(names):
         raise ContimgError(f"{target}: two of the files to publish have the same name")
     with atomic(target) as partial:
         partial.mkdir()
         entries = [_copy(path, partial / path.name) for path in files.products]
-        entries += [_copy_record(path, partial / path.name) for path in files.records]
+        entries += [_copy_record(p, partial / name) for p, name in record_names.items()]
         manifest = {
             "data_id": target.name,
             "verdict": verdict,

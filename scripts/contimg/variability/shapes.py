@@ -42,13 +42,13 @@ def nearest_shape(alpha: NDArray, size: NDArray) -> tuple[NDArray, NDArray]:
 
 def changes(lenses: Lenses, times: NDArray) -> NDArray[np.float64]:
     """G - 1 of every lens at `times` (N,) [days]: (B, N)."""
-    table = _table()[_flat(lenses)]
+    table, shape = _table(), _flat(lenses)[:, None]
     distance = np.abs(times - lenses.t0[:, None]) / (lenses.width[:, None] / 2) / _STEP
     below = np.minimum(distance.astype(int), table.shape[1] - 2)
     # beyond the table the last value, zero, is kept
     fraction = np.minimum(distance - below, 1.0)
-    low = np.take_along_axis(table, below, axis=1)
-    return low + fraction * (np.take_along_axis(table, below + 1, axis=1) - low)
+    low = table[shape, below]
+    return low + fraction * (table[shape, below + 1] - low)
 
 
 def depths(lenses: Lenses) -> NDArray[np.float64]:
