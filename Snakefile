@@ -5,23 +5,17 @@ The config is layered: config/config.yaml holds every key with its default; file
 job runs (contimg discover), so that `snakemake -n` shows the whole of a run.
 """
 
-import os
 import sys
-from pathlib import Path
 
 from snakemake.utils import min_version
 
 min_version("9.19")
 
-# Jobs find the package, and the `contimg` command, without installing either into each of their
-# environments.
 sys.path.insert(0, f"{workflow.basedir}/scripts")
-os.environ["PYTHONPATH"] = f"{workflow.basedir}/scripts"
-for folder in (os.path.dirname(sys.executable), f"{workflow.basedir}/scripts/bin"):
-    if folder not in os.environ["PATH"].split(os.pathsep):
-        os.environ["PATH"] = folder + os.pathsep + os.environ["PATH"]
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from contimg.environment import prepare
+
+prepare(workflow.basedir)
 
 
 configfile: f"{workflow.basedir}/config/config.yaml"

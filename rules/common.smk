@@ -3,6 +3,8 @@
 Reads the merged config and results/inventory/plan.json (which the main process refreshes).
 """
 
+import sys
+
 from contimg.config import code, flags, read_config
 from contimg.core.errors import ContimgError
 from contimg.core.paths import WILDCARDS, day_of, path, pattern

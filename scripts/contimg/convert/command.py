@@ -59,8 +59,10 @@ def run(
         pointing_ra_rad=pointing[0],
         pointing_dec_rad=pointing[1],
     )
-    with atomic(files.ms) as partial:
-        output = write.MeasurementSet(partial, layout, description)
+    with (
+        atomic(files.ms) as partial,
+        write.MeasurementSet(partial, layout, description) as output,
+    ):
         output.put_uvw(-phasing.uvw_m)
         counts = _convert_subbands(output, layout, phasing, entries, slots, freq.size, flag)
     usable = counts["usable_fraction"]
@@ -192,7 +194,7 @@ def _convert_subbands(output, layout, phasing, entries, slots, n_channels, flag)
     # variance of a visibility goes as 1/(2 dnu dt): the unit of CASA's weights
     unit = 2 * width / per_subband * layout.integration_s
     weight = unit * weight_sum / np.maximum(usable_channels, 1)
-    output.close(weight, usable_channels.max(axis=2) == 0)
+    output.put_weights(weight, usable_channels.max(axis=2) == 0)
     antennas = np.union1d(layout.ant1, layout.ant2)
     fraction = 1 - usable_channels.mean(axis=(0, 2)) / n_channels
     by_antenna = [float(fraction[(layout.ant1 == a) | (layout.ant2 == a)].mean()) for a in antennas]

@@ -76,15 +76,21 @@ class MeasurementSet:
         for name, values in (("DATA", data), ("FLAG", flags)):
             self._table.putcolslice(name, values.reshape(-1, n_chan, n_corr), blc, trc)
 
-    def close(self, weight: NDArray[np.float64], row_flags: NDArray[np.bool_]) -> None:
-        """Write WEIGHT, SIGMA (time, baseline, corr) and FLAG_ROW, and close the tables."""
+    def __enter__(self) -> MeasurementSet:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        # before the directory goes: casacore aborts the process when it flushes to a lost file
+        self._table.close()
+
+    def put_weights(self, weight: NDArray[np.float64], row_flags: NDArray[np.bool_]) -> None:
+        """Write WEIGHT, SIGMA (time, baseline, corr) and FLAG_ROW."""
         weight = weight.reshape(self._n_rows, -1)
         sigma = np.where(weight > 0, 1 / np.sqrt(np.where(weight > 0, weight, 1)), -1)
         self._table.putcol("WEIGHT", weight.astype(np.float32))
         self._table.putcol("SIGMA", sigma.astype(np.float32))
         self._table.putcol("FLAG_ROW", row_flags.reshape(-1))
         self._table.flush(recursive=True)
-        self._table.close()
 
 
 def _create(tables, path: str, n_chan: int, n_corr: int):

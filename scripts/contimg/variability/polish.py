@@ -24,7 +24,7 @@ from contimg.variability.shapes import (
 )
 
 ROUNDS = 8
-TRIALS = 16  # lenses tried for each light curve and round
+TRIALS = 24  # lenses tried for each light curve and round
 SHRINK = 0.6  # of the steps from one round to the next
 STEPS = (0.6, 0.6, 0.15, 0.15)  # ln alpha, ln size, ln width, t0 / width: first round
 _BLOCK = 4_000_000  # elements of an array of light curves by trials by epochs
@@ -82,26 +82,34 @@ def _polish(search: Search, flux: NDArray, lenses: Lenses) -> tuple[NDArray, Len
     # the same steps for every light curve and every call
     random = np.random.default_rng(0)
     times = search.times - search.times[0]
-    best = search.evaluate(flux, changes(lenses, times)[:, None, :])[0][:, 0]
     rows = np.arange(len(flux))
+    best, noise = _with_all_noise(search, flux, lenses)
     for number in range(ROUNDS):
         steps = random.standard_normal((TRIALS, 4)) * STEPS * SHRINK**number
         tried = _stepped(search, lenses, steps)
         change = changes(tried, times)
         allowed, _ = constrained(change, depths(tried), search.bank.min_points)
-        value, _ = search.evaluate(flux, change.reshape(len(flux), TRIALS, -1))
-        value[~allowed.reshape(value.shape)] = -1.0
+        value = search.evaluate_under(flux, change.reshape(len(flux), TRIALS, -1), noise)
+        value[~allowed.reshape(value.shape)] = -np.inf
         trial = value.argmax(axis=1)
         better = value[rows, trial] > best
         chosen = tried[rows * TRIALS + trial]
-        best = np.where(better, value[rows, trial], best)
         lenses = Lenses(
             *(
                 np.where(better, getattr(chosen, name), getattr(lenses, name))
                 for name in ("alpha", "size", "width", "t0")
             )
         )
+        # a nearer lens leaves less for the noise to explain
+        best, noise = _with_all_noise(search, flux, lenses)
     return best, Lenses(*nearest_shape(lenses.alpha, lenses.size), lenses.width, lenses.t0)
+
+
+def _with_all_noise(search: Search, flux: NDArray, lenses: Lenses) -> tuple[NDArray, NDArray]:
+    """T and the best noise model of each light curve with its lens."""
+    change = changes(lenses, search.times - search.times[0])
+    statistic, noise = search.evaluate(flux, change[:, None, :])
+    return statistic[:, 0], noise[:, 0]
 
 
 def _stepped(search: Search, lenses: Lenses, steps: NDArray) -> Lenses:

@@ -127,6 +127,19 @@ class Search:
         lowest = nulls.min(axis=0)[:, None]
         return lowest - np.minimum(best, lowest), which
 
+    def evaluate_under(self, flux: NDArray, change: NDArray, noise: NDArray) -> NDArray[np.float64]:
+        """T (D, M) if the noise of each light curve behind a lens is of the model `noise` (D,)."""
+        nulls = self.null(flux)
+        result = np.empty(change.shape[:2])
+        for k in np.unique(noise):
+            rows = noise == k
+            here = flux[rows]
+            centred = here - here.mean(axis=1, keepdims=True)
+            sigma, ceiling, _ = self._amplitudes(self._operators[k], here, centred, change[rows])
+            excess = nulls[:, rows].min(axis=0) - nulls[k, rows]
+            result[rows] = excess[:, None] + _fall(sigma, ceiling)
+        return result
+
     def solve(self, flux: NDArray, change: NDArray, noise: int) -> tuple[float, float]:
         """(f_c, m [Jy]) of one light curve (N,) with one template (N,) under a noise model."""
         op = self._operators[noise]

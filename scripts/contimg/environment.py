@@ -1,0 +1,25 @@
+"""The environment in which the workflow's jobs run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def prepare(base: str | Path) -> None:
+    """Let jobs find the package and its command without installing either into their environment.
+
+    `base` is the directory of the Snakefile. The interpreter that runs Snakemake comes before the
+    system's; a conda environment of a rule comes before both. Libraries keep to one thread unless
+    told otherwise: the jobs themselves run side by side.
+    """
+    scripts = Path(base) / "scripts"
+    os.environ["PYTHONPATH"] = str(scripts)
+    folders = os.environ["PATH"].split(os.pathsep)
+    for folder in (str(Path(sys.executable).parent), str(scripts / "bin")):
+        if folder not in folders:
+            folders.insert(0, folder)
+    os.environ["PATH"] = os.pathsep.join(folders)
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
