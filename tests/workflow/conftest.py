@@ -1,0 +1,79 @@
+"""One whole run of the tiny known sky through Snakemake, killed on its way and taken up again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+class Run:
+    """A results directory of its own and Snakemake commands on it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.results = directory / "results"
+        config = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
+        config["results"] = str(self.results)
+        config["catalog"] = f"{self.results}/simulated/catalog.csv"
+        config["discover"]["raw_dir"] = str(directory / "raw")
+        config["plan"]["calibrators"] = str(ROOT / "config/calibrators.csv")
+        self.configfile = directory / "tiny.yaml"
+        self.configfile.write_text(yaml.safe_dump(config))
+        self.directory = directory
+
+    def command(self, *arguments: str) -> list[str]:
+        return [
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+            *("--directory", str(self.directory), "--configfile", str(self.configfile)),
+            *arguments,
+        ]
+
+    def snakemake(self, *arguments: str) -> str:
+        """Run to the end; everything it printed. Fails the test if Snakemake fails."""
+        process = subprocess.run(
+            self.command(*arguments), capture_output=True, text=True, cwd=ROOT, check=False
+        )
+        output = process.stdout + process.stderr
+        assert process.returncode == 0, output[-6000:]
+        return output
+
+    def kill_when(self, pattern: str) -> None:
+        """Start a run and kill -9 it with its jobs when a file of this pattern has appeared."""
+        process = subprocess.Popen(
+            self.command("--cores", "2"),
+            cwd=ROOT,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 600
+        while not list(self.results.glob(pattern)):
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline, f"no {pattern} within ten minutes"
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def plan_before(tmp_path_factory) -> str:
+    """What `snakemake -n` prints when nothing exists."""
+    return Run(tmp_path_factory.mktemp("plan")).snakemake("-n")
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory) -> Run:
+    """The finished run."""
+    made = Run(tmp_path_factory.mktemp("tiny"))
+    made.kill_when("images/*/*/*.json")
+    made.snakemake("--unlock")
+    made.snakemake("--cores", "2")
+    return made

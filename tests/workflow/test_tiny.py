@@ -1,0 +1,107 @@
+"""The whole workflow on a known sky: truth, completeness, restart, single targets, report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pandas as pd
+
+from contimg.core.paths import path
+
+EPOCHS = 5
+
+
+def test_the_plan_is_complete_before_anything_exists(plan_before):
+    for rule, jobs in (
+        ("simulate_group", EPOCHS),
+        ("convert_tile", EPOCHS),
+        ("convert_calibrator", EPOCHS),
+        ("solve_calset", EPOCHS),
+        ("apply_calset", EPOCHS),
+        ("image_tile", EPOCHS),
+        ("mosaic_tiles", EPOCHS),
+        ("measure_photometry", EPOCHS),
+        ("publish_mosaic", EPOCHS),
+        ("find_variables", 1),
+        ("report_run", 1),
+    ):
+        assert any(line.split() == [rule, str(jobs)] for line in plan_before.splitlines()), rule
+
+
+def test_the_sky_is_recovered(run):
+    table = pd.read_csv(path("comparison", str(run.results))).set_index("quantity")
+    for words in ("position offset", "measured over true flux"):
+        lines = table[table.index.str.contains(words)]
+        assert len(lines) == 2 and (lines["result"] == "PASS").all(), lines.to_string()
+    constant = table[table.index.str.contains("constant sources among candidates")]
+    assert (constant["result"] == "PASS").all()
+
+
+def test_errors_are_of_the_right_size(run):
+    table = pd.read_csv(path("comparison", str(run.results))).set_index("quantity")
+    pulls = float(table[table.index.str.contains("standard deviation")]["recovered"].iloc[0])
+    assert 0.5 < pulls < 1.5  # few sources and epochs
+
+
+def test_all_data_were_imaged(run):
+    records = sorted(run.results.glob("images/*/*/*.json"))
+    assert len(records) == EPOCHS
+    for record in records:
+        content = json.loads(record.read_text())
+        assert content["verdict"] != "fail", content["reason"]
+        assert content["data"]["unflagged_fraction"] > 0.8
+        assert content["data"]["integration_s"] > 0.9 * 8 * 38.65
+        if content["data"]["backend"] == "wsclean":
+            assert abs(content["data"]["gridded_fraction"] - 1) < 1e-3
+
+
+def test_every_group_is_accounted_for(run):
+    status = pd.read_csv(path("status", str(run.results)))
+    assert not status.isin(["pending"]).any(axis=None)
+    assert len(pd.read_csv(path("rejected", str(run.results)))) == 0
+
+
+def test_nothing_is_left_to_do(run):
+    assert "Nothing to be done" in run.snakemake("--cores", "2")
+
+
+def test_no_partial_products_are_left(run):
+    assert not [p for p in run.results.rglob("*.partial-*") if "raw" not in p.parts]
+
+
+def test_one_product_is_rebuilt_alone_and_alike(run):
+    results = str(run.results)
+    mosaic = sorted(json.loads((run.results / "inventory/plan.json").read_text())["mosaics"])[0]
+    target = path("photometry", results, mosaic=mosaic)
+    before = digest(target)
+    for name in ("photometry", "photometry_record"):
+        (run.results / path(name, results, mosaic=mosaic)).unlink()
+    output = run.snakemake("--cores", "2", target)
+    assert output.count("rule measure_photometry:") == 1
+    assert "rule image_tile:" not in output
+    assert digest(target) == before
+
+
+def digest(file: str) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def test_publications_are_what_their_manifest_says(run):
+    manifests = sorted(run.results.glob("published/*/manifest.json"))
+    assert len(manifests) == EPOCHS
+    for manifest in manifests:
+        content = json.loads(manifest.read_text())
+        for entry in content["files"]:
+            assert digest(manifest.parent / entry["name"]) == entry["sha256"]
+
+
+def test_the_reports_are_made(run):
+    page = (run.results / "report/index.html").read_text()
+    assert "0834+555" in page
+    target = run.directory / "report.html"
+    run.snakemake("--report", str(target))
+    text = target.read_text()
+    for category in ("Mosaics", "Light curves", "ESE candidates", "Calibration"):
+        assert category in text
