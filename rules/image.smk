@@ -2,6 +2,8 @@
 
 Reads a calibrated MS; writes image, residual, point-spread function, model, the primary beam
 averaged over the tile's drift, the corrected image, a preview and the record with its QA.
+Tiles run side by side, each on one processor, which is the best use of a machine with more tiles
+than processors; for a single tile in a hurry, `--set-threads image_tile=8`.
 """
 
 
@@ -31,7 +33,7 @@ rule image_tile:
         "tile"
     conda:
         "../envs/image.yaml"
-    threads: 2
+    threads: 1
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 4000,
         runtime=lambda wildcards, attempt: attempt * 60,

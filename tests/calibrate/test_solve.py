@@ -69,9 +69,7 @@ def total_gain(files, axes):
     """K, B and G together, (antenna, hand, channel); K turns about the middle of the window."""
     delay, band, gain = (read_table(p) for p in (files.k, files.b, files.g))
     middle = axes.freq_hz.mean()
-    turn = np.exp(
-        2j * np.pi * delay["value"][:, 0, :, None] * 1e-9 * (axes.freq_hz - middle)
-    )
+    turn = np.exp(2j * np.pi * delay["value"][:, 0, :, None] * 1e-9 * (axes.freq_hz - middle))
     return turn * band["value"].transpose(0, 2, 1) * gain["value"][:, 0, :, None]
 
 

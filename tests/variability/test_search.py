@@ -5,12 +5,15 @@ import pytest
 from scipy import stats
 from scipy.optimize import minimize
 
+from contimg.core.lens import smoothed_gain
 from contimg.variability.ese import search_all
 from contimg.variability.noise import covariance, deviance, learn_priors, noise_grid
 from contimg.variability.options import VariabilityOptions
+from contimg.variability.polish import best_match
 from contimg.variability.search import Search
-from contimg.variability.significance import _simulate
-from contimg.variability.templates import change_at, make_bank
+from contimg.variability.shapes import Lenses, changes, depths
+from contimg.variability.significance import NullDistribution, first_null
+from contimg.variability.templates import make_bank
 from variability import made
 
 OPTIONS = VariabilityOptions()
@@ -31,20 +34,31 @@ def make_search(bank, error=0.03):
 
 
 def test_templates_are_dips_that_the_epochs_constrain(bank):
-    low = (bank.change < -0.5 * bank.depth).sum(axis=0)
-    np.testing.assert_array_equal(low, bank.in_dip)
-    assert (bank.in_dip >= 3).all()
-    assert ((bank.change > -0.2 * bank.depth).sum(axis=0) >= 3).all()
-    assert (bank.change.min(axis=0) < -0.8 * bank.depth).all()
+    depth = depths(bank.lenses)
+    low = (bank.change < -0.5 * depth).sum(axis=0)
+    assert (low >= 3).all()
+    assert ((bank.change > -0.2 * depth).sum(axis=0) >= 3).all()
+    assert (bank.change.min(axis=0) < -0.8 * depth).all()
     assert (bank.change > -1).all()
-    np.testing.assert_allclose(change_at(bank, 7, TIMES), bank.change[:, 7])
 
 
-@pytest.mark.parametrize("template", [3, 200, 900])
+@pytest.mark.parametrize("template", [3, 200, 900, 2000])
 def test_width_of_a_template_is_that_of_its_dip(bank, template):
-    t = bank.t0[template] + np.linspace(-6, 6, 4001)
-    low = t[change_at(bank, template, t) < -bank.depth[template] / 2]
-    assert np.ptp(low) == pytest.approx(bank.width[template], abs=0.02)
+    lens = bank.lenses[np.array([template])]
+    t = lens.t0 + np.linspace(-0.9, 0.9, 4001) * lens.width
+    low = t[changes(lens, t)[0] < -depths(lens) / 2]
+    assert np.ptp(low) == pytest.approx(lens.width[0], rel=0.02)
+
+
+def test_templates_are_gains_of_lenses(bank):
+    lens = bank.lenses[np.array([1500])]
+    alpha, size = float(lens.alpha[0]), float(lens.size[0])
+    u = np.linspace(0, 10, 4001)
+    change = smoothed_gain(u, alpha, size) - 1
+    half = u[np.argmax(change > change.min() / 2)]
+    at = np.abs(TIMES - lens.t0) / (lens.width / 2) * half
+    expected = smoothed_gain(at, alpha, size) - 1
+    np.testing.assert_allclose(bank.change[:, 1500], expected, atol=0.02)
 
 
 def test_long_series_keep_the_bank_small():
@@ -82,41 +96,69 @@ def test_statistic_by_brute_force(bank):
     bounds = [(0.01, 3), (0, 1)]
     lens = minimize(chi_square, [0.8, 0.3], bounds=bounds).fun
     null = minimize(lambda p: chi_square([p[0], 0.0]), [0.8], bounds=bounds[:1]).fun
-    op = search._operators[4]
-    fall = search._improvement(op, *search._filter(op, flux[None]))[0, k]
-    assert fall == pytest.approx(null - lens, rel=1e-3)
+    change = bank.change[:, k]
+    value = search.evaluate_under(flux[None], change[None, None], np.array([4]))[0, 0]
+    nulls = search.null(flux[None])[:, 0]
+    assert nulls[4] - nulls.min() + value == pytest.approx(null - lens, rel=1e-3)
+    _, baseline = search.solve(flux, change, 4)
+    assert baseline == pytest.approx(0.8, abs=0.1)
 
 
 def test_flux_cannot_become_negative(bank):
     """A dip deeper than all of the flux is fitted with all of it and no more."""
     search = make_search(bank)
-    k = int(np.argmax(bank.depth))
-    assert search.match(1 + 3 * bank.change[:, k]).fraction <= 1
+    k = int(np.argmax(depths(bank.lenses)))
+    for polished in (False, True):
+        match = best_match(search, 1 + 3 * bank.change[:, k], polished=polished)
+        assert 0 < match.fraction <= 1 + 1e-9
 
 
-def test_many_curves_at_once_give_what_one_gives(bank):
+def test_scan_agrees_with_evaluation_one_by_one(bank):
     search = make_search(bank)
     random = np.random.default_rng(2)
     flux = 1 + 0.03 * random.normal(size=(20, 12))
     flux[3] *= made.lens_dip(TIMES, 6.0, 5.0, 0.4)
-    single = [search.match(row).statistic for row in flux]
-    np.testing.assert_allclose(search.statistics(flux), single, atol=2e-3)
+    flux[4] *= made.lens_dip(TIMES, 6.0, 5.0, 0.8)
+    statistic, template = search.scan(flux)
+    every = np.tile(bank.change.T, (2, 1, 1))
+    exact = search.evaluate(flux[3:5], every)[0]
+    np.testing.assert_allclose(statistic[3:5], exact.max(axis=1), atol=2e-3)
+    np.testing.assert_array_equal(template[3:5], exact.argmax(axis=1))
+
+
+def test_polishing_finds_a_lens_between_the_templates(bank):
+    search = make_search(bank, error=0.01)
+    lens = Lenses(*np.array([[3.0], [0.3], [4.37], [5.73]]))
+    flux = 1 + 0.7 * changes(lens, TIMES)[0]
+    rough = best_match(search, flux, polished=False)
+    fine = best_match(search, flux, polished=True)
+    assert fine.statistic > rough.statistic + 10
+    assert fine.lens.t0[0] == pytest.approx(5.73, abs=0.1)
+    assert fine.lens.width[0] == pytest.approx(4.37, abs=0.3)
+    assert fine.fraction * fine.depth == pytest.approx(0.7 * depths(lens)[0], rel=0.1)
 
 
 def test_extrapolated_tail_is_not_too_small(bank):
     """Against far more simulations than the extrapolation has seen."""
     search = make_search(bank)
-    small = _simulate(search, 400, 100, np.random.default_rng(1))
-    random = np.random.default_rng(2)
-    draws, repeats = 1200, len(search.prior)
+    small = first_null(search, np.random.default_rng(1))
+    larger = NullDistribution(
+        search.prior,
+        [
+            np.sort(search.scan(search.simulate(k, 200, np.random.default_rng(k)))[0])
+            for k in range(len(search.prior))
+        ],
+    )
+    random, draws = np.random.default_rng(2), 1500
     many = np.concatenate(
-        [search.statistics(search.simulate(k, draws, random)) for k in range(repeats)]
+        [search.scan(search.simulate(k, draws, random))[0] for k in range(len(search.prior))]
     )
     order = np.argsort(-many)
     tail = np.cumsum(np.repeat(search.prior / draws, draws)[order])
-    for p in (0.01, 0.001):
-        threshold = many[order][np.searchsorted(tail, p)]
-        assert 0.5 * p < small.probability(threshold) < 8 * p
+    threshold = [many[order][np.searchsorted(tail, p)] for p in (0.1, 0.01, 0.001)]
+    assert small.probability(threshold[0]) == pytest.approx(0.1, rel=0.5)
+    assert 0.005 < larger.probability(threshold[1]) < 0.04
+    assert 0.0005 < larger.probability(threshold[2]) < 0.008
 
 
 def test_prior_of_a_source_comes_from_the_others():

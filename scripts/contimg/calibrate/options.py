@@ -33,9 +33,6 @@ class CalibrateOptions(Options):
     fail_flagged: float = Field(
         0.6, ge=0, le=1, description="a calset with more of its solutions flagged fails"
     )
-    max_phase_scatter_deg: float = Field(
-        60.0, gt=0, description="residual phase scatter of the calibrator data beyond which G warns"
-    )
 
 
 class ApplyOptions(Options):
