@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from truth.observe import INSTRUMENT, PERFECT, observe
 
 from contimg.calibrate import apply, solve
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions
@@ -18,6 +17,7 @@ from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.ms import open_table, read_axes
 from contimg.core.records import write_record
 from contimg.simulate.instrument import gains
+from truth.observe import INSTRUMENT, PERFECT, observe
 
 CORRUPTED = PERFECT.model_copy(
     update={
@@ -74,7 +74,7 @@ def total_gain(files, axes):
 
 
 def test_gains_are_recovered(solved):
-    directory, group, files = solved
+    _, group, files = solved
     axes = read_axes(files.ms)
     found = total_gain(files, axes)
     # raw = raw_scale conj(g1) g2 V

@@ -7,7 +7,6 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from truth.observe import INSTRUMENT
 
 from contimg.core.beam import PrimaryBeam
 from contimg.core.errors import ContimgError
@@ -16,6 +15,7 @@ from contimg.discover.plan import make_plan
 from contimg.mosaic.options import MosaicOptions
 from contimg.simulate.options import SimulateOptions
 from contimg.simulate.schedule import schedule
+from truth.observe import INSTRUMENT
 
 SIMULATE = SimulateOptions(epochs=3, wide_epochs=[1], wide_tiles=3)
 CALIBRATOR = pd.DataFrame(

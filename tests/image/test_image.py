@@ -7,7 +7,6 @@ import shutil
 
 import numpy as np
 import pytest
-from truth.observe import INSTRUMENT, PERFECT, converted, observe
 
 from contimg.core.beam import PrimaryBeam
 from contimg.core.coords import separation
@@ -21,6 +20,7 @@ from contimg.image.grid import derived_cell_arcsec, derived_size
 from contimg.image.options import ImageOptions, resolve_backend
 from contimg.image.primary_beam import drift_averaged_beam
 from contimg.image.visibilities import mean_frequency, read_sampling, thermal_noise
+from truth.observe import INSTRUMENT, PERFECT, converted, observe
 
 SIMULATE = PERFECT.model_copy(update={"noise": True, "antenna_step": 5, "n_times": 12})
 OPTIONS = ImageOptions(cell_arcsec=12, imsize=512)

@@ -1,8 +1,8 @@
 """From the best template of the bank to the best lens nearby.
 
 A bright source shows the difference between two neighbours in any bank of bearable size. So
-the lenses about the best template are tried at random, ever nearer to the best so far. What is
-done to the data is done to simulated light curves, too, with the same steps.
+the lenses about the best template are tried at random, ever nearer to the best so far, in a few
+chains. What is done to the data is done to simulated light curves, too, with the same steps.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from contimg.variability.shapes import (
     nearest_shape,
 )
 
+CHAINS = 6  # searches that start apart: caustics make many a local maximum
 ROUNDS = 8
-TRIALS = 24  # lenses tried for each light curve and round
-SHRINK = 0.6  # of the steps from one round to the next
-STEPS = (0.6, 0.6, 0.15, 0.15)  # ln alpha, ln size, ln width, t0 / width: first round
+TRIALS = 10  # lenses tried in each chain and round
+SHRINK = 0.65  # of the steps from one round to the next
+STEPS = (1.0, 0.8, 0.3, 0.3)  # ln alpha, ln size, ln width, t0 / width: first round
 _BLOCK = 4_000_000  # elements of an array of light curves by trials by epochs
 
 
@@ -45,7 +46,7 @@ class Match:
 
 def polish(search: Search, flux: NDArray, template: NDArray) -> tuple[NDArray, Lenses]:
     """T (D,) and lenses of light curves (D, N) [Jy], from templates (D,) of the bank."""
-    block = max(1, _BLOCK // (TRIALS * flux.shape[1]))
+    block = max(1, _BLOCK // (CHAINS * TRIALS * flux.shape[1]))
     parts = [
         _polish(search, flux[k : k + block], search.bank.lenses[template[k : k + block]])
         for k in range(0, len(flux), block)
@@ -79,30 +80,42 @@ def best_match(search: Search, flux: NDArray, *, polished: bool) -> Match:
 
 
 def _polish(search: Search, flux: NDArray, lenses: Lenses) -> tuple[NDArray, Lenses]:
+    number = len(flux)
     # the same steps for every light curve and every call
     random = np.random.default_rng(0)
     times = search.times - search.times[0]
+    flux = np.repeat(flux, CHAINS, axis=0)
+    lenses = lenses[np.repeat(np.arange(number), CHAINS)]
     rows = np.arange(len(flux))
     best, noise = _with_all_noise(search, flux, lenses)
-    for number in range(ROUNDS):
-        steps = random.standard_normal((TRIALS, 4)) * STEPS * SHRINK**number
-        tried = _stepped(search, lenses, steps)
+    # all chains but one leave the template, whatever that costs at first
+    hold = rows % CHAINS == 0
+    for k in range(ROUNDS):
+        steps = random.standard_normal((CHAINS, TRIALS, 4)) * STEPS * SHRINK**k
+        tried = _stepped(search, lenses, np.tile(steps, (number, 1, 1)))
         change = changes(tried, times)
         allowed, _ = constrained(change, depths(tried), search.bank.min_points)
         value = search.evaluate_under(flux, change.reshape(len(flux), TRIALS, -1), noise)
         value[~allowed.reshape(value.shape)] = -np.inf
         trial = value.argmax(axis=1)
-        better = value[rows, trial] > best
-        chosen = tried[rows * TRIALS + trial]
-        lenses = Lenses(
-            *(
-                np.where(better, getattr(chosen, name), getattr(lenses, name))
-                for name in ("alpha", "size", "width", "t0")
-            )
-        )
+        found = value[rows, trial]
+        better = np.where((k > 0) | hold, found > best, np.isfinite(found))
+        lenses = _choose(better, tried[rows * TRIALS + trial], lenses)
         # a nearer lens leaves less for the noise to explain
         best, noise = _with_all_noise(search, flux, lenses)
-    return best, Lenses(*nearest_shape(lenses.alpha, lenses.size), lenses.width, lenses.t0)
+    winner = np.arange(number) * CHAINS + best.reshape(number, CHAINS).argmax(axis=1)
+    lens = lenses[winner]
+    rounded = Lenses(*nearest_shape(lens.alpha, lens.size), lens.width, lens.t0)
+    return best[winner], rounded
+
+
+def _choose(which: NDArray, yes: Lenses, no: Lenses) -> Lenses:
+    return Lenses(
+        np.where(which, yes.alpha, no.alpha),
+        np.where(which, yes.size, no.size),
+        np.where(which, yes.width, no.width),
+        np.where(which, yes.t0, no.t0),
+    )
 
 
 def _with_all_noise(search: Search, flux: NDArray, lenses: Lenses) -> tuple[NDArray, NDArray]:
@@ -113,10 +126,10 @@ def _with_all_noise(search: Search, flux: NDArray, lenses: Lenses) -> tuple[NDAr
 
 
 def _stepped(search: Search, lenses: Lenses, steps: NDArray) -> Lenses:
-    """`TRIALS` lenses about each of `lenses`, one after the other, within the limits."""
-    alpha = np.clip(lenses.alpha[:, None] * np.exp(steps[:, 0]), ALPHAS[0], ALPHAS[-1])
-    size = np.clip(lenses.size[:, None] * np.exp(steps[:, 1]), SIZES[0], SIZES[-1])
-    width = lenses.width[:, None] * np.exp(steps[:, 2])
+    """Lenses at `steps` (B, TRIALS, 4) from each of `lenses` (B,), within the limits, in a row."""
+    alpha = np.clip(lenses.alpha[:, None] * np.exp(steps[..., 0]), ALPHAS[0], ALPHAS[-1])
+    size = np.clip(lenses.size[:, None] * np.exp(steps[..., 1]), SIZES[0], SIZES[-1])
+    width = lenses.width[:, None] * np.exp(steps[..., 2])
     width = np.clip(width, search.bank.width_min, search.bank.width_max)
-    t0 = lenses.t0[:, None] + steps[:, 3] * lenses.width[:, None]
+    t0 = lenses.t0[:, None] + steps[..., 3] * lenses.width[:, None]
     return Lenses(alpha.ravel(), size.ravel(), width.ravel(), t0.ravel())
