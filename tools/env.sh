@@ -6,7 +6,7 @@
 CONTIMG_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=${VENV:-$CONTIMG_ROOT/.venv}
 CONTIMG_CACHE=$CONTIMG_ROOT/.cache
-mkdir -p "$CONTIMG_CACHE"
+mkdir -p "$CONTIMG_CACHE/config"
 
 unset PYTHONPATH PYTHONHOME
 export VENV PATH="$VENV/bin:$PATH"

@@ -23,11 +23,11 @@ from contimg.variability.shapes import (
     nearest_shape,
 )
 
-CHAINS = 6  # searches that start apart: caustics make many a local maximum
+CHAINS = 6  # searches from different shapes: caustics make many a local maximum
 ROUNDS = 8
 TRIALS = 10  # lenses tried in each chain and round
 SHRINK = 0.65  # of the steps from one round to the next
-STEPS = (1.0, 0.8, 0.3, 0.3)  # ln alpha, ln size, ln width, t0 / width: first round
+STEPS = (0.5, 0.5, 0.12, 0.12)  # ln alpha, ln size, ln width, t0 / width: first round
 _BLOCK = 4_000_000  # elements of an array of light curves by trials by epochs
 
 
@@ -48,7 +48,7 @@ def polish(search: Search, flux: NDArray, template: NDArray) -> tuple[NDArray, L
     """T (D,) and lenses of light curves (D, N) [Jy], from templates (D,) of the bank."""
     block = max(1, _BLOCK // (CHAINS * TRIALS * flux.shape[1]))
     parts = [
-        _polish(search, flux[k : k + block], search.bank.lenses[template[k : k + block]])
+        _polish(search, flux[k : k + block], template[k : k + block])
         for k in range(0, len(flux), block)
     ]
     lenses = [(lens.alpha, lens.size, lens.width, lens.t0) for _, lens in parts]
@@ -79,17 +79,16 @@ def best_match(search: Search, flux: NDArray, *, polished: bool) -> Match:
     )
 
 
-def _polish(search: Search, flux: NDArray, lenses: Lenses) -> tuple[NDArray, Lenses]:
+def _polish(search: Search, flux: NDArray, template: NDArray) -> tuple[NDArray, Lenses]:
     number = len(flux)
     # the same steps for every light curve and every call
     random = np.random.default_rng(0)
     times = search.times - search.times[0]
+    starts = np.column_stack([template, search.best_of_each_shape(flux, CHAINS - 1)])
+    lenses = search.bank.lenses[starts.ravel()]
     flux = np.repeat(flux, CHAINS, axis=0)
-    lenses = lenses[np.repeat(np.arange(number), CHAINS)]
     rows = np.arange(len(flux))
     best, noise = _with_all_noise(search, flux, lenses)
-    # all chains but one leave the template, whatever that costs at first
-    hold = rows % CHAINS == 0
     for k in range(ROUNDS):
         steps = random.standard_normal((CHAINS, TRIALS, 4)) * STEPS * SHRINK**k
         tried = _stepped(search, lenses, np.tile(steps, (number, 1, 1)))
@@ -98,8 +97,7 @@ def _polish(search: Search, flux: NDArray, lenses: Lenses) -> tuple[NDArray, Len
         value = search.evaluate_under(flux, change.reshape(len(flux), TRIALS, -1), noise)
         value[~allowed.reshape(value.shape)] = -np.inf
         trial = value.argmax(axis=1)
-        found = value[rows, trial]
-        better = np.where((k > 0) | hold, found > best, np.isfinite(found))
+        better = value[rows, trial] > best
         lenses = _choose(better, tried[rows * TRIALS + trial], lenses)
         # a nearer lens leaves less for the noise to explain
         best, noise = _with_all_noise(search, flux, lenses)

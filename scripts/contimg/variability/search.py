@@ -111,6 +111,19 @@ class Search:
         lowest = nulls.min(axis=0)
         return lowest - np.minimum(best, lowest), which
 
+    def best_of_each_shape(self, flux: NDArray, number: int) -> NDArray[np.int64]:
+        """Templates (D, number): the best one each of the shapes that fit a constant best."""
+        op = self._operators[0]
+        centred = (flux - flux.mean(axis=1, keepdims=True)).astype(np.float32)
+        mean = np.maximum(flux @ op.mean, 0).astype(np.float32)
+        fall = _fall(centred @ op.matched, mean[:, None] * op.ceiling)
+        shape = self.bank.lenses.alpha + 1000 * self.bank.lenses.size
+        members = [np.flatnonzero(shape == value) for value in np.unique(shape)]
+        best = np.stack([m[fall[:, m].argmax(axis=1)] for m in members], axis=1)
+        order = np.argsort(-np.take_along_axis(fall, best, axis=1), axis=1, kind="stable")
+        chosen = np.take_along_axis(best, order, axis=1)
+        return chosen[:, np.arange(number) % len(members)]
+
     def evaluate(
         self, flux: NDArray, change: NDArray
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
