@@ -23,10 +23,10 @@ from contimg.variability.shapes import (
     nearest_shape,
 )
 
-CHAINS = 6  # searches from different shapes: caustics make many a local maximum
-ROUNDS = 8
-TRIALS = 10  # lenses tried in each chain and round
-SHRINK = 0.65  # of the steps from one round to the next
+CHAINS = 5  # searches from different shapes: caustics make many a local maximum
+ROUNDS = 7
+TRIALS = 8  # lenses tried in each chain and round
+SHRINK = 0.6  # of the steps from one round to the next
 STEPS = (0.5, 0.5, 0.12, 0.12)  # ln alpha, ln size, ln width, t0 / width: first round
 _BLOCK = 4_000_000  # elements of an array of light curves by trials by epochs
 
@@ -66,7 +66,7 @@ def best_match(search: Search, flux: NDArray, *, polished: bool) -> Match:
     change = changes(lens, times)
     depth = depths(lens)
     _, in_dip = constrained(change, depth, search.bank.min_points)
-    _, noise = search.evaluate(flux[None], change[:, None, :])
+    _, noise = search.evaluate(flux[None], change[:, None, :], search.null(flux[None]))
     fraction, baseline = search.solve(flux, change[0], int(noise[0, 0]))
     return Match(
         float(statistic[0]),
@@ -88,19 +88,20 @@ def _polish(search: Search, flux: NDArray, template: NDArray) -> tuple[NDArray, 
     lenses = search.bank.lenses[starts.ravel()]
     flux = np.repeat(flux, CHAINS, axis=0)
     rows = np.arange(len(flux))
-    best, noise = _with_all_noise(search, flux, lenses)
+    nulls = search.null(flux)
+    best, noise = _with_all_noise(search, flux, lenses, nulls)
     for k in range(ROUNDS):
         steps = random.standard_normal((CHAINS, TRIALS, 4)) * STEPS * SHRINK**k
         tried = _stepped(search, lenses, np.tile(steps, (number, 1, 1)))
         change = changes(tried, times)
         allowed, _ = constrained(change, depths(tried), search.bank.min_points)
-        value = search.evaluate_under(flux, change.reshape(len(flux), TRIALS, -1), noise)
+        value = search.evaluate_under(flux, change.reshape(len(flux), TRIALS, -1), nulls, noise)
         value[~allowed.reshape(value.shape)] = -np.inf
         trial = value.argmax(axis=1)
         better = value[rows, trial] > best
         lenses = _choose(better, tried[rows * TRIALS + trial], lenses)
         # a nearer lens leaves less for the noise to explain
-        best, noise = _with_all_noise(search, flux, lenses)
+        best, noise = _with_all_noise(search, flux, lenses, nulls)
     winner = np.arange(number) * CHAINS + best.reshape(number, CHAINS).argmax(axis=1)
     lens = lenses[winner]
     rounded = Lenses(*nearest_shape(lens.alpha, lens.size), lens.width, lens.t0)
@@ -116,10 +117,12 @@ def _choose(which: NDArray, yes: Lenses, no: Lenses) -> Lenses:
     )
 
 
-def _with_all_noise(search: Search, flux: NDArray, lenses: Lenses) -> tuple[NDArray, NDArray]:
+def _with_all_noise(
+    search: Search, flux: NDArray, lenses: Lenses, nulls: NDArray
+) -> tuple[NDArray, NDArray]:
     """T and the best noise model of each light curve with its lens."""
     change = changes(lenses, search.times - search.times[0])
-    statistic, noise = search.evaluate(flux, change[:, None, :])
+    statistic, noise = search.evaluate(flux, change[:, None, :], nulls)
     return statistic[:, 0], noise[:, 0]
 
 

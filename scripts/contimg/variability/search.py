@@ -125,10 +125,12 @@ class Search:
         return chosen[:, np.arange(number) % len(members)]
 
     def evaluate(
-        self, flux: NDArray, change: NDArray
+        self, flux: NDArray, change: NDArray, nulls: NDArray
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """T (D, M) with M other templates (D, M, N) for each light curve, and the noise models."""
-        nulls = self.null(flux)
+        """T (D, M) with M other templates (D, M, N) for each light curve, and the noise models.
+
+        `nulls` (H, D) is what :meth:`null` gives for `flux`.
+        """
         centred = flux - flux.mean(axis=1, keepdims=True)
         best = np.full(change.shape[:2], np.inf)
         which = np.zeros(change.shape[:2], dtype=int)
@@ -140,9 +142,10 @@ class Search:
         lowest = nulls.min(axis=0)[:, None]
         return lowest - np.minimum(best, lowest), which
 
-    def evaluate_under(self, flux: NDArray, change: NDArray, noise: NDArray) -> NDArray[np.float64]:
+    def evaluate_under(
+        self, flux: NDArray, change: NDArray, nulls: NDArray, noise: NDArray
+    ) -> NDArray[np.float64]:
         """T (D, M) if the noise of each light curve behind a lens is of the model `noise` (D,)."""
-        nulls = self.null(flux)
         result = np.empty(change.shape[:2])
         for k in np.unique(noise):
             rows = noise == k

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from contimg.core.lens import smoothed_gain
 
 ALPHAS = np.geomspace(0.5, 50, 13)
-SIZES = np.array([0.1, 0.3, 1.0, 2.5])  # of the source (FWHM) in lens widths
+SIZES = np.geomspace(0.1, 2.7, 4)  # of the source (FWHM) in lens widths
 MIN_BASELINE = 3  # epochs with less than a fifth of the depth
 _STEP, _REACH = 0.01, 12.0  # of the tables, in half-widths of the dip
 
@@ -73,9 +73,14 @@ def constrained(
 
 
 def _indices(alpha: NDArray, size: NDArray) -> tuple[NDArray, NDArray]:
-    rows = np.abs(np.log(ALPHAS) - np.log(np.asarray(alpha)[:, None])).argmin(axis=1)
-    columns = np.abs(np.log(SIZES) - np.log(np.asarray(size)[:, None])).argmin(axis=1)
-    return rows, columns
+    return _nearest(ALPHAS, alpha), _nearest(SIZES, size)
+
+
+def _nearest(grid: NDArray, values: NDArray) -> NDArray[np.int64]:
+    """Index of the nearest point of a grid that is even in logarithm."""
+    step = np.log(grid[1] / grid[0])
+    index = np.rint(np.log(np.asarray(values) / grid[0]) / step).astype(int)
+    return np.clip(index, 0, len(grid) - 1)
 
 
 def _flat(lenses: Lenses) -> NDArray[np.int64]:

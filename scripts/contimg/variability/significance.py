@@ -27,7 +27,7 @@ from contimg.variability.search import Search
 
 FIRST_DRAWS = 400  # enough for the many sources that are nowhere near a threshold
 NOT_SMALL = 0.05  # a probability above this needs no better estimate
-POLISHED = 0.2  # upper part of each stratum, which holds nearly all that end in its tail
+POLISHED = 0.15  # upper part of each stratum, which holds nearly all that end in its tail
 TAIL_FRACTION = 0.1
 MIN_STRATUM = 100
 SMALLEST = 1e-12  # no extrapolation is believed below this

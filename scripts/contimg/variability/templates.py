@@ -15,14 +15,14 @@ from contimg.variability.shapes import Lenses, changes, constrained, depths, nea
 SHAPES = (
     (0.5, 0.3),
     (2.0, 0.3),
-    (2.0, 1.0),
+    (2.0, 0.9),
     (5.0, 0.1),
-    (5.0, 1.0),
+    (5.0, 0.9),
     (10.0, 0.3),
-    (10.0, 2.5),
+    (10.0, 2.7),
     (20.0, 0.3),
-    (20.0, 1.0),
-    (50.0, 2.5),
+    (20.0, 0.9),
+    (50.0, 2.7),
 )
 # ratio of neighbouring widths, step of t0 in widths, step through SHAPES: the first that gives
 # no more than MAX_TEMPLATES is taken, so that short light curves are searched finely
