@@ -50,6 +50,7 @@ rule apply_calset:
         record=p("ms_record"),
         solutions=candidate_calsets("solutions"),
         tables=candidate_calsets("caltable"),
+        catalog=CONFIG.catalog,
     output:
         calibrated=ms("calibrated_ms"),
         record=p("calibrated_record"),
@@ -70,5 +71,5 @@ rule apply_calset:
         code=code("apply"),
     shell:
         "contimg apply --ms {input.ms} --ms-record {input.record}"
-        " --calibrated {output.calibrated} --record {output.record} {params.flags}"
+        " --catalog {input.catalog} --calibrated {output.calibrated} --record {output.record} {params.flags}"
         " --solutions {input.solutions} > {log} 2>&1"

@@ -10,9 +10,11 @@ from pydantic import Field
 from contimg.calibrate.options import ApplyOptions
 from contimg.core.beam import C_M_S, InstrumentOptions, PrimaryBeam
 from contimg.core.casa import casa_session
+from contimg.core.catalog import flux_density, read_sources
 from contimg.core.command import Command, Files
 from contimg.core.errors import DataQualityError
 from contimg.core.ms import Axes, open_table, read_axes
+from contimg.core.predict import beam_track, predict
 from contimg.core.records import atomic, check, read_record, require, write_record
 
 
@@ -24,6 +26,7 @@ class ApplyFiles(Files):
     solutions: list[Path] = Field(
         [], description="records of the calsets that may serve, nearest in time first"
     )
+    catalog: Path | None = Field(None, description="table of the sources to make steady")
     calibrated: Path = Field(description="Measurement Set to write")
     record: Path = Field(description="JSON record to write")
 
@@ -42,6 +45,8 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
         library = scratch / "callib.txt"
         library.write_text(callib(tables, options.calwt))
         _transform(cwd / files.ms, partial, library, channel_bin)
+        catalog = None if files.catalog is None else cwd / files.catalog
+        steadied = remove_modulation(partial, catalog, PrimaryBeam(instrument), options)
     usable, antennas_lost = _usable(files.calibrated, axes)
     if usable < options.min_usable:
         raise DataQualityError(f"{usable:.1%} of the data usable after calibration")
@@ -57,6 +62,7 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
             "calset": chosen.parent.name,
             "calset_reasons": reasons,
             "channel_bin": channel_bin,
+            "sources_steadied": steadied,
             "usable_fraction": usable,
             "antennas_lost": antennas_lost,
         },
@@ -65,7 +71,7 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
             check("calsets passed over", len(reasons) - 1, warn_above=0),
         ],
         options=(instrument, options),
-        inputs=[files.ms_record, chosen],
+        inputs=[p for p in (files.ms_record, chosen, files.catalog) if p is not None],
     )
 
 
@@ -133,6 +139,45 @@ def _transform(ms: Path, output: Path, library: Path, channel_bin: int) -> None:
     )
     if not output.is_dir():
         raise DataQualityError("CASA wrote no calibrated data (everything flagged)")
+
+
+def remove_modulation(
+    ms: Path, catalog: Path | None, beam: PrimaryBeam, options: ApplyOptions
+) -> int:
+    """Subtract what the drift through the beam does to bright sources; how many they are.
+
+    Only S (B(t) - mean B) is subtracted, which has no mean: a source keeps the average flux
+    density that was measured, whatever the catalogue says, but no longer changes while the
+    visibilities are put into one image, where that cannot be deconvolved.
+    """
+    if catalog is None:
+        return 0
+    axes = read_axes(ms)
+    sources = read_sources(catalog)
+    freq = axes.freq_hz.mean(keepdims=True)
+    track = beam_track(sources, beam, freq, axes.pointing_rad)[..., 0]
+    change = np.ptp(track, axis=0) * flux_density(sources, freq)[:, 0]
+    sources = sources[change > options.drift_min_jy]
+    if sources.empty:
+        return 0
+    n_base = axes.shape[1]
+    with open_table(ms, writable=True) as table:
+        model = predict(
+            sources,
+            beam,
+            uvw_m=axes.uvw_m,
+            ant1=axes.ant1,
+            ant2=axes.ant2,
+            freq_hz=axes.freq_hz,
+            phase_center_rad=axes.phase_center_rad,
+            pointing_rad=axes.pointing_rad,
+            modulation_only=True,
+        )
+        for time, stokes_i in enumerate(model):
+            rows = {"startrow": time * n_base, "nrow": n_base}
+            data = table.getcol("DATA", **rows)
+            table.putcol("DATA", data - stokes_i[..., None], **rows)
+    return len(sources)
 
 
 def _usable(ms: Path, before: Axes) -> tuple[float, list[str]]:

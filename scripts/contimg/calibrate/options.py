@@ -51,6 +51,12 @@ class ApplyOptions(Options):
     smearing_pb: float = Field(
         0.2, gt=0, lt=1, description="beam response at which smearing is judged"
     )
+    drift_min_jy: float = Field(
+        0.005,
+        gt=0,
+        description="catalogued sources whose apparent flux density changes by more than this"
+        " during a tile [Jy] are made steady (their mean stays as measured)",
+    )
     min_usable: float = Field(
         0.1, ge=0, le=1, description="fraction of calibrated data below which a tile fails"
     )

@@ -53,11 +53,14 @@ def predict(
     freq_hz: NDArray[np.float64],
     phase_center_rad: tuple[float, float],
     pointing_rad: tuple[NDArray[np.float64], NDArray[np.float64]],
+    modulation_only: bool = False,
 ) -> Iterator[NDArray[np.complex64]]:
     """Yield the Stokes I model of each time in turn, (baseline, channel), in Jy.
 
     `sources` as of :mod:`contimg.core.catalog`; `uvw_m` (time, baseline, 3); `pointing_rad` the
-    ICRS direction of the dishes at each time.
+    ICRS direction of the dishes at each time. With `modulation_only` the beam is replaced by its
+    difference from its mean over the times: what the drift does to a source, and nothing of what
+    the source is on average.
     """
     position, antennas = antenna_uvw(uvw_m, ant1, ant2)
     first, second = np.searchsorted(antennas, ant1), np.searchsorted(antennas, ant2)
@@ -66,9 +69,12 @@ def predict(
     lmn = np.stack([l_cos, m_cos, n_cos - 1])
     flux = flux_density(sources, freq_hz)
     wavenumber = freq_hz / C_M_S
+    mean = 0.0
+    if modulation_only:
+        mean = beam_track(sources, beam, freq_hz, pointing_rad).mean(axis=0)
     for time in range(len(uvw_m)):
         offset = separation(ra, dec, pointing_rad[0][time], pointing_rad[1][time])
-        apparent = flux * beam.power(offset[:, None], freq_hz)  # (source, channel)
+        apparent = flux * (beam.power(offset[:, None], freq_hz) - mean)  # (source, channel)
         path = position[time] @ lmn  # (antenna, source) in metres
         turns = path[None] * wavenumber[:, None, None]
         turns -= np.rint(turns)
@@ -76,6 +82,18 @@ def predict(
         weighted = phasor * apparent.T.astype(np.float32)[:, None, :]
         product = weighted @ phasor.conj().transpose(0, 2, 1)  # (channel, antenna, antenna)
         yield product[:, first, second].T
+
+
+def beam_track(
+    sources: pd.DataFrame,
+    beam: PrimaryBeam,
+    freq_hz: NDArray[np.float64],
+    pointing_rad: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """Beam response to each source at each time and frequency: (time, source, channel)."""
+    ra, dec = np.radians(sources["ra_deg"].to_numpy()), np.radians(sources["dec_deg"].to_numpy())
+    offset = separation(ra, dec, pointing_rad[0][:, None], pointing_rad[1][:, None])
+    return beam.power(offset[..., None], freq_hz)
 
 
 def apparent_flux(

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.fits import read_image, robust_rms
 from contimg.image.options import ImageOptions
 
 PRODUCTS = ("image", "residual", "psf", "model")
@@ -48,12 +49,17 @@ def make_images(
     if status > 0:
         raise ContimgError(f"WSClean failed with status {status}: {''.join(lines[-3:]).strip()}")
     text = "".join(lines)
-    if "KJy" in text and "diverg" in text.lower():
-        raise DataQualityError("WSClean's deconvolution diverged")
     paths = {product: Path(f"{name}-{product}.fits") for product in PRODUCTS}
     absent = [p.name for p in paths.values() if not p.exists()]
     if absent:
         raise ContimgError(f"WSClean did not write {', '.join(absent)}; see the log")
+    dirty, residual = (
+        robust_rms(read_image(f"{name}-{kind}.fits").data) for kind in ("dirty", "residual")
+    )
+    if not residual < 2 * dirty:
+        raise DataQualityError(
+            f"the deconvolution diverged: {residual:.3g} Jy/beam left of {dirty:.3g} (dirty image)"
+        )
     return paths, _gridded(text)
 
 
