@@ -43,6 +43,21 @@ def test_mean_is_kept_and_change_is_taken_out(tmp_path, catalogue_error):
     assert brightness(ms, *there)[0] == pytest.approx(flux_before, rel=2e-4)
 
 
+def test_flagged_times_do_not_shift_the_mean(tmp_path):
+    _, sky, manifest = observe(tmp_path, east_deg=1.0, north_deg=0.2, flux_jy=5.0)
+    ms = converted(tmp_path, manifest)
+    with open_table(ms, writable=True) as table:
+        flags = table.getcol("FLAG")
+        flags[: flags.shape[0] // 3] = True
+        table.putcol("FLAG", flags)
+    catalog = tmp_path / "catalog.csv"
+    sky.to_csv(catalog, index=False)
+    there = sky["ra_deg"].to_numpy(), sky["dec_deg"].to_numpy()
+    before = brightness(ms, *there)[0]
+    remove_modulation(ms, catalog, PrimaryBeam(INSTRUMENT), ApplyOptions())
+    assert brightness(ms, *there)[0] == pytest.approx(before, rel=2e-4)
+
+
 def test_steady_sources_are_left_alone(tmp_path):
     simulate = PERFECT.model_copy(update={"n_times": 1})
     _, sky, manifest = observe(tmp_path, simulate=simulate)

@@ -146,7 +146,7 @@ def remove_modulation(
 ) -> int:
     """Subtract what the drift through the beam does to bright sources; how many they are.
 
-    Only S (B(t) - mean B) is subtracted, which has no mean: a source keeps the average flux
+    Only S (B(t) - mean B) is subtracted, which has no mean over the unflagged data: a source keeps the average flux
     density that was measured, whatever the catalogue says, but no longer changes while the
     visibilities are put into one image, where that cannot be deconvolved.
     """
@@ -162,6 +162,8 @@ def remove_modulation(
         return 0
     n_base = axes.shape[1]
     with open_table(ms, writable=True) as table:
+        good = ~table.getcol("FLAG").any(axis=-1)
+        weight = good * table.getcol("WEIGHT").mean(axis=-1)[:, None]
         model = predict(
             sources,
             beam,
@@ -171,7 +173,7 @@ def remove_modulation(
             freq_hz=axes.freq_hz,
             phase_center_rad=axes.phase_center_rad,
             pointing_rad=axes.pointing_rad,
-            modulation_only=True,
+            modulation_weight=weight.reshape(*axes.shape, -1).sum(axis=1),
         )
         for time, stokes_i in enumerate(model):
             rows = {"startrow": time * n_base, "nrow": n_base}

@@ -53,14 +53,14 @@ def predict(
     freq_hz: NDArray[np.float64],
     phase_center_rad: tuple[float, float],
     pointing_rad: tuple[NDArray[np.float64], NDArray[np.float64]],
-    modulation_only: bool = False,
+    modulation_weight: NDArray[np.float64] | None = None,
 ) -> Iterator[NDArray[np.complex64]]:
     """Yield the Stokes I model of each time in turn, (baseline, channel), in Jy.
 
     `sources` as of :mod:`contimg.core.catalog`; `uvw_m` (time, baseline, 3); `pointing_rad` the
-    ICRS direction of the dishes at each time. With `modulation_only` the beam is replaced by its
-    difference from its mean over the times: what the drift does to a source, and nothing of what
-    the source is on average.
+    ICRS direction of the dishes at each time. With `modulation_weight` (time,
+    channel) the beam is replaced by its difference from its mean over the times, of that weight:
+    what the drift does to a source, and nothing of what the source is on average.
     """
     position, antennas = antenna_uvw(uvw_m, ant1, ant2)
     first, second = np.searchsorted(antennas, ant1), np.searchsorted(antennas, ant2)
@@ -70,8 +70,11 @@ def predict(
     flux = flux_density(sources, freq_hz)
     wavenumber = freq_hz / C_M_S
     mean = 0.0
-    if modulation_only:
-        mean = beam_track(sources, beam, freq_hz, pointing_rad).mean(axis=0)
+    if modulation_weight is not None:
+        response = beam_track(sources, beam, freq_hz, pointing_rad)
+        total = modulation_weight.sum(axis=0)
+        share = modulation_weight / np.where(total > 0, total, 1)
+        mean = np.einsum("tsc,tc->sc", response, share)
     for time in range(len(uvw_m)):
         offset = separation(ra, dec, pointing_rad[0][time], pointing_rad[1][time])
         apparent = flux * (beam.power(offset[:, None], freq_hz) - mean)  # (source, channel)
