@@ -146,9 +146,9 @@ def remove_modulation(
 ) -> int:
     """Subtract what the drift through the beam does to bright sources; how many they are.
 
-    Only S (B(t) - mean B) is subtracted, which has no mean over the unflagged data: a source keeps the average flux
-    density that was measured, whatever the catalogue says, but no longer changes while the
-    visibilities are put into one image, where that cannot be deconvolved.
+    Only S (B(t) - mean B) is subtracted, which has no mean over the unflagged data: a source
+    keeps the average flux density that was measured, whatever the catalogue says, but no longer
+    changes while the visibilities are put into one image, where that cannot be deconvolved.
     """
     if catalog is None:
         return 0
