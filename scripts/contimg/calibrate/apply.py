@@ -164,18 +164,8 @@ def remove_modulation(
     with open_table(ms, writable=True) as table:
         good = ~table.getcol("FLAG").any(axis=-1)
         weight = good * table.getcol("WEIGHT").mean(axis=-1)[:, None]
-        model = predict(
-            sources,
-            beam,
-            uvw_m=axes.uvw_m,
-            ant1=axes.ant1,
-            ant2=axes.ant2,
-            freq_hz=axes.freq_hz,
-            phase_center_rad=axes.phase_center_rad,
-            pointing_rad=axes.pointing_rad,
-            modulation_weight=weight.reshape(*axes.shape, -1).sum(axis=1),
-        )
-        for time, stokes_i in enumerate(model):
+        weight = weight.reshape(*axes.shape, -1).sum(axis=1)
+        for time, stokes_i in enumerate(predict(sources, beam, axes, weight)):
             rows = {"startrow": time * n_base, "nrow": n_base}
             data = table.getcol("DATA", **rows)
             table.putcol("DATA", data - stokes_i[..., None], **rows)

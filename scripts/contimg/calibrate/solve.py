@@ -134,17 +134,7 @@ def write_model(ms: Path, axes: Axes, sources: pd.DataFrame, beam: PrimaryBeam) 
                 "MODEL_DATA", 0j, ndim=2, shape=[n_chan, 2], valuetype="complex"
             )
             table.addcols(tables.maketabdesc([description]))
-        model = predict(
-            sources,
-            beam,
-            uvw_m=axes.uvw_m,
-            ant1=axes.ant1,
-            ant2=axes.ant2,
-            freq_hz=axes.freq_hz,
-            phase_center_rad=axes.phase_center_rad,
-            pointing_rad=axes.pointing_rad,
-        )
-        for time, stokes_i in enumerate(model):
+        for time, stokes_i in enumerate(predict(sources, beam, axes)):
             block = np.repeat(stokes_i[..., None], 2, axis=2)
             table.putcol("MODEL_DATA", block, startrow=time * n_base, nrow=n_base)
 

@@ -18,6 +18,7 @@ from contimg.core.beam import C_M_S, PrimaryBeam
 from contimg.core.catalog import flux_density
 from contimg.core.coords import direction_cosines, separation
 from contimg.core.errors import ContimgError
+from contimg.core.ms import Axes
 
 _CLOSURE_M = 0.01  # uvw of one time must come from one set of antenna positions
 
@@ -46,26 +47,21 @@ def antenna_uvw(
 def predict(
     sources: pd.DataFrame,
     beam: PrimaryBeam,
-    *,
-    uvw_m: NDArray[np.float64],
-    ant1: NDArray[np.int64],
-    ant2: NDArray[np.int64],
-    freq_hz: NDArray[np.float64],
-    phase_center_rad: tuple[float, float],
-    pointing_rad: tuple[NDArray[np.float64], NDArray[np.float64]],
+    axes: Axes,
     modulation_weight: NDArray[np.float64] | None = None,
 ) -> Iterator[NDArray[np.complex64]]:
     """Yield the Stokes I model of each time in turn, (baseline, channel), in Jy.
 
-    `sources` as of :mod:`contimg.core.catalog`; `uvw_m` (time, baseline, 3); `pointing_rad` the
-    ICRS direction of the dishes at each time. With `modulation_weight` (time,
-    channel) the beam is replaced by its difference from its mean over the times, of that weight:
-    what the drift does to a source, and nothing of what the source is on average.
+    `sources` as of :mod:`contimg.core.catalog`, `axes` those of the Measurement Set. With
+    `modulation_weight` (time, channel) the beam is replaced by its difference from its mean over
+    the times, of that weight: what the drift does to a source, and nothing of what the source is
+    on average.
     """
-    position, antennas = antenna_uvw(uvw_m, ant1, ant2)
-    first, second = np.searchsorted(antennas, ant1), np.searchsorted(antennas, ant2)
+    freq_hz, pointing_rad = axes.freq_hz, axes.pointing_rad
+    position, antennas = antenna_uvw(axes.uvw_m, axes.ant1, axes.ant2)
+    first, second = (np.searchsorted(antennas, ant) for ant in (axes.ant1, axes.ant2))
     ra, dec = np.radians(sources["ra_deg"].to_numpy()), np.radians(sources["dec_deg"].to_numpy())
-    l_cos, m_cos, n_cos = direction_cosines(ra, dec, *phase_center_rad)
+    l_cos, m_cos, n_cos = direction_cosines(ra, dec, *axes.phase_center_rad)
     lmn = np.stack([l_cos, m_cos, n_cos - 1])
     flux = flux_density(sources, freq_hz)
     wavenumber = freq_hz / C_M_S
@@ -75,7 +71,7 @@ def predict(
         total = modulation_weight.sum(axis=0)
         share = modulation_weight / np.where(total > 0, total, 1)
         mean = np.einsum("tsc,tc->sc", response, share)
-    for time in range(len(uvw_m)):
+    for time in range(axes.mjd.size):
         offset = separation(ra, dec, pointing_rad[0][time], pointing_rad[1][time])
         apparent = flux * (beam.power(offset[:, None], freq_hz) - mean)  # (source, channel)
         path = position[time] @ lmn  # (antenna, source) in metres
