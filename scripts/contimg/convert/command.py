@@ -163,7 +163,7 @@ def _convert_subbands(output, layout, phasing, entries, slots, n_channels, flag)
     """Stream the subbands into the MS; flag statistics."""
     n_times, n_base = layout.times_jd.size, layout.ant1.size
     n_corr = len(layout.polarisations)
-    per_subband = n_channels // max(len(slots), max(slots) + 1)
+    per_subband = n_channels
     weight_sum = np.zeros((n_times, n_base, n_corr))
     usable_channels = np.zeros((n_times, n_base, n_corr))
     by_channel = np.ones(n_channels)

@@ -41,10 +41,10 @@ class MeasurementSet:
         n_chan, n_corr = description.freq_hz.size, len(layout.polarisations)
         self._table = _create(tables, str(path), n_chan, n_corr)
         self._table.addrows(self._n_rows)
-        self._fill_rows(description.freq_hz.size)
+        self._fill_rows()
         _fill_subtables(tables, self._table, layout, description)
 
-    def _fill_rows(self, n_chan: int) -> None:
+    def _fill_rows(self) -> None:
         layout, table = self.layout, self._table
         n_times, n_base = layout.times_jd.size, layout.ant1.size
         seconds = np.repeat((layout.times_jd - 2400000.5) * MJD_SECONDS, n_base)

@@ -23,7 +23,7 @@ def derived_cell_arcsec(sampling: Sampling) -> float:
 
 
 def derived_size(sampling: Sampling, beam: PrimaryBeam, pb_edge: float, cell: float) -> int:
-    """Side that reaches the response `pb_edge` at the drift's ends, FFT-friendly."""
+    """Side that reaches from the centre to where one pointing responds `pb_edge`, FFT-friendly."""
     from scipy.fft import next_fast_len
     from scipy.optimize import brentq
 

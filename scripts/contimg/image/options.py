@@ -21,7 +21,9 @@ class ImageOptions(Options):
         "standard", description="quality tier, part of the products' names"
     )
     cell_arcsec: float | None = Field(
-        None, gt=0, description="pixel [arcsec] (a fifth of the synthesised beam if unset)"
+        None,
+        gt=0,
+        description="pixel [arcsec] (four across the fringe of the longest baseline if unset)",
     )
     imsize: int | None = Field(
         None, ge=64, description="pixels on a side (out to where the beam is pb_edge if unset)"
