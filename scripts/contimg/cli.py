@@ -15,7 +15,7 @@ from contimg.core.command import Command
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.options import add_flags, from_namespace
 
-# verb -> module that holds its COMMAND; imported only when the verb is used
+# verb (one word or two) -> module that holds its COMMAND; imported only when the verb is used
 VERBS = {
     "simulate": "contimg.simulate.command",
     "simulate-sky": "contimg.simulate.sky_command",
@@ -44,6 +44,15 @@ def load(verb: str) -> Command:
     return import_module(VERBS[verb]).COMMAND
 
 
+def find_verb(argv: list[str]) -> str | None:
+    """The verb that `argv` starts with, the longer one of two; None if there is none."""
+    for words in (2, 1):
+        verb = " ".join(argv[:words])
+        if verb in VERBS:
+            return verb
+    return None
+
+
 def build_parser(verb: str) -> argparse.ArgumentParser:
     """The flags of one verb."""
     command = load(verb)
@@ -58,10 +67,10 @@ def build_parser(verb: str) -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; return its exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    if not argv or argv[0] in {"-h", "--help"} or argv[0] not in VERBS:
+    verb = find_verb(argv)
+    if verb is None:
         return _usage(argv)
-    verb = argv[0]
-    namespace = build_parser(verb).parse_args(argv[1:])
+    namespace = build_parser(verb).parse_args(argv[len(verb.split()) :])
     command = load(verb)
     try:
         files = from_namespace(namespace, command.files)
@@ -111,9 +120,12 @@ def _usage(argv: list[str]) -> int:
     if unknown:
         print(f"contimg: unknown verb {argv[0]!r}", file=stream)
     print("usage: contimg VERB [flags]      (contimg VERB --help lists the flags)\n", file=stream)
+    if unknown or not argv:
+        print("verbs: " + ", ".join(VERBS), file=stream)
+        return 2
     for verb in VERBS:
-        print(f"  {verb}", file=stream)
-    return 2 if unknown or not argv else 0
+        print(f"  {verb:18s} {load(verb).help}", file=stream)
+    return 0
 
 
 if __name__ == "__main__":
