@@ -69,7 +69,18 @@ def test_data_agree_to_a_millionth(both):
         data = table.getcol("DATA")
     expected = reference.data_array.conj()
     scale = np.abs(expected).max()
-    assert np.abs(data - expected).max() < 2e-6 * scale
+    assert np.abs(data - expected).max() < 1e-6 * scale
+
+
+def test_flags_and_weights_are_those_of_the_file(both):
+    ms, reference = both
+    axes = read_axes(ms)
+    with open_table(ms) as table:
+        flags, weight = table.getcol("FLAG"), table.getcol("WEIGHT")
+    assert np.array_equal(flags, reference.flag_array)
+    samples = reference.nsample_array.mean(axis=1)
+    unit = 2 * axes.width_hz * axes.integration_s / samples.max()
+    assert np.array_equal(weight, (unit * samples).astype(np.float32))
 
 
 def test_times_and_frequencies_are_the_same(both):
@@ -85,7 +96,7 @@ def test_pyuvdata_reads_our_ms(both):
 
     ms, _ = both
     back = UVData()
-    back.read(str(ms), file_type="ms", run_check=False)
+    back.read(str(ms), file_type="ms")  # with all of its checks
     assert back.telescope.name == INSTRUMENT.telescope
     assert back.phase_center_catalog[next(iter(back.phase_center_catalog))]["cat_frame"] == "icrs"
     assert back.Nfreqs == 16 and back.Ntimes == 6

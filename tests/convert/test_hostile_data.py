@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contimg.convert import kernels
 from contimg.convert.command import ConvertFiles, antenna_names, run
-from contimg.convert.flag import flag_invalid, flag_subband
+from contimg.convert.flag import flag_subband
 from contimg.convert.options import ConvertOptions, FlagOptions
 from contimg.convert.phase import fill_missing
 from contimg.core.errors import ContimgError, DataQualityError
@@ -17,22 +18,74 @@ from contimg.core.ms import open_table
 from truth.observe import INSTRUMENT, converted, observe
 
 
+def placed(visibilities, nsamples=None, **changes):
+    """(data, flags, nsamples, invalid) of one baseline: `visibilities` (time, channel, corr)."""
+    n_time, n_chan, n_corr = visibilities.shape
+    nsamples = np.ones(visibilities.shape, np.float32) if nsamples is None else nsamples
+    row_of = np.arange(n_time)[:, None]
+    stuck = kernels.find_stuck(visibilities, row_of, np.arange(n_corr))
+    out = [np.empty((n_time, n_chan, n_corr), kind) for kind in ("c8", bool, "f4")]
+    arguments = {
+        "visibilities": visibilities,
+        "file_flags": np.zeros(visibilities.shape, bool),
+        "file_nsamples": nsamples,
+        "row_of": row_of.ravel(),
+        "swapped": np.zeros(n_time, bool),
+        "stuck": stuck.reshape(n_time, n_corr),
+        "pols": np.arange(n_corr),
+        "descending": False,
+        "turns": np.zeros(n_time),
+        "step": np.zeros(n_time),
+    } | changes
+    invalid = kernels.place(*arguments.values(), *out)
+    return *out, int(invalid.sum())
+
+
+def random_block(seed=0, shape=(4, 6, 2)):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e34, 0.0, complex(np.nan, 1)])
 def test_invalid_values_are_flagged_and_zeroed(value):
-    data = np.ones((2, 3, 4, 2), np.complex64)
-    data[1, 2, 3, 0] = value
-    flags = flag_invalid(data, np.zeros(data.shape, bool), np.ones(data.shape, np.float32))
-    assert flags.sum() == 1 and flags[1, 2, 3, 0]
-    assert data[1, 2, 3, 0] == 0
+    raw = random_block()
+    raw[1, 3, 0] = value
+    data, flags, _, invalid = placed(raw)
+    assert flags.sum() == invalid == 1 and flags[1, 3, 0]
+    assert data[1, 3, 0] == 0 and np.isfinite(data).all()
 
 
-@pytest.mark.parametrize("samples", [0, -3, np.nan])
+@pytest.mark.parametrize("samples", [0, -3, np.nan, np.inf])
 def test_data_without_samples_are_flagged(samples):
-    data = np.ones((2, 3, 4, 2), np.complex64)
-    nsamples = np.ones(data.shape, np.float32)
+    nsamples = np.ones((4, 6, 2), np.float32)
     nsamples[0] = samples
-    flags = flag_invalid(data, np.zeros(data.shape, bool), nsamples)
-    assert flags[0].all() and not flags[1].any()
+    _, flags, kept, _ = placed(random_block(), nsamples)
+    assert flags[0].all() and not flags[1:].any()
+    assert (kept[0] == 0).all()
+
+
+def test_repeated_and_constant_spectra_are_flagged():
+    raw = random_block(shape=(6, 8, 2))
+    raw[3, :, 0] = raw[2, :, 0]  # a buffer that was not refilled
+    raw[5, :, 1] = 2.5 + 1j  # a spectrum of one value
+    _, flags, _, _ = placed(raw)
+    expected = np.zeros(flags.shape, bool)
+    expected[2:4, :, 0] = expected[5, :, 1] = True
+    assert np.array_equal(flags, expected)
+
+
+def test_order_turn_and_conjugation_are_those_of_the_formula():
+    raw = random_block(shape=(3, 5, 2))
+    turns, step = np.array([0.3, -7.9, 1234.56]), np.array([0.01, -0.2, 3.4])
+    data, *_ = placed(raw, descending=True, turns=turns, step=step)
+    cycles = turns[:, None] + step[:, None] * np.arange(5)
+    expected = np.conj(raw[:, ::-1] * np.exp(-2j * np.pi * cycles)[..., None])
+    assert np.abs(data - expected).max() < 1e-6
+    # the same baseline, written the other way round
+    swapped, *_ = placed(
+        raw.conj(), descending=True, turns=turns, step=step, swapped=np.ones(3, bool)
+    )
+    assert np.abs(swapped - expected).max() < 1e-6
 
 
 @settings(max_examples=20, deadline=None)

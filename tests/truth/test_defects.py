@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from contimg.convert import command, phase, write
+from contimg.convert import command, phase, stream, write
 from contimg.core.beam import PrimaryBeam
 from contimg.core.coords import separation
+from contimg.core.errors import DataQualityError
 from contimg.core.ms import read_axes
 from contimg.discover import plan
 from contimg.image.visibilities import read_sampling
@@ -48,8 +49,8 @@ def test_source_is_recovered(tmp_path, observation):
 
 
 def test_wrong_sign_of_phase_is_noticed(tmp_path, observation, monkeypatch):
-    turn = phase.turn
-    monkeypatch.setattr(command, "turn", lambda data, w, freq: turn(data, -w, freq))
+    cycles = phase.cycles
+    monkeypatch.setattr(stream, "cycles", lambda w, freq: cycles(-w, freq))
     with pytest.raises(AssertionError, match=r"arcsec from|of the truth"):
         recover(tmp_path, observation)
 
@@ -95,6 +96,9 @@ def test_unsorted_subbands_are_noticed(tmp_path, observation, monkeypatch):
         return freq, width, slots[::-1]
 
     monkeypatch.setattr(command, "channel_grid", file_order)
+    with pytest.raises(DataQualityError, match="off the grid"):
+        recover(tmp_path, observation)
+    monkeypatch.setattr(stream, "_check_frequencies", lambda *args: None)
     with pytest.raises(AssertionError, match=r"arcsec from|of the truth"):
         recover(tmp_path, observation)
 

@@ -8,24 +8,6 @@ from numpy.typing import NDArray
 from contimg.convert.options import FlagOptions
 from contimg.core.errors import ContimgError
 
-# beyond any correlator's range: an overflow or an uninitialised number
-_ABSURD = 1e15
-
-
-def flag_invalid(
-    data: NDArray[np.complex64], flags: NDArray[np.bool_], nsamples: NDArray[np.float32]
-) -> NDArray[np.bool_]:
-    """Flag what cannot be a measurement: not finite, absurd, exactly zero, without samples.
-
-    The values are set to zero as well, so that no later step can meet them.
-    """
-    amplitude = np.abs(data)
-    with np.errstate(invalid="ignore"):
-        bad = ~(amplitude < _ABSURD) | (amplitude == 0) | ~(nsamples > 0)
-    flags |= bad
-    data[flags] = 0
-    return flags
-
 
 def flag_subband(
     data: NDArray[np.complex64],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from contimg.core.options import Options
@@ -15,6 +17,11 @@ class ConvertOptions(Options):
         0.5,
         gt=0,
         description="warn when uvw of the file and of its antenna positions differ by more [m]",
+    )
+    antenna_positions: Path | None = Field(
+        None,
+        description="table of antenna positions that replace the file's (CSV: name, x_m, y_m, z_m,"
+        " ITRF)",
     )
     min_usable: float = Field(
         0.1, ge=0, le=1, description="fraction of unflagged data below which a group fails"

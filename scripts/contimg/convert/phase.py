@@ -39,11 +39,13 @@ def rephase_drift(
     dec_app_rad: float,
     ra_rad: float,
     dec_rad: float,
+    unprojected: bool = False,
 ) -> Rephasing:
     """Turn a drift scan to the ICRS position (`ra_rad`, `dec_rad`).
 
     `times_jd` (time,) UTC; `antenna_positions_m` (antenna, 3) ECEF relative to the telescope;
-    `ant1`, `ant2` (baseline,) indices into it.
+    `ant1`, `ant2` (baseline,) indices into it. `unprojected` data have had no delays taken out:
+    all of the new w is.
     """
     from pyuvdata.utils import get_lst_for_time
     from pyuvdata.utils.phasing import calc_app_coords, calc_frame_pos_angle
@@ -76,7 +78,8 @@ def rephase_drift(
         lst,
         location,
     )
-    return Rephasing(new, new[..., 2] - old[..., 2], old)
+    taken = 0.0 if unprojected else old[..., 2]
+    return Rephasing(new, new[..., 2] - taken, old)
 
 
 def _baselines(positions, ant1, ant2, app_ra, app_dec, frame_pa, lst, location):
@@ -124,11 +127,12 @@ def fill_missing(
     return filled
 
 
-def turn(
-    data: NDArray[np.complex64], delta_w_m: NDArray[np.float64], freq_hz: NDArray[np.float64]
-) -> None:
-    """Multiply `data` (time, baseline, channel, corr) by exp(-2 pi i delta_w nu/c) in place."""
-    turns = delta_w_m[:, :, None] * (freq_hz / C_M_S)
-    turns -= np.rint(turns)
-    phasor = np.exp(np.complex64(-2j * np.pi) * turns.astype(np.float32))
-    data *= phasor[..., None]
+def cycles(
+    delta_w_m: NDArray[np.float64], freq_hz: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cycles by which the phases turn back at the lowest channel, and more of them a channel.
+
+    Data change by exp(-2 pi i delta_w nu / c); `freq_hz` ascends evenly.
+    """
+    step_hz = (freq_hz[-1] - freq_hz[0]) / max(freq_hz.size - 1, 1)
+    return delta_w_m * (freq_hz[0] / C_M_S), delta_w_m * (step_hz / C_M_S)

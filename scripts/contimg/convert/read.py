@@ -1,4 +1,4 @@
-"""Reading a group's UVH5 files on a regular grid of times and cross-correlation baselines."""
+"""Reading a group's UVH5 files: the layout that they share, and one subband at a time."""
 
 from __future__ import annotations
 
@@ -14,88 +14,144 @@ from contimg.core.errors import DataQualityError
 # UVH5 polarisation number -> CASA Stokes enumeration
 PARALLEL_HANDS = {-5: 9, -6: 12, -1: 5, -2: 8}
 
+# rows of a file may lack some baselines at some times, but not most of them
+_MIN_FILLED = 0.1
+
+# times of two subbands are the same if they differ by less than this part of an integration
+_SAME_TIME = 0.05
+
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """What all subbands of a group share."""
+    """What all subbands of a group share.
+
+    Baselines are cross-correlations with the antenna of the smaller number first, in order.
+    """
 
     times_jd: NDArray[np.float64]  # (time,)
     ant1: NDArray[np.int64]  # (baseline,) index into the antenna table
     ant2: NDArray[np.int64]
-    time_index: NDArray[np.int64]  # (row of the file,), -1 for autocorrelations
-    base_index: NDArray[np.int64]
-    uvw_m: NDArray[np.float64]  # (time, baseline, 3), as in the file
+    row_of: NDArray[np.int64]  # (time, baseline) row of the file, -1 where there is none
+    swapped: NDArray[np.bool_]  # (time, baseline) the row holds the conjugate
+    antennas: NDArray[np.int64]  # (used antenna,) index into the antenna table
+    auto_row: NDArray[np.int64]  # (time, used antenna) row of the autocorrelation or -1
+    rows: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]  # time, both antennas
+    uvw_m: NDArray[np.float64]  # (time, baseline, 3), as in the file, NaN where there is no row
     polarisations: list[int]  # UVH5 numbers of the parallel hands
-    pol_index: list[int]
+    file_polarisations: list[int]
     integration_s: float
     location: EarthLocation
     antenna_names: list[str]
     antenna_positions_m: NDArray[np.float64]  # (antenna, 3) ECEF relative to the telescope
     antenna_diameter_m: float | None
 
+    @property
+    def pol_index(self) -> NDArray[np.int64]:
+        """Where the hands are in the file."""
+        return np.array([self.file_polarisations.index(p) for p in self.polarisations])
+
 
 def read_layout(path: str) -> Layout:
-    """Layout of a group from one of its files."""
+    """Layout of a group from one of its files; :class:`DataQualityError` if there is none."""
     from pyuvdata.uvdata import FastUVH5Meta
 
-    with contextlib.closing(FastUVH5Meta(path)) as meta:
-        times = np.asarray(meta.time_array, dtype=float)
-        numbers = np.asarray(meta.antenna_numbers)
-        order = np.argsort(numbers)
-        index = {int(n): i for i, n in enumerate(numbers[order])}
-        first = np.array([index[int(n)] for n in meta.ant_1_array])
-        second = np.array([index[int(n)] for n in meta.ant_2_array])
-        polarisations = [int(p) for p in np.asarray(meta.polarization_array)]
-        latitude, longitude, height = meta.telescope_location_lat_lon_alt_degrees
-        names = np.asarray(meta.antenna_names)[order]
-        has_diameters = "antenna_diameters" in meta.header
-        diameter = float(np.median(meta.antenna_diameters)) if has_diameters else None
-        positions = np.asarray(meta.antenna_positions, dtype=float)[order]
-        uvw = np.asarray(meta.uvw_array, dtype=float)
-        integration = float(np.ravel(np.asarray(meta.integration_time))[0])
+    try:
+        with contextlib.closing(FastUVH5Meta(path)) as meta:
+            times = np.asarray(meta.time_array, dtype=float)
+            numbers = np.asarray(meta.antenna_numbers)
+            ant_1, ant_2 = np.asarray(meta.ant_1_array), np.asarray(meta.ant_2_array)
+            polarisations = [int(p) for p in np.asarray(meta.polarization_array)]
+            latitude, longitude, height = meta.telescope_location_lat_lon_alt_degrees
+            names = np.asarray(meta.antenna_names)
+            has_diameters = "antenna_diameters" in meta.header
+            diameter = float(np.median(meta.antenna_diameters)) if has_diameters else None
+            positions = np.asarray(meta.antenna_positions, dtype=float)
+            uvw = np.asarray(meta.uvw_array, dtype=float)
+            integration = float(np.median(np.ravel(np.asarray(meta.integration_time))))
+    except (OSError, KeyError, ValueError, AttributeError, RuntimeError) as error:
+        raise DataQualityError(f"{path}: unreadable: {type(error).__name__}: {error}") from None
+    if not (times.size == ant_1.size == ant_2.size == len(uvw) and times.size):
+        raise DataQualityError(
+            f"{path}: {times.size} times, {ant_1.size} and {ant_2.size} antennas and {len(uvw)} uvw"
+            " where there should be one of each a row"
+        )
+    unknown = np.setdiff1d([ant_1, ant_2], numbers)
+    if unknown.size:
+        raise DataQualityError(f"{path}: rows of antennas {unknown} that the header does not name")
+    order = np.argsort(numbers)
+    first, second = (np.searchsorted(numbers[order], ant) for ant in (ant_1, ant_2))
     wanted = [p for p in (-5, -6, -1, -2) if p in polarisations]
     if len(wanted) != 2:
         raise DataQualityError(f"{path}: polarisations {polarisations} hold no pair XX,YY or RR,LL")
-    unique_times, time_index = np.unique(times, return_inverse=True)
-    cross = first != second
-    pairs = np.unique(np.stack([first[cross], second[cross]], axis=1), axis=0)
-    key = {(int(a), int(b)): i for i, (a, b) in enumerate(pairs)}
-    base_index = np.array(
-        [key.get((int(a), int(b)), -1) for a, b in zip(first, second, strict=True)]
-    )
-    time_index = np.where(cross, time_index, -1)
-    grid = np.full((unique_times.size, len(pairs), 3), np.nan)
-    grid[time_index[cross], base_index[cross]] = uvw[cross]
+    grid = _grid(path, times, first, second)
+    row_of, swapped = grid["row_of"], grid["swapped"]
+    uvw_m = np.where((row_of >= 0)[..., None], uvw[row_of], np.nan)
+    uvw_m[swapped] *= -1
     return Layout(
-        times_jd=unique_times,
-        ant1=pairs[:, 0],
-        ant2=pairs[:, 1],
-        time_index=time_index,
-        base_index=base_index,
-        uvw_m=grid,
+        **grid,
+        rows=(times, ant_1, ant_2),
+        uvw_m=uvw_m,
         polarisations=wanted,
-        pol_index=[polarisations.index(p) for p in wanted],
+        file_polarisations=polarisations,
         integration_s=integration,
         location=EarthLocation.from_geodetic(longitude, latitude, height),
-        antenna_names=[n.decode() if isinstance(n, bytes) else str(n) for n in names],
-        antenna_positions_m=positions,
+        antenna_names=[n.decode() if isinstance(n, bytes) else str(n) for n in names[order]],
+        antenna_positions_m=positions[order],
         antenna_diameter_m=diameter,
     )
 
 
+def _grid(path: str, times, first, second) -> dict[str, NDArray]:
+    """Where the rows of a file are on the grid of times and baselines."""
+    times_jd, when = np.unique(times, return_inverse=True)
+    cross = np.flatnonzero(first != second)
+    pairs = np.stack([np.minimum(first, second), np.maximum(first, second)], axis=1)[cross]
+    if not len(pairs):
+        raise DataQualityError(f"{path}: no cross-correlations")
+    baselines, which = np.unique(pairs, axis=0, return_inverse=True)
+    which = which.ravel()
+    shape = (times_jd.size, len(baselines))
+    if len(cross) < _MIN_FILLED * shape[0] * shape[1]:
+        raise DataQualityError(
+            f"{path}: {len(cross)} rows for {shape[0]} times of {shape[1]} baselines; data averaged"
+            " with the baseline (BDA) must be brought to one time grid first"
+        )
+    row_of = np.full(shape, -1)
+    row_of[when[cross], which] = cross
+    if np.count_nonzero(row_of >= 0) != len(cross):
+        raise DataQualityError(f"{path}: some baselines have more than one row at the same time")
+    swapped = np.zeros(shape, bool)
+    swapped[when[cross], which] = first[cross] > second[cross]
+    antennas = np.unique(baselines)
+    auto_row = np.full((times_jd.size, antennas.size), -1)
+    autos = np.flatnonzero((first == second) & np.isin(first, antennas))
+    auto_row[when[autos], np.searchsorted(antennas, first[autos])] = autos
+    return {
+        "times_jd": times_jd,
+        "ant1": baselines[:, 0],
+        "ant2": baselines[:, 1],
+        "row_of": row_of,
+        "swapped": swapped,
+        "antennas": antennas,
+        "auto_row": auto_row,
+    }
+
+
 @dataclasses.dataclass
 class Subband:
-    """One subband on the grid (time, baseline, channel, corr), channels ascending."""
+    """One subband as it is in its file; (row, channel, pol), channels ascending or descending."""
 
-    freq_hz: NDArray[np.float64]
+    path: str
+    freq_hz: NDArray[np.float64]  # ascending
     width_hz: float
-    data: NDArray[np.complex64]
+    descending: bool
+    visibilities: NDArray[np.complex64]
     flags: NDArray[np.bool_]
     nsamples: NDArray[np.float32]
 
 
 def read_subband(path: str, layout: Layout) -> Subband:
-    """Read the data of one file; rows the file lacks are flagged."""
+    """Read one file; :class:`DataQualityError` if it is broken or does not fit its group."""
     import h5py
 
     try:
@@ -103,33 +159,47 @@ def read_subband(path: str, layout: Layout) -> Subband:
             header, group = file["Header"], file["Data"]
             freq = np.atleast_1d(np.squeeze(header["freq_array"][()]).astype(float))
             width = float(np.abs(np.ravel(header["channel_width"][()])[0]))
+            rows = [header[k][()] for k in ("time_array", "ant_1_array", "ant_2_array")]
+            polarisations = [int(p) for p in header["polarization_array"][()]]
             visibilities = group["visdata"][()]
             flags = group["flags"][()]
             nsamples = group["nsamples"][()]
-    except (OSError, KeyError) as error:
-        raise DataQualityError(f"{path}: {error}") from None
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise DataQualityError(f"{path}: unreadable: {type(error).__name__}: {error}") from None
     if visibilities.dtype.names:  # integer or half-float pairs of the UVH5 memo
         visibilities = visibilities["r"] + np.complex64(1j) * visibilities["i"]
-    expected = (layout.time_index.size, freq.size)
-    shape = (visibilities.shape[0], visibilities.shape[-2])
-    if shape != expected or flags.shape != visibilities.shape:
-        raise DataQualityError(f"{path}: data are {visibilities.shape}, expected {expected}")
-    order = np.argsort(freq)
+    if any(row.shape != layout.rows[0].shape for row in rows):
+        raise DataQualityError(f"{path}: it has other rows than its group")
+    wanted = (layout.rows[0].size, freq.size, len(polarisations))
+    for name, array in (("visdata", visibilities), ("flags", flags), ("nsamples", nsamples)):
+        shape = (*array.shape[:1], *array.shape[-2:])
+        if shape != wanted or array.size != np.prod(wanted):
+            raise DataQualityError(f"{path}: {name} has shape {array.shape}, expected {wanted}")
+    if polarisations != layout.file_polarisations:
+        raise DataQualityError(f"{path}: polarisations differ from the group's")
+    late_s = np.abs(rows[0] - layout.rows[0]).max() * 86400
+    if not late_s < _SAME_TIME * layout.integration_s:
+        raise DataQualityError(f"{path}: its times differ from its group's by up to {late_s:.3g} s")
+    if not (np.array_equal(rows[1], layout.rows[1]) and np.array_equal(rows[2], layout.rows[2])):
+        raise DataQualityError(f"{path}: the antennas of its rows differ from its group's")
+    steps = np.diff(freq) * np.sign(freq[-1] - freq[0])
+    if freq.size > 1 and not np.allclose(steps, width, rtol=1e-3):
+        raise DataQualityError(f"{path}: channels are not evenly spaced by their width")
     return Subband(
-        freq_hz=freq[order],
+        path=path,
+        freq_hz=np.sort(freq),
         width_hz=width,
-        data=_grid(visibilities, layout, order, np.complex64(0)),
-        flags=_grid(flags, layout, order, np.bool_(True)),
-        nsamples=_grid(nsamples, layout, order, np.float32(0)),
+        descending=bool(freq[-1] < freq[0]),
+        visibilities=visibilities.reshape(wanted).astype(np.complex64, copy=False),
+        flags=flags.reshape(wanted).astype(bool, copy=False),
+        nsamples=nsamples.reshape(wanted).astype(np.float32, copy=False),
     )
 
 
-def _grid(array: NDArray, layout: Layout, order: NDArray[np.int64], fill) -> NDArray:
-    """(row[, 1], channel, pol) of the file -> (time, baseline, channel, corr)."""
-    rows = array.reshape(array.shape[0], *array.shape[-2:])
-    cross = layout.time_index >= 0
-    shape = (layout.times_jd.size, layout.ant1.size, order.size, len(layout.pol_index))
-    grid = np.full(shape, fill, dtype=fill.dtype)
-    picked = rows[cross][:, order][:, :, layout.pol_index]
-    grid[layout.time_index[cross], layout.base_index[cross]] = picked
-    return grid
+def autocorrelations(subband: Subband, layout: Layout) -> NDArray[np.float32] | None:
+    """Amplitudes of the autos (time, used antenna, channel, corr); NaN, or None, without any."""
+    if (layout.auto_row < 0).all():
+        return None
+    values = np.abs(subband.visibilities[layout.auto_row][..., layout.pol_index])
+    values[layout.auto_row < 0] = np.nan
+    return values[:, :, ::-1] if subband.descending else values

@@ -11,14 +11,11 @@ import erfa
 import numpy as np
 from astropy.coordinates import CIRS, ICRS, EarthLocation, SkyCoord
 from astropy.time import Time
-from astropy.utils import iers
 from numpy.typing import ArrayLike, NDArray
 
-# Earth rotation comes from the installed astropy-iers-data; a job never goes to the network.
-iers.conf.auto_download = False
-# Predictions do not go bad because the lock file is a month old; times beyond the table's end
-# still raise an error.
-iers.conf.auto_max_age = None
+from contimg.core.earth import use_bundled_earth_orientation
+
+use_bundled_earth_orientation()
 
 SIDEREAL_DAY = 0.997269566329084  # mean solar days
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,15 @@ from contimg.core.errors import ContimgError
 
 
 class HeaderError(ContimgError):
-    """A UVH5 file that cannot be used; the message is the reason."""
+    """A UVH5 file that cannot be used; the message is the reason.
+
+    `kind`: ``unreadable`` (not a UVH5 file, or a broken one), ``truncated``, or ``access`` (the
+    file could not be opened this time: permission, vanished, an I/O error).
+    """
+
+    def __init__(self, message: str, kind: str = "unreadable") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +45,7 @@ class Header:
     ra_deg: float | None
     dec_deg: float | None
     field: str
+    unprojected: bool = False  # drift data whose phases were not stopped at all
 
 
 def read_header(path: str | Path) -> Header:
@@ -48,7 +58,11 @@ def read_header(path: str | Path) -> Header:
     except HeaderError:
         raise
     except (OSError, KeyError, ValueError, AttributeError, RuntimeError) as error:
-        raise HeaderError(f"unreadable: {type(error).__name__}: {str(error)[:200]}") from None
+        if isinstance(error, OSError) and error.errno is not None:
+            raise HeaderError(f"no access: {os.strerror(error.errno)}", "access") from None
+        kind = "truncated" if "truncated" in str(error) else "unreadable"
+        reason = f"unreadable: {type(error).__name__}: {str(error)[:200]}"
+        raise HeaderError(reason, kind) from None
 
 
 def _header(meta) -> Header:
@@ -81,34 +95,73 @@ def _header(meta) -> Header:
 
 def _pointing(meta) -> dict:
     """Phase centre: a drift scan on the meridian or one sidereal position."""
-    keywords = meta.extra_keywords if "extra_keywords" in meta.header else {}
     if "phase_center_catalog" not in meta.header:
-        if _text(meta.phase_type) != "drift" or "phase_center_dec" not in keywords:
-            raise HeaderError(
-                "phase_type is not 'drift' with a phase_center_dec, and no phase centre is given"
-            )
-        dec = np.degrees(float(keywords["phase_center_dec"]))
-        return {
-            "tracking": "drift",
-            "dec_app_deg": dec,
-            "ra_deg": None,
-            "dec_deg": None,
-            "field": "",
-        }
+        return _old_pointing(meta)
     used = np.unique(np.asarray(meta.phase_center_id_array))
     if used.size != 1:
         raise HeaderError(f"{used.size} phase centres in one file; split it by phase centre")
     centre = meta.phase_center_catalog[int(used[0])]
-    if centre["cat_type"] != "sidereal" or centre["cat_frame"] not in {"icrs", "fk5"}:
-        kind = f"{centre['cat_type']}, {centre['cat_frame']}"
-        raise HeaderError(f"phase centre is {kind}; sidereal icrs or fk5 is needed")
-    sky = SkyCoord(centre["cat_lon"], centre["cat_lat"], unit="rad", frame=centre["cat_frame"])
+    kind, frame, name = (_text(centre[key]) for key in ("cat_type", "cat_frame", "cat_name"))
+    if kind == "unprojected":
+        return _drift(meta.telescope_location_lat_lon_alt_degrees[0], name, unprojected=True)
+    if kind == "driftscan":
+        return _drift(_driftscan_dec(meta, centre), name)
+    if kind == "sidereal" and frame in {"icrs", "fk5"}:
+        return _sidereal(centre["cat_lon"], centre["cat_lat"], frame, name)
+    raise HeaderError(
+        f"phase centre is {kind}, {frame}; sidereal (icrs, fk5), driftscan or unprojected is needed"
+    )
+
+
+def _old_pointing(meta) -> dict:
+    """Phase centre in the words of UVH5 before it had a catalogue of them."""
+    keywords = meta.extra_keywords if "extra_keywords" in meta.header else {}
+    kind = _text(meta.phase_type)
+    if kind == "drift" and "phase_center_dec" in keywords:
+        return _drift(np.degrees(float(keywords["phase_center_dec"])), "")
+    if kind == "drift":
+        return _drift(meta.telescope_location_lat_lon_alt_degrees[0], "", unprojected=True)
+    if kind == "phased" and {"phase_center_ra", "phase_center_dec"} <= set(meta.header):
+        frame = "icrs"
+        if "phase_center_frame" in meta.header:
+            frame = _text(meta.header["phase_center_frame"][()])
+        if frame in {"icrs", "fk5"}:
+            ra, dec = (float(meta.header[f"phase_center_{x}"][()]) for x in ("ra", "dec"))
+            return _sidereal(ra, dec, frame, _text(meta.object_name))
+    raise HeaderError(
+        f"phase_type is {kind!r}; it must be 'drift', or 'phased' with a centre in icrs or fk5"
+    )
+
+
+def _driftscan_dec(meta, centre) -> float:
+    """Apparent declination [deg] of a fixed azimuth and elevation on the meridian."""
+    azimuth, elevation = np.degrees(centre["cat_lon"]) % 360, np.degrees(centre["cat_lat"])
+    latitude = meta.telescope_location_lat_lon_alt_degrees[0]
+    north, south = abs((azimuth + 180) % 360 - 180) < 1e-3, abs(azimuth - 180) < 1e-3
+    if not (north or south or elevation > 90 - 1e-6):
+        raise HeaderError(f"drift scan at azimuth {azimuth:.3f} deg is not on the meridian")
+    return latitude + (90 - elevation) * (1 if north else -1)
+
+
+def _drift(dec_deg: float, field: str, unprojected: bool = False) -> dict:
+    return {
+        "tracking": "drift",
+        "dec_app_deg": float(dec_deg),
+        "ra_deg": None,
+        "dec_deg": None,
+        "field": "" if unprojected else field,
+        "unprojected": unprojected,
+    }
+
+
+def _sidereal(ra_rad: float, dec_rad: float, frame: str, field: str) -> dict:
+    sky = SkyCoord(ra_rad, dec_rad, unit="rad", frame=frame)
     return {
         "tracking": "sidereal",
         "dec_app_deg": None,
         "ra_deg": float(sky.icrs.ra.deg),
         "dec_deg": float(sky.icrs.dec.deg),
-        "field": _text(centre["cat_name"]),
+        "field": field,
     }
 
 

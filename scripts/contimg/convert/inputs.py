@@ -1,0 +1,106 @@
+"""What a conversion starts from: a planned group, or files that someone names."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from contimg.convert.read import Layout
+from contimg.core.beam import InstrumentOptions
+from contimg.core.errors import ContimgError
+from contimg.core.groups import Group, read_manifest
+
+
+def group_and_entries(files, instrument: InstrumentOptions) -> tuple[Group, list[dict]]:
+    """The group of ``files.manifest``, or the one that ``files.files`` form."""
+    if (files.manifest is None) == (files.files is None):
+        raise ContimgError("give either --manifest or --files")
+    if files.manifest is not None:
+        return read_manifest(files.manifest)
+    return group_of_files(files.files, instrument, files.group)
+
+
+def group_of_files(
+    paths: list[Path], instrument: InstrumentOptions, name: str | None
+) -> tuple[Group, list[dict]]:
+    """Group and manifest entries of UVH5 files or of a directory, complete or not.
+
+    The rules are those of the discovery, so that a file is never taken here that a run rejects;
+    only the number of subbands does not matter. Raises :class:`ContimgError` when the files form
+    no group or several, of which `name` picks one.
+    """
+    # one definition of what a group is; this is the only place where a stage calls another one
+    from contimg.discover.options import DiscoverOptions
+    from contimg.discover.scan import find_files, form_groups, read_headers
+
+    listing = []
+    for path in paths:
+        if path.is_dir():
+            listing += find_files(path)
+        elif path.exists():
+            status = path.stat()
+            listing.append((str(path), status.st_size, status.st_mtime_ns))
+        else:
+            raise ContimgError(f"{path}: no such file")
+    if not listing:
+        raise ContimgError(f"{', '.join(map(str, paths))}: no UVH5 files (*.hdf5)")
+    with tempfile.TemporaryDirectory(prefix="contimg-headers-") as scratch:
+        headers = read_headers(sorted(listing), Path(scratch) / "files.parquet")
+    groups, rejected = form_groups(headers, instrument, DiscoverOptions(min_subbands=1))
+    reasons = "".join(f"\n  {r.path}: {r.reason}" for r in rejected)
+    if name is not None:
+        groups = [pair for pair in groups if pair[0].group == name]
+    if len(groups) == 1:
+        return groups[0]
+    if not groups:
+        raise ContimgError(f"the files form no group{f' {name}' if name else ''}{reasons}")
+    found = ", ".join(group.group for group, _ in groups)
+    raise ContimgError(f"the files form {len(groups)} groups; take one with --group: {found}")
+
+
+def with_positions(layout: Layout, table: Path | None) -> tuple[Layout, dict[str, float]]:
+    """Positions from `table`, where it names an antenna; how far each was moved [m].
+
+    The phases that the correlator took out belong to its own positions; what the change leaves
+    behind is the same throughout a tile and at the calibrator's transit, so calibration takes it.
+    Raises :class:`ContimgError` when antennas that hold data stay without a position.
+    """
+    positions, moved = layout.antenna_positions_m.copy(), {}
+    if table is not None:
+        telescope = np.array([x.to_value("m") for x in layout.location.geocentric])
+        known = _read_positions(table)
+        for index, name in enumerate(layout.antenna_names):
+            if name in known:
+                new = known[name] - telescope
+                distance = float(np.linalg.norm(new - positions[index]))
+                moved[name] = round(distance, 4) if np.isfinite(distance) else 0.0
+                positions[index] = new
+    lost = ~np.isfinite(positions).all(axis=1)
+    used = [layout.antenna_names[a] for a in layout.antennas if lost[a]]
+    if used:
+        raise ContimgError(
+            f"antennas {', '.join(used)} have data but no position; give convert.antenna_positions"
+        )
+    positions[lost] = 0.0  # stations that take no data: at the centre of the array
+    return dataclasses.replace(layout, antenna_positions_m=positions), moved
+
+
+def _read_positions(path: Path) -> dict[str, np.ndarray]:
+    if not path.exists():
+        raise ContimgError(f"{path}: table of antenna positions not found")
+    table = pd.read_csv(path, comment="#", dtype={"name": str})
+    columns = ["x_m", "y_m", "z_m"]
+    missing = [c for c in ("name", *columns) if c not in table.columns]
+    if missing:
+        raise ContimgError(f"{path}: lacks the columns {', '.join(missing)}")
+    if table["name"].duplicated().any():
+        raise ContimgError(f"{path}: an antenna is named twice")
+    values = table[columns].to_numpy(dtype=float)
+    radius = np.linalg.norm(values, axis=1)
+    if not ((radius > 6.3e6) & (radius < 6.4e6)).all():
+        raise ContimgError(f"{path}: positions are not ITRF (m from the centre of the Earth)")
+    return dict(zip(table["name"], values, strict=True))

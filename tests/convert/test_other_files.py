@@ -1,0 +1,305 @@
+"""Files of other shapes: other telescopes and phase centres, odd orders, files named by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import h5py
+import numpy as np
+import pytest
+
+from contimg.convert.command import ConvertFiles, run
+from contimg.convert.options import ConvertOptions, FlagOptions
+from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.ms import open_table, read_axes
+from contimg.core.records import read_record
+from contimg.core.uvh5 import HeaderError, read_header
+from truth.observe import INSTRUMENT, converted, observe
+
+NO_STEPS = FlagOptions(steps=[])
+
+
+@pytest.fixture(scope="module")
+def observation(tmp_path_factory):
+    """(group, MS, data) of a tiny observation converted the usual way."""
+    directory = tmp_path_factory.mktemp("reference")
+    group, _, manifest = observe(directory)
+    ms = converted(directory, manifest)
+    return group, ms, column(ms, "DATA")
+
+
+def column(ms, name):
+    with open_table(ms) as table:
+        return table.getcol(name)
+
+
+def convert(directory, options=None, **files):
+    named = ConvertFiles(ms=directory / "made.ms", record=directory / "made.json", **files)
+    run(named, INSTRUMENT, options or ConvertOptions(), NO_STEPS)
+    return named.ms
+
+
+def edit(raw, change):
+    """Call `change` with every file of a directory, open for writing."""
+    for path in raw.glob("*.hdf5"):
+        with h5py.File(path, "r+") as file:
+            change(file)
+
+
+def replace(group, name, value):
+    del group[name]
+    group[name] = value
+
+
+def test_files_of_a_directory_or_a_list_give_the_same_ms(tmp_path, observation):
+    observe(tmp_path)
+    for number, files in enumerate(([tmp_path / "raw"], sorted((tmp_path / "raw").iterdir()))):
+        there = tmp_path / str(number)
+        there.mkdir()
+        made = convert(there, files=files)
+        # the pointing comes from the header here, where it has fewer digits
+        assert np.abs(column(made, "DATA") - observation[2]).max() < 1e-4
+
+
+def test_one_file_of_a_group_becomes_a_partial_ms(tmp_path):
+    observe(tmp_path)
+    made = convert(tmp_path, files=sorted((tmp_path / "raw").iterdir())[:1])
+    flags = column(made, "FLAG")
+    assert flags.shape[1] == 16 and 0.4 < flags.mean() < 0.6
+    assert len(read_record(tmp_path / "made.json")["data"]["missing_subbands"]) == 1
+
+
+def test_files_that_form_no_group_are_named_with_the_reason(tmp_path):
+    broken = tmp_path / "2025-10-05T00:00:00_sb00.hdf5"
+    broken.write_bytes(b"nothing")
+    with pytest.raises(ContimgError, match=r"sb00.*unreadable"):
+        convert(tmp_path, files=[broken])
+    with pytest.raises(ContimgError, match="either --manifest or --files"):
+        convert(tmp_path)
+
+
+def test_rows_in_any_order_and_sense_give_the_same_ms(tmp_path, observation):
+    _, _, manifest = observe(tmp_path)
+
+    def shuffle(file):
+        rng = np.random.default_rng(1)
+        header, data = file["Header"], file["Data"]
+        order = rng.permutation(header["time_array"].size)
+        for group, names in (
+            (header, ("time_array", "ant_1_array", "ant_2_array", "uvw_array")),
+            (data, ("visdata", "flags", "nsamples")),
+        ):
+            for name in names:
+                replace(group, name, group[name][()][order])
+        other = rng.random(order.size) < 0.5
+        first, second = header["ant_1_array"][()], header["ant_2_array"][()]
+        replace(header, "ant_1_array", np.where(other, second, first))
+        replace(header, "ant_2_array", np.where(other, first, second))
+        uvw, vis = header["uvw_array"][()], data["visdata"][()]
+        uvw[other] *= -1
+        vis[other] = vis[other].conj()
+        replace(header, "uvw_array", uvw)
+        replace(data, "visdata", vis)
+
+    edit(tmp_path / "raw", shuffle)
+    made = convert(tmp_path, manifest=manifest)
+    assert np.array_equal(column(made, "ANTENNA1"), column(observation[1], "ANTENNA1"))
+    scale = np.abs(observation[2]).max()
+    assert np.abs(column(made, "DATA") - observation[2]).max() < 2e-6 * scale
+
+
+def test_rows_that_are_missing_are_flagged(tmp_path):
+    _, _, manifest = observe(tmp_path)
+
+    def thin(file):
+        keep = np.arange(file["Header/time_array"].size) % 50 != 7
+        for name in ("time_array", "ant_1_array", "ant_2_array", "uvw_array"):
+            replace(file["Header"], name, file["Header"][name][()][keep])
+        for name in ("visdata", "flags", "nsamples"):
+            replace(file["Data"], name, file["Data"][name][()][keep])
+
+    edit(tmp_path / "raw", thin)
+    made = convert(tmp_path, manifest=manifest)
+    missing = read_record(tmp_path / "made.json")["data"]["rows_missing"]
+    assert missing > 0
+    assert column(made, "FLAG_ROW").sum() == missing
+
+
+def test_subband_of_another_time_is_refused(tmp_path):
+    _, _, manifest = observe(tmp_path)
+    victim = next((tmp_path / "raw").glob("*sb00.hdf5"))
+    with h5py.File(victim, "r+") as file:
+        file["Header/time_array"][()] = file["Header/time_array"][()] + 5 / 86400
+    with pytest.raises(DataQualityError, match=r"sb00.*times differ"):
+        convert(tmp_path, manifest=manifest)
+
+
+@pytest.mark.parametrize("name", ["visdata", "flags", "nsamples"])
+def test_wrong_shapes_are_refused(tmp_path, name):
+    _, _, manifest = observe(tmp_path)
+    victim = next((tmp_path / "raw").glob("*sb00.hdf5"))
+    with h5py.File(victim, "r+") as file:
+        replace(file["Data"], name, file["Data"][name][()][:, :, :-1])
+    with pytest.raises(DataQualityError, match=rf"sb00.*{name} has shape"):
+        convert(tmp_path, manifest=manifest)
+
+
+def drift_scan_of_now(file, group):
+    """Say the same drift in the words of newer UVH5 files: a catalogue of phase centres."""
+    header = file["Header"]
+    latitude, dec = np.radians(group.latitude_deg), np.radians(group.dec_app_deg)
+    centre = header.create_group("phase_center_catalog/0")
+    for key, value in {
+        "cat_name": "strip",
+        "cat_type": "driftscan",
+        "cat_frame": "altaz",
+        "cat_lon": 0.0 if dec > latitude else np.pi,
+        "cat_lat": np.pi / 2 - abs(latitude - dec),
+    }.items():
+        centre[key] = value
+    n_rows = header["time_array"].size
+    for name in ("phase_center_app_ra", "phase_center_app_dec", "phase_center_frame_pa"):
+        if name in header:
+            del header[name]
+        header[name] = np.zeros(n_rows)
+    header["phase_center_id_array"] = np.zeros(n_rows, int)
+    del header["phase_type"]
+    header["version"] = "1.2" if "version" not in header else header["version"][()]
+
+
+def test_drift_scan_in_newer_words_is_the_same(tmp_path, observation):
+    group = observation[0]
+    observe(tmp_path)
+    edit(tmp_path / "raw", lambda file: drift_scan_of_now(file, group))
+    header = read_header(next((tmp_path / "raw").iterdir()))
+    assert header.tracking == "drift" and not header.unprojected
+    assert header.dec_app_deg == pytest.approx(group.dec_app_deg, abs=1e-6)
+    made = convert(tmp_path, files=[tmp_path / "raw"])
+    scale = np.abs(observation[2]).max()
+    assert np.abs(column(made, "DATA") - observation[2]).max() < 1e-4 * scale
+
+
+def test_drift_scan_off_the_meridian_is_refused(tmp_path, observation):
+    observe(tmp_path)
+
+    def turned(file):
+        drift_scan_of_now(file, observation[0])
+        replace(file["Header/phase_center_catalog/0"], "cat_lon", 1.0)
+
+    edit(tmp_path / "raw", turned)
+    with pytest.raises(HeaderError, match="not on the meridian"):
+        read_header(next((tmp_path / "raw").iterdir()))
+
+
+def test_data_never_phased_come_out_as_those_phased_on_the_meridian(tmp_path, observation):
+    """Undo what the correlator did: the tile of the zenith must hold the same sky."""
+    from contimg.convert.phase import rephase_drift
+    from contimg.convert.read import read_layout
+
+    group, _, _ = observe(tmp_path / "phased")
+    layout = read_layout(next((tmp_path / "phased/raw").iterdir()).as_posix())
+    centre = {"ra_rad": np.radians(group.ra_deg), "dec_rad": np.radians(group.dec_deg)}
+    common = {
+        "times_jd": layout.times_jd,
+        "location": layout.location,
+        "antenna_positions_m": layout.antenna_positions_m,
+        "ant1": layout.ant1,
+        "ant2": layout.ant2,
+        "dec_app_rad": np.radians(group.dec_app_deg),
+    }
+    phased = rephase_drift(**common, **centre)
+    raw = rephase_drift(**common, **centre, unprojected=True)
+    assert np.array_equal(raw.uvw_m, phased.uvw_m)
+    # V_unphased = V_phased exp(2 pi i w_old): turning by all of w_new leaves the same data
+    assert np.allclose(raw.delta_w_m - phased.delta_w_m, phased.old_uvw_m[..., 2])
+
+
+def test_old_drift_without_a_declination_is_unprojected(tmp_path):
+    observe(tmp_path)
+    edit(tmp_path / "raw", lambda file: file["Header/extra_keywords"].pop("phase_center_dec"))
+    header = read_header(next((tmp_path / "raw").iterdir()))
+    assert header.unprojected
+    assert header.dec_app_deg == pytest.approx(header.latitude_deg)
+
+
+def test_positions_of_a_table_replace_those_of_the_file(tmp_path, observation):
+    _, _, manifest = observe(tmp_path)
+    axes = read_axes(observation[1])
+    number = int(axes.ant2[0])
+    x, y, z = axes.antenna_positions_m[number] + [0, 0, 1.5]
+    table = tmp_path / "positions.csv"
+    name = axes.antenna_names[number].removeprefix("DSA-")
+    table.write_text(f"name,x_m,y_m,z_m\n{name},{x},{y},{z}\n")
+    made = convert(tmp_path, ConvertOptions(antenna_positions=table), manifest=manifest)
+    there = read_axes(made).antenna_positions_m
+    assert there[number] == pytest.approx([x, y, z], abs=1e-6)
+    record = read_record(tmp_path / "made.json")
+    assert record["data"]["antennas_moved_m"] == {name: pytest.approx(1.5, abs=1e-3)}
+    assert record["verdict"] == "warn" and "antenna positions" in record["reason"]
+    table.write_text(f"name,x_m,y_m,z_m\n{name},1,2,3\n")
+    with pytest.raises(ContimgError, match="not ITRF"):
+        convert(tmp_path, ConvertOptions(antenna_positions=table), manifest=manifest)
+
+
+def test_antenna_with_data_but_no_position_is_named(tmp_path):
+    _, _, manifest = observe(tmp_path)
+
+    def lose(file):
+        positions = file["Header/antenna_positions"][()]
+        used = np.union1d(file["Header/ant_1_array"], file["Header/ant_2_array"])
+        numbers = file["Header/antenna_numbers"][()]
+        positions[numbers == used[1]] = np.nan
+        positions[~np.isin(numbers, used)] = np.nan
+        file["Header/antenna_positions"][()] = positions
+
+    edit(tmp_path / "raw", lose)
+    with pytest.raises(ContimgError, match=r"antennas \d+ have data but no position"):
+        convert(tmp_path, manifest=manifest)
+
+
+def test_two_antennas_of_one_name_are_refused(tmp_path):
+    _, _, manifest = observe(tmp_path)
+
+    def rename(file):
+        names = file["Header/antenna_names"][()]
+        names[3] = names[4]
+        file["Header/antenna_names"][()] = names
+
+    edit(tmp_path / "raw", rename)
+    with pytest.raises(DataQualityError, match="antenna names are not unique"):
+        convert(tmp_path, manifest=manifest)
+
+
+def test_casa_and_wsclean_take_the_ms_without_warnings(tmp_path, observation):
+    import shutil
+    import subprocess
+
+    from contimg.core.casa import casa_session
+
+    ms = observation[1].absolute()
+    with casa_session() as scratch:
+        from casatasks import casalog, listobs
+
+        log = scratch / "listobs.log"
+        casalog.setlogfile(str(log))
+        with contextlib.redirect_stdout(io.StringIO()):
+            listobs(vis=str(ms), listfile=str(scratch / "list.txt"))
+        listing, messages = (scratch / "list.txt").read_text(), log.read_text()
+    assert "OVRO_MMA" in listing and "ICRS" in listing
+    complaints = [line for line in messages.splitlines() if "WARN" in line or "SEVERE" in line]
+    # the age of CASA's leap second table is not the MS's doing
+    assert [line for line in complaints if "TAI_UTC" not in line] == []
+    if shutil.which("wsclean") is None:
+        pytest.skip("no wsclean")
+    copy = shutil.copytree(ms, tmp_path / "tile.ms")
+    words = "-size 64 64 -scale 30asec -use-wgridder -no-update-model-required -name"
+    done = subprocess.run(
+        ["wsclean", *words.split(), str(tmp_path / "out"), str(copy)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    warned = [line for line in done.stdout.splitlines() if "warning" in line.lower()]
+    # weights one a row are all that unaveraged data need
+    assert [line for line in warned if "WEIGHT_SPECTRUM" not in line] == [], done.stdout
