@@ -5,6 +5,17 @@ a record and a picture. A tile takes the records of all calsets that may serve i
 nearest one in time that did not fail; which and why is in the record of the calibrated MS.
 """
 
+# flag of contimg solve for each table
+TABLE_FLAGS = {"K": "k", "B": "b", "G": "g", "2G": "g2"}
+
+
+def caltables():
+    """The tables of a calset as named outputs; which there are, the config decides."""
+    return {
+        TABLE_FLAGS[name]: directory(p("caltable").replace("{table}", name))
+        for name in CALTABLES
+    }
+
 
 rule solve_calset:
     input:
@@ -12,10 +23,9 @@ rule solve_calset:
         record=p("cal_ms_record"),
         calibrators=CALIBRATORS,
         catalog=CONFIG.catalog,
+        model=CONFIG.calibrate.model_path or [],
     output:
-        k=directory(p("caltable").replace("{table}", "K")),
-        b=directory(p("caltable").replace("{table}", "B")),
-        g=directory(p("caltable").replace("{table}", "G")),
+        **caltables(),
         plot=report(
             p("solutions_plot"),
             caption="captions/solutions.rst",
@@ -35,12 +45,15 @@ rule solve_calset:
         runtime=lambda wildcards, attempt: attempt * 60,
     params:
         calibrator=lambda w: PLAN["calsets"][w.calset]["calibrator"],
+        tables=lambda w, output: " ".join(
+            f"--{flag} {output[flag]}" for flag in caltables()
+        ),
         flags=flags(CONFIG, "solve"),
         code=code("solve"),
     shell:
         "contimg solve --ms {input.ms} --ms-record {input.record}"
         " --calibrator {params.calibrator} --calibrators {input.calibrators}"
-        " --catalog {input.catalog} --k {output.k} --b {output.b} --g {output.g}"
+        " --catalog {input.catalog} {params.tables}"
         " --plot {output.plot} --record {output.record} {params.flags} > {log} 2>&1"
 
 

@@ -5,6 +5,7 @@ Reads the merged config and results/inventory/plan.json (which the main process 
 
 import sys
 
+from contimg.calibrate.presets import tables
 from contimg.config import code, flags, read_config
 from contimg.core.errors import ContimgError
 from contimg.core.paths import WILDCARDS, day_of, path, pattern
@@ -42,6 +43,7 @@ CONFIG, PLAN = load_run(config)
 RESULTS = CONFIG.results
 TIER = CONFIG.image.tier
 CALIBRATORS = str(CONFIG.plan.calibrators)
+CALTABLES = tables(CONFIG.calibrate)
 
 
 def p(name):
@@ -92,7 +94,7 @@ def candidate_calsets(name):
         return [
             path(name, RESULTS, calset=calset, table=table)
             for calset in PLAN["tiles"][wildcards.group]["calsets"]
-            for table in (("K", "B", "G") if name == "caltable" else ("",))
+            for table in (CALTABLES if name == "caltable" else ("",))
         ]
 
     return paths

@@ -12,6 +12,7 @@ rule convert_tile:
     output:
         ms=ms("ms"),
         record=p("ms_record"),
+        plot=p("ms_plot"),
     log:
         log_of("convert_tile", "{day}/{group}"),
     benchmark:
@@ -29,7 +30,7 @@ rule convert_tile:
         code=code("convert"),
     shell:
         "contimg convert --manifest {input.manifest} --ms {output.ms} --record {output.record}"
-        " {params.flags} > {log} 2>&1"
+        " --plot {output.plot} {params.flags} > {log} 2>&1"
 
 
 rule convert_calibrator:
@@ -39,6 +40,7 @@ rule convert_calibrator:
     output:
         ms=ms("cal_ms"),
         record=p("cal_ms_record"),
+        plot=p("cal_ms_plot"),
     log:
         log_of("convert_calibrator", "{day}/{calset}"),
     benchmark:
@@ -56,4 +58,4 @@ rule convert_calibrator:
     shell:
         "contimg convert --manifest {input.manifest} --calibrator {params.calibrator}"
         " --calibrators {input.calibrators} --ms {output.ms} --record {output.record}"
-        " {params.flags} > {log} 2>&1"
+        " --plot {output.plot} {params.flags} > {log} 2>&1"

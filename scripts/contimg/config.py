@@ -15,13 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions
 from contimg.cli import VERBS, load
-from contimg.convert.options import ConvertOptions, FlagOptions
+from contimg.convert.options import ConvertOptions
 from contimg.core.beam import InstrumentOptions
 from contimg.core.errors import ContimgError
 from contimg.core.options import to_flags
 from contimg.discover.options import DiscoverOptions, PlanOptions
+from contimg.flag.options import FlagOptions
 from contimg.image.options import ImageOptions, resolve_backend
-from contimg.mosaic.options import MosaicOptions
+from contimg.mosaic.options import MosaicOptions, ValidationOptions
 from contimg.photometry.options import PhotometryOptions
 from contimg.publish.options import PublishOptions
 from contimg.qa.options import QaOptions
@@ -30,6 +31,8 @@ from contimg.simulate.options import SimulateOptions
 from contimg.variability.options import VariabilityOptions
 
 _PACKAGE = Path(__file__).parent
+# stages whose code runs inside the jobs of another one
+_INSIDE = {"convert": ("flag",)}
 
 
 class Config(BaseModel):
@@ -54,6 +57,7 @@ class Config(BaseModel):
     apply: ApplyOptions = Field(default_factory=ApplyOptions)
     image: ImageOptions = Field(default_factory=ImageOptions)
     mosaic: MosaicOptions = Field(default_factory=MosaicOptions)
+    mosaic_validation: ValidationOptions = Field(default_factory=ValidationOptions)
     photometry: PhotometryOptions = Field(default_factory=PhotometryOptions)
     variability: VariabilityOptions = Field(default_factory=VariabilityOptions)
     qa: QaOptions = Field(default_factory=QaOptions)
@@ -87,7 +91,7 @@ def code(verb: str) -> str:
     """Hash of the modules behind `verb`: its stage and core. Changes when the code does."""
     stage = VERBS[verb].split(".")[1]
     digest = hashlib.sha256()
-    for folder in ("core", stage):
+    for folder in ("core", stage, *_INSIDE.get(stage, ())):
         for module in sorted((_PACKAGE / folder).rglob("*")):
             if module.suffix in {".py", ".j2"}:
                 digest.update(module.read_bytes())

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from contimg.calibrate import apply, solve
+from contimg.calibrate import apply, solutions, solve
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions
+from contimg.calibrate.presets import refusal
+from contimg.calibrate.smooth import smooth_table
 from contimg.calibrate.solutions import read_table
 from contimg.convert.command import ConvertFiles
 from contimg.convert.command import run as convert
-from contimg.convert.options import ConvertOptions, FlagOptions
+from contimg.convert.options import ConvertOptions
+from contimg.core.catalog import read_sources
 from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.groups import write_manifest
 from contimg.core.ms import open_table, read_axes
-from contimg.core.records import write_record
-from contimg.simulate.instrument import gains
-from truth.observe import INSTRUMENT, PERFECT, observe
+from contimg.core.predict import apparent_flux
+from contimg.core.records import worst, write_record
+from contimg.flag.options import FlagOptions
+from contimg.simulate.command import simulate_group
+from contimg.simulate.schedule import schedule
+from truth.gains import errors, rms
+from truth.observe import INSTRUMENT, PERFECT, observe, sky_of
 
 CORRUPTED = PERFECT.model_copy(
     update={
@@ -49,7 +61,7 @@ def solved(tmp_path_factory):
         ms=directory / "cal.ms",
         record=directory / "cal.json",
     )
-    convert(converted, INSTRUMENT, ConvertOptions(), FlagOptions())
+    convert(converted, INSTRUMENT, ConvertOptions(), FlagOptions(steps=[]))
     files = solve.SolveFiles(
         ms=converted.ms,
         ms_record=converted.record,
@@ -65,29 +77,28 @@ def solved(tmp_path_factory):
     return directory, group, files
 
 
-def total_gain(files, axes):
-    """K, B and G together, (antenna, hand, channel); K turns about the middle of the window."""
-    delay, band, gain = (read_table(p) for p in (files.k, files.b, files.g))
-    middle = axes.freq_hz.mean()
-    turn = np.exp(2j * np.pi * delay["value"][:, 0, :, None] * 1e-9 * (axes.freq_hz - middle))
-    return turn * band["value"].transpose(0, 2, 1) * gain["value"][:, 0, :, None]
+def tables_of(files) -> dict[str, Path]:
+    given = {"K": files.k, "B": files.b, "G": files.g, "2G": files.g2}
+    return {name: path for name, path in given.items() if path is not None}
+
+
+def recovered(files, group, simulate):
+    """Record of a solution, its errors, and whether each antenna has any solution."""
+    record = json.loads(files.record.read_text())
+    axes = read_axes(files.ms)
+    found = errors(tables_of(files), axes, record["data"]["refant"], simulate, group)
+    alive = np.isfinite(found.amplitude).any(axis=1)
+    return record["data"], found, [n for n, a in zip(axes.antenna_names, alive, strict=True) if a]
 
 
 def test_gains_are_recovered(solved):
     _, group, files = solved
-    axes = read_axes(files.ms)
-    found = total_gain(files, axes)
-    # raw = raw_scale conj(g1) g2 V
-    true = gains(CORRUPTED, group, axes.freq_hz) * np.sqrt(CORRUPTED.raw_scale)
-    alive = np.isfinite(found).all(axis=(1, 2))
-    names = np.array(axes.antenna_names)
-    assert "DSA-9" in names and alive.sum() >= 12 and "DSA-9" not in names[alive]
-    ratio = found[alive] / true[: len(names)][alive]
-    amplitude = np.abs(ratio)
-    assert np.median(amplitude) == pytest.approx(1, abs=0.005)
-    assert amplitude.mean(axis=-1).std() < 0.01
-    phase = ratio / ratio[:1]  # the reference antenna's phase is not known
-    assert np.degrees(np.angle(phase.mean(axis=-1))).std() < 1.0
+    _, found, alive = recovered(files, group, CORRUPTED)
+    assert len(alive) >= 12 and "DSA-9" not in alive
+    assert found.flux_scale == pytest.approx(1, abs=0.002)
+    assert rms(found.delay_ns) < 0.05
+    assert rms(found.relative_amplitude) < 0.003
+    assert rms(found.steady_phase_deg) < 0.3
 
 
 def test_record_tells_the_lost_antenna_and_the_scale(solved):
@@ -114,21 +125,316 @@ def test_calibrated_data_are_in_jansky(solved):
     assert data.shape[1] == 16
     mean = data[~flags].mean()
     beam = solve.PrimaryBeam(INSTRUMENT)
-    sources = solve.read_sources(files.calibrators)
-    expected = solve.apparent_flux(sources, beam, 1.405e9, read_axes(files.ms).pointing_rad)[0]
+    sources = read_sources(files.calibrators)
+    expected = apparent_flux(sources, beam, 1.405e9, read_axes(files.ms).pointing_rad)[0]
     assert mean.real == pytest.approx(expected, rel=0.01)
     assert abs(mean.imag) < 0.01 * expected
 
 
 def test_calibrator_without_flux_cannot_set_the_scale(solved, tmp_path):
     _, _, files = solved
-    table = solve.read_sources(files.calibrators).assign(flux_jy=np.nan)
+    table = read_sources(files.calibrators).assign(flux_jy=np.nan)
     nameless = tmp_path / "calibrators.csv"
     table.to_csv(nameless, index=False)
     with pytest.raises(ContimgError, match="no flux density"):
         solve.run(
             files.model_copy(update={"calibrators": nameless}), INSTRUMENT, CalibrateOptions()
         )
+
+
+def content(directory: Path) -> str:
+    """Hash of all files below a directory."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in directory.rglob("*") if p.is_file() and p.name != "table.lock"):
+        digest.update(str(file.relative_to(directory)).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+WOUNDED = CORRUPTED.model_copy(update={"n_times": 8, "integration_s": 38.65, "seed": 3})
+SWAPPED, JUMPING = "DSA-18", "DSA-68"
+
+
+def swap_hands(ms: Path, name: str) -> None:
+    """Exchanged hands of an antenna leave noise in XX and YY."""
+    axes = read_axes(ms)
+    number = axes.antenna_names.index(name)
+    rows = np.tile((axes.ant1 == number) | (axes.ant2 == number), axes.mjd.size)
+    sigma = 6500 / np.sqrt(2 * axes.width_hz * axes.integration_s) * WOUNDED.raw_scale
+    noise = np.random.default_rng(1).standard_normal((2, rows.sum(), axes.freq_hz.size, 2))
+    with open_table(ms, writable=True) as table:
+        data = table.getcol("DATA")
+        data[rows] = sigma * (noise[0] + 1j * noise[1])
+        table.putcol("DATA", data)
+
+
+def jump(ms: Path, name: str) -> None:
+    """The gain of one hand of an antenna changes in the middle of the transit."""
+    axes = read_axes(ms)
+    number = axes.antenna_names.index(name)
+    late = np.repeat(np.arange(axes.mjd.size) >= axes.mjd.size // 2, axes.shape[1])
+    with open_table(ms, writable=True) as table:
+        data = table.getcol("DATA")
+        for antenna, factor in ((axes.ant1, 0.8 * np.exp(0.5j)), (axes.ant2, 0.8 * np.exp(-0.5j))):
+            data[np.tile(antenna == number, axes.mjd.size) & late, :, 0] *= factor
+        table.putcol("DATA", data)
+
+
+@pytest.fixture(scope="module")
+def wounded(tmp_path_factory):
+    """A calibrator half a degree off the axis, a bright neighbour, and three sick antennas.
+
+    One is dead and asked for as the reference, one has its hands swapped, one jumps in one hand.
+    """
+    directory = tmp_path_factory.mktemp("wounded")
+    group = schedule(WOUNDED, INSTRUMENT)[0]
+    calibrator = sky_of(group, 0.2, -0.5, 8.8)
+    field = pd.concat([calibrator, sky_of(group, -0.7, 0.4, 2.0)], ignore_index=True)
+    field["name"] = ["CAL", "B"]
+    field.to_csv(directory / "catalog.csv", index=False)
+    field[:1].to_csv(directory / "calibrators.csv", index=False)
+    (directory / "raw").mkdir()
+    entries = simulate_group(directory / "raw", group, field, INSTRUMENT, WOUNDED)
+    write_manifest(directory / "manifest.json", group, entries)
+    converted = ConvertFiles(
+        manifest=directory / "manifest.json",
+        calibrator="CAL",
+        calibrators=directory / "calibrators.csv",
+        ms=directory / "cal.ms",
+        record=directory / "cal.json",
+    )
+    convert(converted, INSTRUMENT, ConvertOptions(), FlagOptions(steps=[]))
+    swap_hands(converted.ms, SWAPPED)
+    jump(converted.ms, JUMPING)
+    before = content(converted.ms)
+    files = solve.SolveFiles(
+        ms=converted.ms,
+        ms_record=converted.record,
+        calibrator="CAL",
+        calibrators=converted.calibrators,
+        catalog=directory / "catalog.csv",
+        k=directory / "t.K",
+        b=directory / "t.B",
+        g=directory / "t.G",
+        g2=directory / "t.2G",
+        plot=directory / "t.png",
+        record=directory / "solutions.json",
+    )
+    solve.run(files, INSTRUMENT, CalibrateOptions(refant=["9", "45"], short_solint="80s"))
+    return group, files, before
+
+
+def test_the_input_is_not_touched(wounded):
+    _, files, before = wounded
+    assert content(files.ms) == before
+
+
+def test_sick_antennas_are_found_with_their_reasons(wounded):
+    group, files, _ = wounded
+    data, _, alive = recovered(files, group, WOUNDED)
+    flagged = data["flagged"]
+    assert set(flagged) == {"DSA-9", SWAPPED, JUMPING}
+    assert set(flagged["DSA-9"].values()) == {"no unflagged data"}
+    assert set(flagged[SWAPPED]) == {"XX", "YY"}
+    assert "no coherent signal" in flagged[SWAPPED]["XX"]
+    assert flagged[JUMPING]["YY"] == "its other hand is bad"
+    assert "gain steps by" in flagged[JUMPING]["XX"]
+    middle = read_axes(files.ms).mjd[WOUNDED.n_times // 2]
+    assert flagged[JUMPING]["XX"].endswith(f"{middle:.6f}")
+    assert set(data["antennas_lost"]) == set(flagged) and not set(flagged) & set(alive)
+
+
+def test_sick_feeds_are_flagged_in_every_table(wounded):
+    _, files, _ = wounded
+    names = read_axes(files.ms).antenna_names
+    for path in tables_of(files).values():
+        share = solutions.feed_flags(path)
+        assert (share[[names.index(n) for n in ("DSA-9", SWAPPED, JUMPING)]] == 1).all()
+        assert share[names.index("DSA-45")].max() < 0.1
+
+
+def test_flags_go_to_the_feeds_found_and_no_others(solved, tmp_path):
+    ms = tmp_path / "copy.ms"
+    shutil.copytree(solved[2].ms, ms)
+    axes = read_axes(ms)
+
+    def flags():
+        with open_table(ms) as table:
+            return table.getcol("FLAG").reshape(*axes.shape, -1, 2)
+
+    before, number = flags(), axes.antenna_names.index("DSA-45")
+    solve.health.flag(ms, axes, [solve.health.Finding(number, 1, "")])
+    mine = (axes.ant1 == number) | (axes.ant2 == number)
+    after = flags()
+    assert after[:, mine, :, 1].all()
+    assert np.array_equal(after[:, ~mine], before[:, ~mine])
+    assert np.array_equal(after[..., 0], before[..., 0])
+
+
+def test_the_others_are_as_accurate_as_ever(wounded):
+    group, files, _ = wounded
+    data, found, _ = recovered(files, group, WOUNDED)
+    assert data["model_sources"] == 2
+    assert found.flux_scale == pytest.approx(1, abs=0.003)
+    assert rms(found.delay_ns) < 0.05
+    assert rms(found.relative_amplitude) < 0.003
+    assert rms(found.steady_phase_deg) < 0.3
+
+
+def test_a_dead_reference_antenna_falls_to_the_next_by_name(wounded):
+    _, files, _ = wounded
+    record = json.loads(files.record.read_text())
+    data = record["data"]
+    assert data["refant"] == "DSA-45" and data["refant_passed_over"] == ["DSA-9"]
+    assert record["verdict"] == "warn"
+    assert "DSA-9 is not healthy; DSA-45 instead" in record["reason"]
+    names = read_axes(files.ms).antenna_names
+    for name in ("B", "G", "2G"):
+        with open_table(tables_of(files)[name]) as table:
+            used = table.getcol("ANTENNA2")[~table.getcol("FLAG").all(axis=(1, 2))]
+        assert {names[a] for a in used if a >= 0} == {"DSA-45"}
+    ranking = [row["antenna"] for row in data["refant_ranking"]]
+    assert not {"DSA-9", SWAPPED, JUMPING} & set(ranking) and len(ranking) >= 9
+    assert [row["score"] for row in data["refant_ranking"]] == sorted(
+        (row["score"] for row in data["refant_ranking"]), reverse=True
+    )
+
+
+def test_short_gains_follow_the_others(wounded):
+    group, files, _ = wounded
+    data, _, _ = recovered(files, group, WOUNDED)
+    assert list(data["tables"]) == ["K", "B", "G", "2G"]
+    assert data["settings"]["short_solint"] == "80s" and data["settings"]["bandpass_minsnr"] == 3
+    short = read_table(files.g2)
+    assert np.unique(short["mjd"]).size == 4
+    assert np.nanmedian(np.abs(short["value"])) == pytest.approx(1, abs=0.003)
+
+
+def test_the_record_says_which_integrations_were_used(wounded):
+    _, files, _ = wounded
+    used = json.loads(files.record.read_text())["data"]["integrations"]
+    axes = read_axes(files.ms)
+    assert used["used"] == used["of"] == axes.mjd.size
+    assert used["apparent_max_jy"] < 8.8
+
+
+def test_integrations_left_out_do_not_reach_the_solution(solved, tmp_path):
+    """Rubbish outside the window changes nothing: CASA honours the selection."""
+    _, group, files = solved
+    spoilt = tmp_path / "spoilt.ms"
+    shutil.copytree(files.ms, spoilt)
+    axes = read_axes(spoilt)
+    out = files.model_copy(
+        update={name: tmp_path / f"t.{name}" for name in ("k", "b", "g", "plot")}
+        | {"ms": spoilt, "record": tmp_path / "solutions.json", "plot": tmp_path / "t.png"}
+    )
+    beam = solve.PrimaryBeam(INSTRUMENT)
+    options = CalibrateOptions(window=3, bandpass_smooth_mhz=20, gain_minsnr=1)
+    sources = solve.sky_model(files, axes, beam, options)
+    used = solve.integrations.choose(sources, axes, beam, options)
+    with open_table(spoilt, writable=True) as table:
+        data = table.getcol("DATA")
+        data[: used.first * axes.shape[1]] *= 3j
+        data[(used.last + 1) * axes.shape[1] :] *= 3j
+        table.putcol("DATA", data)
+    assert data.size and 0 < used.last - used.first + 1 < axes.mjd.size
+    solve.run(out, INSTRUMENT, options)
+    _, found, _ = recovered(out, group, CORRUPTED)
+    assert found.flux_scale == pytest.approx(1, abs=0.005)
+
+
+def test_development_keeps_the_scale_and_says_what_it_is(solved, tmp_path):
+    """Gains of phases alone, coarse channels: the scale is in B, unless B is normalised."""
+    _, group, files = solved
+    out = files.model_copy(
+        update={name: tmp_path / f"t.{name}" for name in ("k", "b", "g")}
+        | {"record": tmp_path / "solutions.json", "plot": tmp_path / "t.png"}
+    )
+    solve.run(out, INSTRUMENT, CalibrateOptions(preset="development"))
+    data, found, _ = recovered(out, group, CORRUPTED)
+    assert found.flux_scale == pytest.approx(1, abs=0.01)
+    gains = read_table(out.g)["value"]
+    assert np.nanmax(np.abs(np.abs(gains) - 1)) < 1e-4
+    assert solutions.table_freq_hz(out.b).size == 8
+    assert data["tier"] == "development"
+    assert refusal(json.loads(out.record.read_text()), "standard")
+
+
+def test_a_solved_bandpass_is_really_smoothed(solved, tmp_path):
+    """Noise put into a table of CASA's goes down; the scale and the flags stay."""
+    tables = [tmp_path / "clean.B", tmp_path / "noisy.B"]
+    for path in tables:
+        shutil.copytree(solved[2].b, path)
+    before = read_table(tables[1])
+    noise = 0.002 * np.random.default_rng(1).standard_normal((2, *before["value"].shape))
+    with open_table(tables[1], writable=True) as table:
+        table.putcol("CPARAM", table.getcol("CPARAM") + noise[0] + 1j * noise[1])
+    for path in tables:
+        smooth_table(path, 40e6)
+    clean, noisy = (read_table(path) for path in tables)
+    left = np.nanstd(noisy["value"] - clean["value"])
+    assert left < 0.45 * np.std(noise[0] + 1j * noise[1])  # 7 channels: sqrt(2 / 21) = 0.31
+    assert np.array_equal(before["flag"], noisy["flag"])
+    scale = np.nanmean(np.abs(noisy["value"])) / np.nanmean(np.abs(before["value"]))
+    assert scale == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "path", "standard"),
+    [
+        ({}, "catalog", None, "Perley-Butler 2017"),
+        (
+            {"model_kind": "setjy", "model_standard": "Perley-Butler 2013"},
+            *("setjy", None, "Perley-Butler 2013"),
+        ),
+        (
+            {"model_kind": "image", "model_path": "m.fits"},
+            *("image", Path.cwd() / "m.fits", "Perley-Butler 2017"),
+        ),
+    ],
+)
+def test_the_kind_of_model_is_that_of_the_options(solved, monkeypatch, given, kind, path, standard):
+    class Asked(Exception):
+        pass
+
+    def ask(ms, axes, sources, beam, **kinds):
+        raise Asked(kinds)
+
+    monkeypatch.setattr(solve, "write_model", ask)
+    with pytest.raises(Asked) as asked:
+        solve.run(solved[2], INSTRUMENT, CalibrateOptions(**given))
+    assert asked.value.args[0] == {"kind": kind, "path": path, "standard": standard}
+
+
+def test_faint_field_sources_are_left_out(wounded):
+    _, files, _ = wounded
+    axes, beam = read_axes(files.ms), solve.PrimaryBeam(INSTRUMENT)
+    for limit, sources in ((0.005, 2), (3.0, 1)):
+        options = CalibrateOptions(model_min_jy=limit)
+        assert len(solve.sky_model(files, axes, beam, options)) == sources
+
+
+def test_files_and_options_must_agree(solved):
+    _, _, files = solved
+    with pytest.raises(ContimgError, match="table 2G is solved but has no file"):
+        solve.run(files, INSTRUMENT, CalibrateOptions(preset="high_precision"))
+    with pytest.raises(ContimgError, match="table K has a file but is not solved"):
+        solve.run(files, INSTRUMENT, CalibrateOptions(delays=False))
+
+
+def test_limits_of_the_verdict_are_those_of_the_options():
+    summary = {
+        "antennas": 10,
+        "antennas_solved": 8,
+        "flagged_fraction": {"K": 0.0, "B": 0.1, "G": 0.0},
+        "gain_amplitude_median": 1.0,
+    }
+
+    def verdict(**options) -> str:
+        return worst(solutions.checks(summary, CalibrateOptions(**options)))
+
+    assert verdict() == "pass"
+    assert verdict(max_flagged=0.15) == "warn"
+    assert verdict(max_flagged=0.05, fail_flagged=0.15) == "fail"
 
 
 def fake_calset(directory, verdict):

@@ -5,16 +5,14 @@ from __future__ import annotations
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from contimg.convert import kernels
 from contimg.convert.command import ConvertFiles, antenna_names, run
-from contimg.convert.flag import flag_subband
-from contimg.convert.options import ConvertOptions, FlagOptions
+from contimg.convert.options import ConvertOptions
 from contimg.convert.phase import fill_missing
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.ms import open_table
+from contimg.flag.options import FlagOptions
 from truth.observe import INSTRUMENT, converted, observe
 
 
@@ -88,55 +86,6 @@ def test_order_turn_and_conjugation_are_those_of_the_formula():
     assert np.abs(swapped - expected).max() < 1e-6
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_flags_only_grow(seed):
-    rng = np.random.default_rng(seed)
-    ant1, ant2 = np.triu_indices(6, 1)
-    shape = (5, ant1.size, 12, 2)
-    data = (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
-    flags = rng.random(shape) < rng.random()
-    before = flags.copy()
-    flag_subband(data, flags, ant1, ant2, FlagOptions())
-    assert (flags | before == flags).all()
-
-
-def noisy(rng, ant1, shape=(12, None, 32, 2)):
-    shape = (shape[0], ant1.size, *shape[2:])
-    return (3 + rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
-
-
-def test_rfi_of_the_array_is_flagged_and_clean_data_are_kept():
-    rng = np.random.default_rng(3)
-    ant1, ant2 = np.triu_indices(12, 1)
-    data = noisy(rng, ant1)
-    data[4] += 4  # a burst at one time
-    data[:, :, 7] += 4  # a steady line
-    flags = np.zeros(data.shape, bool)
-    flag_subband(data, flags, ant1, ant2, FlagOptions())
-    assert flags[4].mean() > 0.95 and flags[:, :, 7].mean() > 0.95
-    clean = np.delete(np.delete(flags, 4, axis=0), 7, axis=2)
-    assert clean.mean() < 0.01
-
-
-def test_dead_antenna_is_flagged():
-    rng = np.random.default_rng(4)
-    ant1, ant2 = np.triu_indices(12, 1)
-    data = noisy(rng, ant1)
-    dead = (ant1 == 5) | (ant2 == 5)
-    data[:, dead] *= 1e-3
-    flags = np.zeros(data.shape, bool)
-    flag_subband(data, flags, ant1, ant2, FlagOptions())
-    assert flags[:, dead].all() and flags[:, ~dead].mean() < 0.01
-
-
-def test_unknown_step_is_named():
-    ant1, ant2 = np.triu_indices(3, 1)
-    data = np.ones((2, 3, 4, 2), np.complex64)
-    with pytest.raises(ContimgError, match="no step named tfcrap"):
-        flag_subband(data, np.zeros(data.shape, bool), ant1, ant2, FlagOptions(steps=["tfcrap"]))
-
-
 def test_nan_in_a_file_never_reaches_the_ms(tmp_path):
     _, _, manifest = observe(tmp_path)
     victim = next((tmp_path / "raw").glob("*sb00.hdf5"))
@@ -175,12 +124,11 @@ def test_missing_subband_becomes_flagged_channels(tmp_path):
 def test_group_with_too_little_data_fails(tmp_path):
     _, _, manifest = observe(tmp_path)
     files = ConvertFiles(manifest=manifest, ms=tmp_path / "t.ms", record=tmp_path / "t.json")
-    options = ConvertOptions(min_usable=1.0)
     with pytest.raises(DataQualityError, match="usable"):
         victim = next((tmp_path / "raw").glob("*sb00.hdf5"))
         with h5py.File(victim, "r+") as file:
             file["Data/flags"][:10] = True
-        run(files, INSTRUMENT, options, FlagOptions(steps=[]))
+        run(files, INSTRUMENT, ConvertOptions(), FlagOptions(steps=[], usable_fail=1.0))
 
 
 def test_missing_uvw_are_filled_from_the_others():

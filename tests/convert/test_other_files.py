@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from contimg.convert.command import ConvertFiles, run
-from contimg.convert.options import ConvertOptions, FlagOptions
+from contimg.convert.options import ConvertOptions
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.ms import open_table, read_axes
 from contimg.core.records import read_record
 from contimg.core.uvh5 import HeaderError, read_header
+from contimg.flag.options import FlagOptions
 from truth.observe import INSTRUMENT, converted, observe
 
 NO_STEPS = FlagOptions(steps=[])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,6 +75,89 @@ def test_against_a_direct_sum():
     found = np.stack(list(predict(sources, beam, axes)))
     expected = direct(sources, beam, axes)
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_many_channels_lose_no_accuracy():
+    """The phases of a run of channels come from one another; far sources turn fastest."""
+    rng = np.random.default_rng(5)
+    axes = dataclasses.replace(
+        made_axes(rng, antennas=4, times=1), freq_hz=1.31e9 + np.arange(768) * 244140.625
+    )
+    sources = made_sources(rng).assign(dec_deg=np.degrees(CENTRE[1]) + np.linspace(-30, 30, 6))
+    flat = PrimaryBeam(InstrumentOptions(beam_model="gaussian", beam_fwhm_deg=170))
+    found = np.stack(list(predict(sources, flat, axes)))
+    expected = direct(sources, flat, axes)
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_uneven_channels():
+    rng = np.random.default_rng(6)
+    axes = dataclasses.replace(
+        made_axes(rng), freq_hz=np.array([1.31e9, 1.32e9, 1.40e9, 1.41e9, 1.5e9])
+    )
+    sources, beam = made_sources(rng), PrimaryBeam(InstrumentOptions())
+    expected = direct(sources, beam, axes)
+    found = np.stack(list(predict(sources, beam, axes)))
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_gaussians_against_many_points():
+    """A Gaussian of 40 x 15 arcsec as a mesh of points, beside a point."""
+    rng = np.random.default_rng(7)
+    axes = made_axes(rng, antennas=5, times=2)
+    axes = dataclasses.replace(axes, uvw_m=axes.uvw_m * 0.4)
+    sources = made_sources(rng, number=2).assign(
+        ra_deg=np.degrees(CENTRE[0]) + np.array([0.3, -0.2]),
+        dec_deg=np.degrees(CENTRE[1]) + np.array([0.1, 0.2]),
+        major_arcsec=[40.0, np.nan],
+        minor_arcsec=[15.0, np.nan],
+        pa_deg=[30.0, np.nan],
+    )
+    flat = PrimaryBeam(InstrumentOptions(beam_model="gaussian", beam_fwhm_deg=170))
+    found = np.stack(list(predict(sources, flat, axes)))
+    step = np.arange(-25, 26) * 0.16  # in standard deviations
+    weight = np.exp(-0.5 * (step[:, None] ** 2 + step**2)).ravel()
+    along, across = (a.ravel() for a in np.meshgrid(step, step, indexing="ij"))
+    sigma = np.array([40.0, 15.0]) / np.sqrt(8 * np.log(2)) / 3600
+    east = sigma[0] * along * np.sin(np.pi / 6) + sigma[1] * across * np.cos(np.pi / 6)
+    north = sigma[0] * along * np.cos(np.pi / 6) - sigma[1] * across * np.sin(np.pi / 6)
+    first = sources.iloc[[0] * weight.size].drop(columns=["major_arcsec", "minor_arcsec"])
+    mesh = first.assign(
+        ra_deg=first["ra_deg"] + east / np.cos(np.radians(first["dec_deg"])),
+        dec_deg=first["dec_deg"] + north,
+        flux_jy=first["flux_jy"] * weight / weight.sum(),
+    )
+    expected = direct(pd.concat([mesh, sources.iloc[1:]]), flat, axes)
+    assert np.abs(found - expected).max() < 1e-3 * np.abs(expected).max()
+    unresolved = direct(sources, flat, axes)
+    assert np.abs(unresolved - expected).max() > 0.3 * np.abs(expected).max()
+
+
+def test_sources_without_flux_are_refused():
+    rng = np.random.default_rng(8)
+    sources = made_sources(rng)
+    sources.loc[2, "flux_jy"] = np.nan
+    with pytest.raises(ContimgError, match="1 sources without flux density or position: s2"):
+        next(predict(sources, PrimaryBeam(InstrumentOptions()), made_axes(rng)))
+
+
+def test_no_sources_give_nothing():
+    rng = np.random.default_rng(9)
+    axes = made_axes(rng)
+    found = np.stack(list(predict(made_sources(rng, 0), PrimaryBeam(InstrumentOptions()), axes)))
+    assert found.shape == (*axes.shape, axes.freq_hz.size) and not found.any()
+
+
+def test_antennas_of_a_full_array_with_autocorrelations():
+    """Where rounding makes the common shift of all antennas look like something to solve for."""
+    rng = np.random.default_rng(10)
+    position = rng.normal(size=(2, 96, 3)) * 800
+    ant1, ant2 = np.triu_indices(96)
+    uvw = position[:, ant1] - position[:, ant2]
+    found, antennas = antenna_uvw(uvw, ant1, ant2)
+    assert antennas.size == 96
+    shift = found - position
+    assert np.abs(shift - shift[:, :1]).max() < 1e-6
 
 
 def test_modulation_has_no_weighted_mean_at_a_source():

@@ -1,149 +1,222 @@
-"""Groups are formed from the data; every file ends in a group or among the rejected."""
+"""Every file below the raw directory is found, read once, and has a header or a reason."""
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from pathlib import Path
+
+import h5py
 import numpy as np
-import pandas as pd
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import pytest
 
-from contimg.core.beam import InstrumentOptions
-from contimg.discover.options import DiscoverOptions
-from contimg.discover.scan import form_groups, read_headers, select
+from contimg.core.errors import ContimgError
+from contimg.core.uvh5 import HeaderError, read_header
+from contimg.discover import scan
+from contimg.discover.readers import read_all
+from contimg.discover.scan import find_files, name_mjd, read_headers
 
-INSTRUMENT = InstrumentOptions(subbands=4, band_mhz=(1311.25, 1498.75))
-OPTIONS = DiscoverOptions(min_subbands=3)
-LENGTH = 309.24
-START = 60953.5
+NAME = "2025-10-05T15:29:14_sb{:02d}.hdf5"
 
 
-def headers(groups: int = 3, jitter: float = 0.0, dec: float = 55.58) -> pd.DataFrame:
-    """Header rows of complete groups that follow each other, names off by up to 80 s."""
-    rng = np.random.default_rng(1)
-    rows = []
-    for group in range(groups):
-        first = START + group * LENGTH / 86400
-        for slot in range(4):
-            low = 1311.25e6 + slot * 46.875e6
-            name_mjd = first + rng.uniform(-80, 80) / 86400
-            rows.append(
-                {
-                    "path": f"raw/g{group}_sb{3 - slot:02d}.hdf5",
-                    "bytes": 100,
-                    "mtime_ns": 1,
-                    "reason": "",
-                    "telescope": "OVRO_MMA",
-                    "latitude_deg": 37.233,
-                    "longitude_deg": -118.283,
-                    "height_m": 1188.0,
-                    "first_mjd": first + jitter * rng.uniform(-1, 1) / 86400,
-                    "last_mjd": first + (LENGTH - 12.885) / 86400,
-                    "n_times": 24,
-                    "integration_s": 12.885,
-                    "freq_min_hz": low,
-                    "freq_max_hz": low + 46.875e6,
-                    "n_channels": 48,
-                    "tracking": "drift",
-                    "dec_app_deg": dec,
-                    "ra_deg": np.nan,
-                    "dec_deg": np.nan,
-                    "field": "",
-                    "name_mjd": name_mjd,
-                }
-            )
-    return pd.DataFrame(rows)
+def uvh5(path: Path, subband: int = 0) -> Path:
+    """The header of a UVH5 file as the instrument writes it, without data."""
+    times = 2460953.5 + np.arange(24) * 12.885 / 86400
+    with h5py.File(path, "w") as file:
+        file.create_group("Data")
+        header = file.create_group("Header")
+        for key, value in {
+            **{"latitude": 37.23, "longitude": -118.28, "altitude": 1188.0},
+            **{"telescope_name": "OVRO_MMA", "instrument": "DSA", "object_name": "search"},
+            **{"phase_type": "drift", "channel_width": 244140.625},
+            **{"Nblts": 24, "Nbls": 1, "Ntimes": 24, "Nfreqs": 48, "Npols": 2, "Nspws": 1},
+            "time_array": np.repeat(times, 1),
+            "integration_time": np.full(24, 12.885),
+            "freq_array": (1.49e9 - subband * 11718750 - np.arange(48) * 244140.625)[None, :],
+            "ant_1_array": np.zeros(24, dtype=int),
+            "ant_2_array": np.zeros(24, dtype=int),
+        }.items():
+            header[key] = value
+        header.create_group("extra_keywords")["phase_center_dec"] = np.radians(55.58)
+    return path
 
 
-def formed(table, options=OPTIONS):
-    groups, rejected = form_groups(table, INSTRUMENT, options)
-    return {g.group: [f["path"] for f in files] for g, files in groups}, rejected
+def reasons(directory: Path, cache: Path) -> dict[str, tuple[str, str]]:
+    """(kind, reason) of everything below a directory, by file name; a header has none."""
+    problems = []
+    table = read_headers(find_files(directory, problems), cache)
+    found = {Path(row.path).name: (row.kind, row.reason) for row in table.itertuples(index=False)}
+    return found | {Path(p.path).name: (p.kind, p.reason) for p in problems}
 
 
-def test_names_do_not_decide():
-    groups, rejected = formed(headers())
-    assert len(groups) == 3 and not rejected
-    for files in groups.values():
-        assert len({name.split("_")[0] for name in files}) == 1
-        assert files == sorted(files, reverse=True)  # sb03 is the lowest frequency
+def test_every_entry_has_a_header_or_a_reason(tmp_path):
+    raw = tmp_path / "raw"
+    (raw / "2025-10-05").mkdir(parents=True)
+    good = uvh5(raw / "2025-10-05" / NAME.format(0))
+    whole = good.read_bytes()
+    (raw / NAME.format(1)).write_bytes(whole[: len(whole) // 2])
+    (raw / NAME.format(2)).write_bytes(b"")
+    (raw / NAME.format(3)).write_bytes(b"not HDF5 at all")
+    (raw / NAME.format(4).replace(".hdf5", "_incomplete.hdf5")).write_bytes(whole)
+    (raw / NAME.format(5)).symlink_to(tmp_path / "gone")
+    (raw / NAME.format(6)).mkdir()
+    (raw / "calibration.hdf5").write_bytes(whole)
+    (raw / "2025-13-05T15:29:14_sb00.hdf5").write_bytes(whole)
+    with h5py.File(raw / NAME.format(7), "w") as file:
+        file["Header/time_array"] = [np.nan]
+    (raw / "notes.txt").write_text("not a data file")
+    (raw / ".snapshot").mkdir()
+    (raw / ".snapshot" / NAME.format(0)).write_bytes(whole)
+    found = reasons(raw, tmp_path / "files.parquet")
+    kinds = {name: kind for name, (kind, _) in found.items()}
+    assert kinds == {
+        NAME.format(0): "",
+        NAME.format(1): "truncated",
+        NAME.format(2): "empty",
+        NAME.format(3): "unreadable",
+        "2025-10-05T15:29:14_sb04_incomplete.hdf5": "writing",
+        NAME.format(5): "access",
+        NAME.format(6): "access",
+        "calibration.hdf5": "name",
+        "2025-13-05T15:29:14_sb00.hdf5": "name",
+        NAME.format(7): "unreadable",
+    }
+    assert found[NAME.format(5)][1] == "dangling link"
+    assert found[NAME.format(6)][1] == "a directory, not a file"
 
 
-@settings(max_examples=30, deadline=None)
-@given(
-    order=st.permutations(range(12)),
-    lost=st.sets(st.integers(0, 11), max_size=5),
-    jitter=st.floats(0, 2),
-)
-def test_any_order_jitter_and_loss(order, lost, jitter):
-    table = headers(jitter=jitter)
-    kept = [i for i in order if i not in lost]
-    groups, rejected = formed(table.iloc[kept])
-    again, _ = formed(table.iloc[sorted(kept)])
-    assert groups == again
-    used = [path for files in groups.values() for path in files]
-    assert sorted(used + [r.path for r in rejected]) == sorted(table.iloc[kept]["path"])
-    for group in range(3):
-        present = sum(4 * group <= i < 4 * group + 4 for i in kept)
-        mine = [f for f in groups.values() if f[0].startswith(f"raw/g{group}")]
-        assert len(mine) == (present >= 3)
+def test_names_tell_times():
+    assert name_mjd("raw/2025-10-05T15:29:14_sb00.hdf5") == pytest.approx(
+        60953 + (15 * 3600 + 29 * 60 + 14) / 86400, abs=1e-9
+    )
+    assert name_mjd("2016-12-31T23:59:60_sb00.hdf5") == 57754  # a leap second
+    for name in ("2025-02-30T00:00:00_sb00.hdf5", "2025-10-05T24:00:00_sb00.hdf5", "x.hdf5"):
+        assert np.isnan(name_mjd(name))
 
 
-def test_too_few_subbands_are_rejected_with_the_reason():
-    groups, rejected = formed(headers(1).iloc[:2])
-    assert not groups and "2 of 4 subbands, 3 needed" in rejected[0].reason
+def test_links_are_followed_once(tmp_path):
+    day = tmp_path / "archive"
+    day.mkdir()
+    uvh5(day / NAME.format(0))
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "day").symlink_to(day)
+    (day / "back").symlink_to(raw)  # a circle
+    assert [Path(p).name for p, *_ in find_files(raw)] == [NAME.format(0)]
 
 
-def test_missing_subband_keeps_the_frequency_grid():
-    groups, _ = form_groups(headers(1).iloc[1:], INSTRUMENT, OPTIONS)
-    group, _ = groups[0]
-    assert (group.freq_min_hz, group.freq_max_hz) == (1311.25e6, 1498.75e6)
+def test_what_cannot_be_read_now_is_tried_again(tmp_path):
+    """No permission and vanished files say nothing about the next time; size and time stay."""
+    raw, cache = tmp_path / "raw", tmp_path / "files.parquet"
+    raw.mkdir()
+    path = uvh5(raw / NAME.format(0))
+    files = find_files(raw)
+    path.rename(tmp_path / "away")
+    table = read_headers(files, cache)
+    assert table["kind"].tolist() == ["access"] and "No such file" in table["reason"][0]
+    (tmp_path / "away").rename(path)
+    assert read_headers(files, cache)["reason"].tolist() == [""]
 
 
-def test_duplicate_subband_later_file_wins():
-    table = headers(1)
-    double = table.iloc[[2]].assign(path="raw/again_sb01.hdf5", mtime_ns=2)
-    groups, rejected = formed(pd.concat([table, double]))
-    (files,) = groups.values()
-    assert "raw/again_sb01.hdf5" in files and "raw/g0_sb01.hdf5" not in files
-    assert [r.path for r in rejected] == ["raw/g0_sb01.hdf5"]
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_no_permission(tmp_path):
+    raw = tmp_path / "raw"
+    closed = raw / "closed"
+    closed.mkdir(parents=True)
+    uvh5(raw / NAME.format(0)).chmod(0)
+    closed.chmod(0)
+    found = reasons(raw, tmp_path / "files.parquet")
+    closed.chmod(0o700)
+    assert {kind for kind, _ in found.values()} == {"access"} and len(found) == 2
 
 
-def test_impossible_times_telescopes_and_frequencies_are_rejected():
-    table = headers(1)
-    table.loc[0, "first_mjd"] = 55000.0
-    table.loc[1, "telescope"] = "VLA"
-    table.loc[2, "freq_min_hz"] += 1e6
-    _, rejected = formed(table)
-    reasons = {r.path: r.reason for r in rejected}
-    assert "differs from that in the name" in reasons["raw/g0_sb03.hdf5"]
-    assert "telescope is VLA" in reasons["raw/g0_sb02.hdf5"]
-    assert "do not fit" in reasons["raw/g0_sb01.hdf5"]
+def test_no_permission_is_no_access(tmp_path, monkeypatch):
+    """What HDF5 says of a file that may not be opened, for those who test as root."""
+
+    def closed(*arguments, **keywords):
+        raise PermissionError(13, "Unable to synchronously open file")
+
+    monkeypatch.setattr("pyuvdata.uvdata.FastUVH5Meta", closed)
+    with pytest.raises(HeaderError, match="no access: Permission denied") as error:
+        read_header(tmp_path / "x")
+    assert error.value.kind == "access"
 
 
-def test_declinations_do_not_mix():
-    both = pd.concat([headers(1), headers(1, dec=16.0).assign(path=lambda t: "b" + t["path"])])
-    groups, rejected = form_groups(both, INSTRUMENT, OPTIONS)
-    assert sorted(g.dec_app_deg for g, _ in groups) == [16.0, 55.58] and not rejected
-
-
-def test_selection_by_day_and_group():
-    groups, _ = form_groups(headers(3), INSTRUMENT, OPTIONS)
-    name = groups[1][0].group
-    assert [g.group for g, _ in select(groups, DiscoverOptions(groups=[name]))] == [name]
-    assert not select(groups, DiscoverOptions(days=["2020-01-01"]))
-
-
-def test_headers_are_read_once(tmp_path):
-    bad = tmp_path / "2025-10-05T15:29:14_sb00.hdf5"
-    bad.write_bytes(b"not HDF5")
-    half = tmp_path / "2025-10-05T15:29:14_sb01_incomplete.hdf5"
-    half.write_bytes(b"")
-    files = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in (bad, half)]
-    cache = tmp_path / "files.parquet"
-    first = read_headers(files, cache)
+def test_headers_are_read_once(tmp_path, monkeypatch):
+    raw, cache = tmp_path / "raw", tmp_path / "files.parquet"
+    raw.mkdir()
+    for k in range(3):
+        uvh5(raw / NAME.format(k), k)
+    (raw / NAME.format(9)).write_bytes(b"not HDF5")
+    first = read_headers(find_files(raw), cache)
     stamp = cache.stat().st_mtime_ns
-    second = read_headers(files, cache)
-    assert cache.stat().st_mtime_ns == stamp
-    assert list(first["reason"]) == list(second["reason"])
-    reasons = dict(zip(first["path"], first["reason"], strict=True))
-    assert reasons[str(bad)].startswith("unreadable")
-    assert reasons[str(half)] == "still being written"
+    opened = []
+
+    def counted(function, paths, processes=None):
+        opened.extend(Path(p).name for p in paths)
+        return read_all(function, paths, processes)
+
+    monkeypatch.setattr(scan, "read_all", counted)
+    second = read_headers(find_files(raw), cache)
+    assert opened == [] and cache.stat().st_mtime_ns == stamp
+    assert second.equals(first)
+    os.utime(raw / NAME.format(1), (1, 1))  # touched: read again, alone
+    uvh5(raw / NAME.format(4), 4)
+    read_headers(find_files(raw), cache)
+    assert opened == [NAME.format(1), NAME.format(4)]
+
+
+def test_the_cache_keeps_files_that_were_not_asked_for(tmp_path):
+    raw, cache = tmp_path / "raw", tmp_path / "files.parquet"
+    raw.mkdir()
+    for k in range(3):
+        uvh5(raw / NAME.format(k), k)
+    files = find_files(raw)
+    read_headers(files, cache)
+    read_headers(files[:1], cache, listed=files)
+    assert len(scan._read_cache(cache)) == 3
+    (raw / NAME.format(2)).unlink()
+    read_headers(files[:1], cache, listed=files[:2])
+    assert len(scan._read_cache(cache)) == 2
+
+
+def test_a_cache_of_another_kind_is_not_believed(tmp_path):
+    raw, cache = tmp_path / "raw", tmp_path / "files.parquet"
+    raw.mkdir()
+    uvh5(raw / NAME.format(0))
+    cache.write_bytes(b"broken")
+    assert read_headers(find_files(raw), cache)["reason"].tolist() == [""]
+    old = scan._read_cache(cache).assign(telescope="X", version=scan.CACHE_VERSION - 1)
+    old.to_parquet(cache)
+    assert read_headers(find_files(raw), cache)["telescope"].tolist() == ["OVRO_MMA"]
+
+
+def test_a_raw_directory_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"set discover\.raw_dir"):
+        find_files(tmp_path / "none")
+    (tmp_path / "file").write_text("")
+    with pytest.raises((FileNotFoundError, ContimgError)):
+        find_files(tmp_path / "file")
+
+
+def misbehaving(path: str):
+    """A reader that is killed by one file and hangs on another."""
+    if "kill" in path:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "hang" in path:
+        time.sleep(60)
+    return {"path": path}
+
+
+def test_a_file_that_kills_or_hangs_the_reader_costs_only_itself():
+    paths = [f"f{k}" for k in range(450)]
+    paths[3], paths[200], paths[449] = "kill", "hang", "kill too"
+    started = time.monotonic()
+    answers = read_all(misbehaving, paths, processes=2, timeout_s=1.0)
+    assert time.monotonic() - started < 30
+    assert "SIGKILL" in answers[3] and "SIGKILL" in answers[449]
+    assert "no answer" in answers[200]
+    rest = [a["path"] for a in answers if not isinstance(a, str)]
+    assert rest == [p for p in paths if p.startswith("f")]
+    assert read_all(misbehaving, []) == []

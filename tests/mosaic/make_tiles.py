@@ -87,47 +87,85 @@ def make_tile(
     centre: tuple[float, float],
     sky: Sky,
     *,
-    n: int = 360,
+    n: int | tuple[int, int] = 360,
     rms: float = 1e-3,
     beam: Beam = BEAM,
     mjd: float = 60953.0,
     seed: int | None = 0,
+    noise: np.ndarray | None = None,
     cell: float = CELL,
     verdict: str = "pass",
     blank: tuple[slice, slice] | None = None,
+    pb_fwhm: float = PB_FWHM,
+    drift: float = 0.0,
+    pb_scale: float = 1.0,
+    gain: float = 1.0,
+    shift_arcsec: float = 0.0,
+    corrected: bool = False,
+    marked: bool = True,
+    data: dict | None = None,
 ) -> dict[str, Path]:
-    """Write image, residual, primary beam and record; `seed` None means no noise."""
-    wcs = sin_wcs(*centre, n, cell)
+    """Write image, residual, primary beam and record.
+
+    `seed` None means no noise, `noise` gives it in units of its rms. `drift` [deg] smears the
+    primary beam to the east and west. `gain` and `shift_arcsec` (to the north) are errors of the
+    tile; `corrected` divides by the primary beam, `marked` says so in the header.
+    """
+    shape = (n, n) if isinstance(n, int) else n
+    wcs = sin_wcs(*centre, shape[1], cell)
+    wcs.wcs.crpix = [shape[1] // 2 + 1, shape[0] // 2 + 1]
+    wcs.wcs.set()
     cov = pixel_covariance(beam, wcs)
     x, y = wcs.world_to_pixel_values(sky.ra, sky.dec)
     distance = np.degrees(
         angular_separation(*np.radians([*centre]), np.radians(sky.ra), np.radians(sky.dec))
     )
-    near = np.isfinite(x) & np.isfinite(y) & (distance < 2 * n * cell)
-    power = primary_beam(distance[near])
-    image = gaussians((n, n), x[near], y[near], sky.flux[near] * power, cov)
-    yy, xx = np.mgrid[:n, :n]
-    sep = np.hypot(xx - n // 2, yy - n // 2) * cell
-    noise = np.zeros((n, n))
-    if seed is not None:
-        noise = rms * correlated_noise((n, n), cov, np.random.default_rng(seed))
+    near = np.isfinite(x) & np.isfinite(y) & (distance < 2 * max(shape) * cell)
+    x, y = x[near], y[near]
+    power = tile_beam(x - shape[1] // 2, y - shape[0] // 2, cell, pb_fwhm, drift)
+    shift = shift_arcsec / 3600 / cell
+    image = gain * gaussians(shape, x, y + shift, sky.flux[near] * power, cov)
+    if noise is None:
+        noise = np.zeros(shape)
+        if seed is not None:
+            noise = correlated_noise(shape, cov, np.random.default_rng(seed))
+    noise = rms * noise
     image += noise
+    yy, xx = np.ogrid[: shape[0], : shape[1]]
+    pb = tile_beam(xx - shape[1] // 2, yy - shape[0] // 2, cell, pb_fwhm, drift)
+    residual = noise
+    if corrected:
+        image, residual = image / pb, residual / pb
     if blank is not None:
         image[blank] = np.nan
     paths = {k: folder / f"{name}.{k}.fits" for k in ("image", "residual", "pb")}
     paths["record"] = folder / f"{name}.json"
     common = {"beam": beam, "freq_hz": 1.4e9, "bandwidth_hz": 1.8e8, "mjd": mjd}
+    common["keywords"] = {"PBCOR": True} if corrected and marked else {}
     write_image(paths["image"], image, wcs, unit="Jy/beam", **common)
-    write_image(paths["residual"], noise, wcs, unit="Jy/beam", **common)
-    write_image(paths["pb"], primary_beam(sep), wcs, unit="", **common)
+    write_image(paths["residual"], residual, wcs, unit="Jy/beam", **common)
+    common["keywords"] = {}
+    write_image(paths["pb"], pb_scale * pb, wcs, unit="", **common)
     content = {
         "product": name,
+        "stage": "image",
         "verdict": verdict,
         "reason": "too little data" if verdict == "fail" else "",
-        "data": {"rms_jy_beam": rms, "mjd": mjd, "freq_hz": 1.4e9, "integration_s": 309.0},
+        "data": {"rms_jy_beam": rms, "mjd": mjd, "freq_hz": 1.4e9, "integration_s": 309.0}
+        | (data or {}),
+        "inputs": [],
     }
     paths["record"].write_text(json.dumps(content))
     return paths
+
+
+def tile_beam(x, y, cell: float, fwhm: float, drift: float) -> np.ndarray:
+    """Primary beam at pixels (x, y) from the centre: a Gaussian, averaged over the drift."""
+    steps = np.linspace(-drift / 2, drift / 2, 5) if drift else [0.0]
+    return np.mean(
+        [np.exp(-4 * np.log(2) * (np.hypot(x * cell - d, y * cell) / fwhm) ** 2) for d in steps],
+        axis=0,
+    )
 
 
 def primary_beam(separation_deg: np.ndarray) -> np.ndarray:
@@ -137,7 +175,7 @@ def primary_beam(separation_deg: np.ndarray) -> np.ndarray:
 def mosaic_files(folder: Path, tiles: list[dict[str, Path]], name: str = "m1") -> dict:
     """Arguments of `MosaicFiles`."""
     out = folder / name
-    outputs = ("image", "residual", "weight", "rms", "coverage", "mjd")
+    outputs = ("image", "residual", "weight", "rms", "coverage", "mjd", "time", "freq")
     return {
         "images": [t["image"] for t in tiles],
         "residuals": [t["residual"] for t in tiles],

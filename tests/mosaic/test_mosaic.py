@@ -15,6 +15,7 @@ from contimg.mosaic.command import MosaicFiles, run
 from contimg.mosaic.options import MosaicOptions
 from mosaic.make_tiles import BEAM, CELL, Sky, make_tile, mosaic_files, offset, primary_beam
 
+pytestmark = pytest.mark.usefixtures("unplotted")
 STEP = 0.16  # deg between tile centres
 
 

@@ -7,6 +7,7 @@ recovers a known sky.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from contimg.convert import command, phase, stream, write
@@ -109,10 +110,22 @@ def calibrator_transit_error_s(simulate) -> float:
     from contimg.simulate.schedule import schedule
 
     group = schedule(simulate, INSTRUMENT)[0]
-    ra, dec = np.radians([simulate.calibrator_ra_deg, simulate.calibrator_dec_deg])
-    found = plan._in_group(group, ra, dec)
-    assert found is not None, "the transit is not found in its group"
-    hour_angle, _ = apparent(ra, dec, mjd_time(found[0]), group.location)
+    row = {
+        "name": simulate.calibrator,
+        "ra_deg": simulate.calibrator_ra_deg,
+        "dec_deg": simulate.calibrator_dec_deg,
+        "flux_jy": simulate.calibrator_flux_jy,
+        "ref_freq_hz": 1.4e9,
+        "spectral_index": 0.0,
+        "log_poly": "",
+    }
+    calsets = plan.find_calsets(
+        [group], pd.DataFrame([row]), PrimaryBeam(INSTRUMENT), plan.PlanOptions()
+    )
+    assert len(calsets) == 1, "the transit is not found in its group"
+    mjd = next(iter(calsets.values()))["mjd"]
+    ra, dec = np.radians([row["ra_deg"], row["dec_deg"]])
+    hour_angle, _ = apparent(ra, dec, mjd_time(mjd), group.location)
     return abs(float(hour_angle)) / (2 * np.pi) * 86164.1
 
 
@@ -125,9 +138,10 @@ def test_transit_from_j2000_is_noticed(monkeypatch):
 
     def from_j2000(ra, dec, start, end, location):
         lst = mjd_time(start).sidereal_time("apparent", longitude=location.lon).rad
-        return [start + ((ra - lst) % (2 * np.pi)) / (2 * np.pi) * SIDEREAL_DAY]
+        wait = ((ra - lst) % (2 * np.pi)) / (2 * np.pi) * SIDEREAL_DAY
+        return np.arange(ra.size), start + wait, dec
 
-    monkeypatch.setattr(plan, "transits_between", from_j2000)
+    monkeypatch.setattr(plan, "transits", from_j2000)
     error = calibrator_transit_error_s(PERFECT)
     assert 31 < error < 128
     with pytest.raises(AssertionError):

@@ -2,26 +2,116 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Literal
+
 from pydantic import Field
 
 from contimg.core.options import Options
 
 
 class CalibrateOptions(Options):
-    """How K, B and G are solved."""
+    """How K, B and G are solved. What is marked (preset) follows from the preset if unset."""
 
     section = "calibrate"
+    preset: Literal["development", "standard", "high_precision"] = Field(
+        "standard",
+        description="preset of what is unset below; development never calibrates other tiers",
+    )
     refant: list[str] | None = Field(
-        None, description="reference antennas by name, best first (ranked by health if unset)"
+        None,
+        description="reference antennas by name, best first; one that is not healthy is passed"
+        " over (ranked by health if unset)",
     )
-    uvrange: str = Field("", description="baselines used in the solutions, CASA syntax")
-    minsnr: float = Field(3.0, ge=0, description="smallest signal-to-noise ratio of a solution")
-    minblperant: int = Field(4, ge=1, description="baselines an antenna must have")
-    prebandpass_solint: str = Field(
-        "60s", description="interval of the phases taken out before the bandpass"
+    refant_prefer: list[str] | None = Field(
+        None, description="antennas by name that the ranking puts first if they are healthy"
     )
-    bandpass_fillgaps: int = Field(3, ge=0, description="channels interpolated in B")
-    gain_solint: str = Field("inf", description="solution interval of G")
+    uvrange: str | None = Field(
+        None, description="baselines used in the solutions, CASA syntax (preset)"
+    )
+    minblperant: int | None = Field(None, ge=1, description="baselines an antenna needs (preset)")
+    parang: bool = Field(False, description="correct for the parallactic angle")
+
+    min_pb: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="integrations are used where beam x flux density of the calibrator is at"
+        " least this part of its maximum",
+    )
+    window: int | None = Field(
+        None, ge=1, description="use only so many integrations about the transit (preset)"
+    )
+
+    min_coherence: float = Field(
+        0.1,
+        ge=0,
+        description="a feed with less calibrator signal than this x the array's is flagged: dead,"
+        " hands swapped, or delay far off",
+    )
+    max_jump: float = Field(
+        0.1,
+        gt=0,
+        description="a feed whose gain steps by more than this part (of the complex gain) within"
+        " the observation is flagged",
+    )
+
+    delays: bool = Field(True, description="solve for delays, K")
+    delay_solint: str | None = Field(None, description="solution interval of K (preset)")
+    delay_combine: str = Field("scan", description="what K is solved across: scan, field, spw")
+    delay_minsnr: float | None = Field(
+        None, ge=0, description="smallest signal-to-noise ratio in K (preset)"
+    )
+
+    prebandpass: bool = Field(True, description="take out phases before B is solved")
+    prebandpass_solint: str | None = Field(None, description="their interval (preset)")
+    prebandpass_combine: str = Field("", description="what they are solved across")
+    prebandpass_minsnr: float | None = Field(
+        None, ge=0, description="their smallest signal-to-noise ratio (preset)"
+    )
+
+    bandpass_solint: str | None = Field(
+        None, description='interval of B, with channels averaged as in "inf,4ch" (preset)'
+    )
+    bandpass_combine: str = Field("scan", description="what B is solved across")
+    bandpass_minsnr: float | None = Field(
+        None, ge=0, description="smallest signal-to-noise ratio in B (preset)"
+    )
+    bandpass_fillgaps: int | None = Field(
+        None, ge=0, description="longest gap of channels in B that is interpolated (preset)"
+    )
+    bandpass_smooth_mhz: float = Field(
+        0.0, ge=0, description="B is smoothed over this width; 0 for none [MHz]"
+    )
+
+    gain_solint: str | None = Field(None, description="interval of G (preset)")
+    gain_combine: str | None = Field(
+        None, description="what G is solved across (scan if its interval is inf, else nothing)"
+    )
+    gain_calmode: Literal["ap", "p", "a"] | None = Field(
+        None, description="G: ap amplitude and phase, p phase, a amplitude (preset)"
+    )
+    gain_minsnr: float | None = Field(
+        None, ge=0, description="smallest signal-to-noise ratio in G (preset)"
+    )
+    short_solint: str | None = Field(
+        None, description='interval of the second gains 2G, solved after G; "" for none (preset)'
+    )
+    short_combine: str = Field("", description="what 2G is solved across")
+    short_calmode: Literal["ap", "p", "a"] | None = Field(None, description="2G, as G (preset)")
+    short_minsnr: float | None = Field(
+        None, ge=0, description="smallest signal-to-noise ratio in 2G (preset)"
+    )
+
+    model_kind: Literal["catalog", "setjy", "component", "image"] = Field(
+        "catalog",
+        description="the model: calibrator and catalogue; the calibrator by CASA's setjy; a"
+        " component list; an image",
+    )
+    model_path: Path | None = Field(None, description="the component list or the image")
+    model_standard: str = Field(
+        "Perley-Butler 2017", description="flux density standard of model_kind setjy"
+    )
     model_min_jy: float = Field(
         0.005,
         ge=0,

@@ -1,4 +1,4 @@
-"""Looking at calibration tables: numbers for the record, verdicts, a picture."""
+"""Looking at calibration tables: numbers for the record, flags, verdicts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.calibrate.health import Finding
 from contimg.calibrate.options import CalibrateOptions
 from contimg.core.ms import Axes, open_table
-from contimg.core.records import Check, atomic, check
+from contimg.core.records import Check, check
+
+_MIN_BAND = 0.5  # a feed with less of the solved channels is flagged
 
 
 def read_table(path: Path) -> dict[str, NDArray]:
@@ -30,12 +33,70 @@ def read_table(path: Path) -> dict[str, NDArray]:
     return content | {"value": values}
 
 
+def table_freq_hz(path: Path) -> NDArray[np.float64]:
+    """Channel centres of a CASA calibration table [Hz]; B may have fewer than the data."""
+    with open_table(f"{path}/SPECTRAL_WINDOW") as window:
+        return window.getcell("CHAN_FREQ", 0)
+
+
+def reference(gains: Path, axes: Axes) -> str:
+    """Name of the antenna that CASA took as the reference (the most frequent if several)."""
+    with open_table(gains) as table:
+        numbers = table.getcol("ANTENNA2")
+    numbers = numbers[numbers >= 0]
+    return axes.antenna_names[int(np.bincount(numbers).argmax())] if numbers.size else ""
+
+
+def unsolved(
+    tables: dict[str, Path], antennas: NDArray[np.int64], known: list[Finding]
+) -> list[Finding]:
+    """Feeds, other than the known ones, that the solver left without most of their solutions."""
+    done = {(finding.antenna, finding.corr) for finding in known}
+    good = {name: 1 - feed_flags(path) for name, path in tables.items()}
+    channels = np.nanmax(good["B"][antennas]) or 1.0  # channels that anyone has
+    findings = []
+    for antenna in antennas.tolist():
+        for corr in range(good["B"].shape[1]):
+            share = good["B"][antenna, corr] / channels
+            missing = [n for n, g in good.items() if n != "B" and g[antenna, corr] == 0]
+            if (antenna, corr) in done:
+                continue
+            if missing:
+                findings.append(Finding(antenna, corr, f"no solution in {', '.join(missing)}"))
+            elif share < _MIN_BAND:
+                reason = f"bandpass solved in {share:.0%} of the channels"
+                findings.append(Finding(antenna, corr, reason))
+    return findings
+
+
+def feed_flags(path: Path) -> NDArray[np.float64]:
+    """Flagged part of a table's solutions, (antenna, corr); 1 for an antenna without rows."""
+    with open_table(path) as table:
+        antenna, flags = table.getcol("ANTENNA1"), table.getcol("FLAG")
+    with open_table(f"{path}/ANTENNA") as names:
+        n_antennas = names.nrows()
+    share = flags.mean(axis=1)
+    total = np.ones((n_antennas, share.shape[1]))
+    for number in np.unique(antenna):
+        total[number] = share[antenna == number].mean(axis=0)
+    return total
+
+
+def flag_feeds(path: Path, findings: list[Finding]) -> None:
+    """Flag feeds in a table (one that was just solved, in its scratch directory)."""
+    with open_table(path, writable=True) as table:
+        antenna, flags = table.getcol("ANTENNA1"), table.getcol("FLAG")
+        for finding in findings:
+            flags[antenna == finding.antenna, :, finding.corr] = True
+        table.putcol("FLAG", flags)
+
+
 def summarise(tables: dict[str, Path], axes: Axes) -> dict[str, Any]:
-    """Numbers that describe K, B and G of one calset."""
+    """Numbers that describe the tables of one calset."""
     used = np.union1d(axes.ant1, axes.ant2)
     content = {name: read_table(path) for name, path in tables.items()}
     rows = {name: np.isin(t["antenna"], used) for name, t in content.items()}
-    delays = content["K"]["value"][rows["K"]]
+    delays = content["K"]["value"][rows["K"]] if "K" in content else np.array([])
     band = np.abs(content["B"]["value"][rows["B"]])
     gain = np.abs(content["G"]["value"][rows["G"]])
     complete = ~content["G"]["flag"][rows["G"]].all(axis=(1, 2))
@@ -87,26 +148,16 @@ def checks(summary: dict[str, Any], options: CalibrateOptions) -> list[Check]:
     return result
 
 
-def plot(tables: dict[str, Path], axes: Axes, path: Path, title: str) -> None:
-    """Delays by antenna, bandpass amplitude and phase, gains: one page."""
-    from matplotlib.figure import Figure
-
-    content = {name: read_table(table) for name, table in tables.items()}
-    freq = axes.freq_hz / 1e9
-    figure = Figure(figsize=(11, 8), layout="constrained")
-    delay, gain, amplitude, phase = figure.subplots(2, 2).ravel()
-    for corr, (label, colour) in enumerate((("first hand", "C0"), ("second hand", "C1"))):
-        k, g, b = content["K"], content["G"], content["B"]
-        delay.plot(k["antenna"] + 1, k["value"][:, 0, corr], ".", color=colour, label=label)
-        gain.plot(g["antenna"] + 1, np.abs(g["value"][:, 0, corr]), ".", color=colour)
-        curves = b["value"][:, :, corr].T
-        amplitude.plot(freq, np.abs(curves), color=colour, lw=0.5, alpha=0.5)
-        phase.plot(freq, np.degrees(np.angle(curves)), ".", color=colour, ms=1, alpha=0.5)
-    delay.set(xlabel="antenna (table row)", ylabel="K: delay [ns]")
-    delay.legend(loc="upper right", fontsize="small")
-    gain.set(xlabel="antenna (table row)", ylabel="G: amplitude")
-    amplitude.set(xlabel="frequency [GHz]", ylabel="B: amplitude [correlator units / sqrt(Jy)]")
-    phase.set(xlabel="frequency [GHz]", ylabel="B: phase [deg]")
-    figure.suptitle(title)
-    with atomic(path) as partial:
-        figure.savefig(partial, dpi=90)
+def refant_check(passed: list[str], refants: list[str]) -> Check:
+    """A warning when a reference antenna that was asked for could not be taken."""
+    reason = ""
+    if passed:
+        reason = f"reference antenna {', '.join(passed)} is not healthy; {refants[0]} instead"
+    return Check(
+        metric="reference antennas passed over",
+        value=float(len(passed)),
+        unit="",
+        limit="warn if > 0",
+        verdict="warn" if passed else "pass",
+        reason=reason,
+    )

@@ -1,8 +1,9 @@
-"""``contimg solve``: delays (K), bandpass (B) and gains (G) of one calibrator observation.
+"""``contimg solve``: delays (K), bandpass (B) and gains (G, 2G) of one calibrator observation.
 
 The model holds the calibrator and the catalogued sources around it, each with its spectrum and
 with the primary beam of every integration and channel; B is not normalised, so that B and G
-together turn correlator units into Jy.
+together turn correlator units into Jy. Antennas that are not well are flagged first, with a
+reason each; everything happens in a copy, the input is only read.
 """
 
 from __future__ import annotations
@@ -10,23 +11,18 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 from pydantic import Field
 
-from contimg.calibrate import solutions
+from contimg.calibrate import health, integrations, presets, refant, sequence, solutions
+from contimg.calibrate.model import sky_model, write_model
 from contimg.calibrate.options import CalibrateOptions
+from contimg.calibrate.plots import plot
 from contimg.core.beam import InstrumentOptions, PrimaryBeam
 from contimg.core.casa import casa_session
-from contimg.core.catalog import flux_density, read_sources
 from contimg.core.command import Command, Files
-from contimg.core.coords import separation
-from contimg.core.errors import ContimgError, DataQualityError
-from contimg.core.ms import Axes, open_table, read_axes
-from contimg.core.predict import apparent_flux, predict
+from contimg.core.errors import ContimgError
+from contimg.core.ms import read_axes
 from contimg.core.records import atomic, require, write_record
-
-_SAME_SOURCE_RAD = np.radians(15 / 3600)  # a catalogue entry this near is the calibrator itself
 
 
 class SolveFiles(Files):
@@ -37,9 +33,10 @@ class SolveFiles(Files):
     calibrator: str = Field(description="name of the calibrator")
     calibrators: Path = Field(description="table of the calibrators")
     catalog: Path | None = Field(None, description="table of the sources around it")
-    k: Path = Field(description="delay table to write")
+    k: Path | None = Field(None, description="delay table to write, unless delays are off")
     b: Path = Field(description="bandpass table to write")
     g: Path = Field(description="gain table to write")
+    g2: Path | None = Field(None, description="table of short-interval gains, if they are solved")
     plot: Path = Field(description="picture of the solutions to write")
     record: Path = Field(description="JSON record to write")
 
@@ -47,148 +44,81 @@ class SolveFiles(Files):
 def run(files: SolveFiles, instrument: InstrumentOptions, options: CalibrateOptions) -> None:
     """Solve for one calset."""
     require(files.ms_record)
+    settings = presets.effective(options)
+    targets = _targets(files, options)
     axes = read_axes(files.ms)
-    sources = sky_model(files, axes, PrimaryBeam(instrument), options)
-    refants = options.refant or rank_antennas(files.ms, axes)
-    targets = {"K": files.k, "B": files.b, "G": files.g}
+    beam = PrimaryBeam(instrument)
+    prefix = instrument.antenna_prefix
+    wanted = refant.named(options.refant or [], axes, prefix, "calibrate.refant")
+    prefer = refant.named(options.refant_prefer or [], axes, prefix, "calibrate.refant_prefer")
+    sources = sky_model(files, axes, beam, options)
+    used = integrations.choose(sources.iloc[:1], axes, beam, settings)
     cwd = Path.cwd()
     with casa_session() as scratch:
         working = scratch / "work.ms"
         shutil.copytree(cwd / files.ms, working)
-        write_model(working, axes, sources, PrimaryBeam(instrument))
-        solve(working, scratch, refants, options)
-        for name, target in targets.items():
-            if not (scratch / name).is_dir():
-                raise DataQualityError(f"CASA found no {name} solutions")
-            with atomic(cwd / target) as partial:
-                shutil.copytree(scratch / name, partial)
+        model = write_model(
+            working,
+            axes,
+            sources,
+            beam,
+            kind=options.model_kind,
+            path=None if options.model_path is None else cwd / options.model_path,
+            standard=options.model_standard,
+        )
+        seen = health.look(working, axes, used.chosen)
+        findings = health.examine(seen, settings)
+        ranking = refant.rank(seen, findings, axes, prefer)
+        refants, passed = refant.choose(wanted, ranking)
+        health.flag(working, axes, findings)
+        found = sequence.solve(working, scratch, refants, settings, used.timerange(axes))
+        findings += solutions.unsolved(found, seen.antennas, findings)
+        for name, table in found.items():
+            solutions.flag_feeds(table, findings)
+            with atomic(cwd / targets[name]) as partial:
+                shutil.copytree(table, partial)
     summary = solutions.summarise(targets, axes)
-    solutions.plot(targets, axes, files.plot, title=f"{files.record.parent.name}")
+    plot(targets, files.plot, title=files.record.parent.name)
     write_record(
         files.record,
         product=files.record.parent.name,
         stage="solve",
         data={
             "calibrator": files.calibrator,
-            "mjd": float(axes.mjd.mean()),
-            "refant": refants[0],
-            "refant_order": refants[:5],
+            "tier": options.preset,
+            "settings": settings.model_dump(mode="json"),
+            "mjd": float(axes.mjd[used.chosen].mean()),
+            "integrations": used.describe(axes),
+            "refant": solutions.reference(targets["G"], axes),
+            "refant_order": refants,
+            "refant_passed_over": passed,
+            "refant_ranking": ranking,
+            "flagged": health.describe(findings, axes, health.hands(files.ms)),
+            "model": model,
             "model_sources": len(sources),
+            "catalog_rows_without_flux": sources.attrs["without_flux"],
             "tables": {name: target.name for name, target in targets.items()},
             **summary,
         },
-        checks=solutions.checks(summary, options),
+        checks=[*solutions.checks(summary, options), solutions.refant_check(passed, refants)],
         options=(instrument, options),
-        inputs=[p for p in (files.ms, files.calibrators, files.catalog) if p is not None],
+        inputs=[
+            path
+            for path in (files.ms, files.calibrators, files.catalog, options.model_path)
+            if path is not None
+        ],
     )
 
 
-def sky_model(
-    files: SolveFiles, axes: Axes, beam: PrimaryBeam, options: CalibrateOptions
-) -> pd.DataFrame:
-    """The calibrator and, from the catalogue, everything else that is bright enough."""
-    table = read_sources(files.calibrators)
-    calibrator = table[table["name"] == files.calibrator]
-    if calibrator.empty:
-        raise ContimgError(f"{files.calibrators}: no calibrator named {files.calibrator}")
-    middle = float(axes.freq_hz.mean())
-    if not np.isfinite(flux_density(calibrator, middle)).all():
-        raise ContimgError(
-            f"{files.calibrators}: {files.calibrator} has no flux density and cannot set the scale"
-        )
-    if files.catalog is None:
-        return calibrator
-    field = read_sources(files.catalog)
-    at = np.radians(calibrator[["ra_deg", "dec_deg"]].to_numpy(dtype=float)[0])
-    distance = separation(
-        np.radians(field["ra_deg"].to_numpy()), np.radians(field["dec_deg"].to_numpy()), *at
-    )
-    bright = apparent_flux(field, beam, middle, axes.pointing_rad) >= options.model_min_jy
-    field = field[bright & (distance > _SAME_SOURCE_RAD)]
-    return pd.concat([calibrator, field], ignore_index=True)
-
-
-def rank_antennas(ms: Path, axes: Axes) -> list[str]:
-    """Antennas by unflagged data (to 1 %), then by nearness to the middle of the array."""
-    with open_table(ms) as table:
-        good = 1 - table.getcol("FLAG").mean(axis=(1, 2)).reshape(axes.shape).mean(axis=0)
-    positions = axes.antenna_positions_m
-    used = np.union1d(axes.ant1, axes.ant2)
-    middle = np.median(positions[used], axis=0)
-    ranking = []
-    for antenna in used:
-        share = good[(axes.ant1 == antenna) | (axes.ant2 == antenna)].mean()
-        distance = np.linalg.norm(positions[antenna] - middle)
-        ranking.append((-round(float(share), 2), float(distance), axes.antenna_names[antenna]))
-    return [name for _, _, name in sorted(ranking)]
-
-
-def write_model(ms: Path, axes: Axes, sources: pd.DataFrame, beam: PrimaryBeam) -> None:
-    """Add MODEL_DATA with the model of every integration and channel, equal in both hands."""
-    from casacore import tables
-
-    n_base, n_chan = axes.shape[1], axes.freq_hz.size
-    with open_table(ms, writable=True) as table:
-        if "MODEL_DATA" not in table.colnames():
-            description = tables.makearrcoldesc(
-                "MODEL_DATA", 0j, ndim=2, shape=[n_chan, 2], valuetype="complex"
-            )
-            table.addcols(tables.maketabdesc([description]))
-        for time, stokes_i in enumerate(predict(sources, beam, axes)):
-            block = np.repeat(stokes_i[..., None], 2, axis=2)
-            table.putcol("MODEL_DATA", block, startrow=time * n_base, nrow=n_base)
-
-
-def solve(ms: Path, scratch: Path, refants: list[str], options: CalibrateOptions) -> None:
-    """Run CASA's solvers; tables K, B and G appear in `scratch`."""
-    from casatasks import bandpass, gaincal
-
-    refant = ",".join(refants[:5])
-    common = {
-        "vis": str(ms),
-        "refant": refant,
-        "uvrange": options.uvrange,
-        "minsnr": options.minsnr,
-        "minblperant": options.minblperant,
-    }
-    k, phases, b, g = (str(scratch / name) for name in ("K", "P", "B", "G"))
-    gaincal(caltable=k, gaintype="K", solint="inf", combine="scan", **common)
-    _found(k, "delays")
-    gaincal(
-        caltable=phases,
-        gaintype="G",
-        calmode="p",
-        solint=options.prebandpass_solint,
-        gaintable=[k],
-        **common,
-    )
-    _found(phases, "pre-bandpass phases")
-    bandpass(
-        caltable=b,
-        bandtype="B",
-        solint="inf",
-        combine="scan",
-        solnorm=False,
-        fillgaps=options.bandpass_fillgaps,
-        gaintable=[k, phases],
-        **common,
-    )
-    _found(b, "bandpass")
-    gaincal(
-        caltable=g,
-        gaintype="G",
-        calmode="ap",
-        solint=options.gain_solint,
-        combine="scan" if options.gain_solint == "inf" else "",
-        gaintable=[k, b],
-        **common,
-    )
-    _found(g, "gains")
-
-
-def _found(table: str, what: str) -> None:
-    if not Path(table).is_dir():
-        raise DataQualityError(f"no {what} could be solved (all data flagged or below minsnr)")
+def _targets(files: SolveFiles, options: CalibrateOptions) -> dict[str, Path]:
+    """Where each table goes, in the order of application; all that are solved need a place."""
+    given = {"K": files.k, "B": files.b, "G": files.g, "2G": files.g2}
+    wanted = presets.tables(options)
+    for name, path in given.items():
+        if (name in wanted) != (path is not None):
+            state = "is solved but has no file" if path is None else "has a file but is not solved"
+            raise ContimgError(f"table {name} {state}: --k, --g2 and the options disagree")
+    return {name: path for name in wanted if (path := given[name]) is not None}
 
 
 COMMAND = Command(
@@ -196,6 +126,6 @@ COMMAND = Command(
     files=SolveFiles,
     options=(InstrumentOptions, CalibrateOptions),
     run=run,
-    outputs=("k", "b", "g", "plot", "record"),
+    outputs=("k", "b", "g", "g2", "plot", "record"),
     record="record",
 )

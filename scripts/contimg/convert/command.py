@@ -10,18 +10,26 @@ from pydantic import Field
 
 from contimg.convert import write
 from contimg.convert.inputs import group_and_entries, with_positions
-from contimg.convert.options import ConvertOptions, FlagOptions
+from contimg.convert.options import ConvertOptions
 from contimg.convert.phase import Rephasing, fill_missing, rephase_drift
 from contimg.convert.read import Layout, read_layout
-from contimg.convert.stream import convert_subbands, describe
+from contimg.convert.stream import convert_subbands
 from contimg.core.beam import InstrumentOptions
 from contimg.core.catalog import read_sources
 from contimg.core.command import Command, Files
-from contimg.core.coords import icrs_on_meridian, mjd_time
+from contimg.core.coords import apparent, icrs_on_meridian, mjd_time
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.groups import Group
 from contimg.core.records import Check, atomic, check, write_record
 from contimg.core.uvh5 import read_header
+from contimg.flag.context import SubbandContext
+from contimg.flag.measurement_set import flag_measurement_set
+from contimg.flag.options import FlagOptions
+from contimg.flag.plot import draw
+from contimg.flag.summary import Tally, for_record, summarise, tally_of
+from contimg.flag.summary import checks as flag_checks
+
+HANDS = {-5: "XX", -6: "YY", -1: "RR", -2: "LL"}
 
 
 class ConvertFiles(Files):
@@ -36,6 +44,7 @@ class ConvertFiles(Files):
     calibrators: Path | None = Field(None, description="table of the calibrators")
     ms: Path = Field(description="Measurement Set to write")
     record: Path = Field(description="JSON record to write")
+    plot: Path | None = Field(None, description="picture of the flags to write")
 
 
 def run(
@@ -66,20 +75,33 @@ def run(
         pointing_ra_rad=pointing[0],
         pointing_dec_rad=pointing[1],
     )
-    with (
-        atomic(files.ms) as partial,
-        write.MeasurementSet(partial, layout, description) as output,
-    ):
-        output.put_uvw(-phasing.uvw_m)
-        counts = convert_subbands(output, layout, phasing, entries, slots, freq, flag)
-        # variance of a visibility goes as 1/(2 dnu dt): the unit of CASA's weights
-        unit = 2 * width * layout.integration_s
-        weight = unit * counts.weight_sum / np.maximum(counts.good_channels, 1)
-        output.put_weights(weight, counts.good_channels.max(axis=2) == 0)
-    flagged = describe(counts, layout)
+    context = flag_context(group, layout, phasing, pointing, description)
+    tally = Tally(
+        ant1=layout.ant1,
+        ant2=layout.ant2,
+        antenna_names=description.antenna_names,
+        length_m=context.length_m,
+        mjd=context.times_mjd,
+        freq_hz=freq,
+        correlations=[HANDS[p] for p in layout.polarisations],
+    )
+    with atomic(files.ms) as partial:
+        with write.MeasurementSet(partial, layout, description) as output:
+            output.put_uvw(-phasing.uvw_m)
+            counts = convert_subbands(output, layout, phasing, entries, slots, context, tally, flag)
+            # variance of a visibility goes as 1/(2 dnu dt): the unit of CASA's weights
+            unit = 2 * width * layout.integration_s
+            weight = unit * counts.weight_sum / np.maximum(counts.good_channels, 1)
+            output.put_weights(weight, counts.good_channels.max(axis=2) == 0)
+        later = flag_measurement_set(partial, flag)
+        if later:
+            tally = tally_of(partial)
+    flagged = summarise(tally, counts.by_step | later)
     usable = flagged["usable_fraction"]
-    if usable < convert.min_usable:
-        raise DataQualityError(f"{usable:.1%} of the data usable, {convert.min_usable:.0%} needed")
+    if usable < flag.usable_fail:
+        raise DataQualityError(f"{usable:.1%} of the data usable, {flag.usable_fail:.0%} needed")
+    if files.plot is not None:
+        draw(flagged, files.plot, files.ms.stem)
     missing = sorted(set(range(instrument.subbands)) - set(slots))
     write_record(
         files.record,
@@ -100,9 +122,12 @@ def run(
             "missing_subbands": missing,
             "rows_missing": int(np.count_nonzero(layout.row_of < 0)),
             "antennas_moved_m": moved,
-            **flagged,
+            **for_record(flagged),
         },
-        checks=_checks(usable, missing, layout, phasing, moved, convert),
+        checks=[
+            *flag_checks(flagged, flag),
+            *_checks(missing, layout, phasing, moved, convert),
+        ],
         options=(instrument, convert, flag),
         inputs=[Path(e["path"]) for e in entries] if files.manifest is None else [files.manifest],
     )
@@ -181,7 +206,32 @@ def antenna_names(names: list[str], prefix: str) -> list[str]:
     return clean
 
 
-def _checks(usable, missing, layout, phasing, moved, convert: ConvertOptions) -> list[Check]:
+def flag_context(
+    group: Group,
+    layout: Layout,
+    phasing: Rephasing,
+    pointing: tuple[np.ndarray, np.ndarray],
+    description: write.Description,
+) -> SubbandContext:
+    """What the flagging is told about the data; frequencies of the whole band."""
+    mjd = layout.times_jd - 2400000.5
+    hour_angle, dec = apparent(*pointing, mjd_time(mjd), group.location)
+    lat = group.location.lat.rad
+    sine = np.sin(lat) * np.sin(dec) + np.cos(lat) * np.cos(dec) * np.cos(hour_angle)
+    return SubbandContext(
+        ant1=layout.ant1,
+        ant2=layout.ant2,
+        antenna_names=description.antenna_names,
+        times_mjd=mjd,
+        integration_s=layout.integration_s,
+        freq_hz=description.freq_hz,
+        uvw_m=phasing.uvw_m,
+        elevation_rad=np.arcsin(sine),
+        antenna_diameter_m=description.dish_diameter_m,
+    )
+
+
+def _checks(missing, layout, phasing, moved, convert: ConvertOptions) -> list[Check]:
     with np.errstate(invalid="ignore"):
         difference = np.nanmax(np.abs(layout.uvw_m - phasing.old_uvw_m))
     position = check(
@@ -192,7 +242,6 @@ def _checks(usable, missing, layout, phasing, moved, convert: ConvertOptions) ->
     )
     return [
         *([position] if convert.antenna_positions else []),
-        check("usable fraction", usable, warn_below=convert.warn_usable),
         check("missing subbands", len(missing), warn_above=0),
         check(
             "uvw of the file against antenna positions",
@@ -208,6 +257,6 @@ COMMAND = Command(
     files=ConvertFiles,
     options=(InstrumentOptions, ConvertOptions, FlagOptions),
     run=run,
-    outputs=("ms", "record"),
+    outputs=("ms", "plot", "record"),
     record="record",
 )

@@ -117,19 +117,16 @@ def find_stuck(visibilities, row_of, pols):
 
 @njit(parallel=True, cache=True, nogil=True)
 def count_good(flags, nsamples, full, weight_sum, good_channels):
-    """Add a subband to the sums of the rows; unflagged samples by (baseline, channel, corr).
+    """Add a subband to the sums of the rows.
 
     `flags`, `nsamples` (time, baseline, channel, corr); `full` is the number of samples behind a
     complete integration; `weight_sum`, `good_channels` (time, baseline, corr) are added to.
     """
     n_time, n_base, n_chan, n_corr = flags.shape
-    good = np.zeros((n_base, n_chan, n_corr), np.int32)
     for base in prange(n_base):
         for time in range(n_time):
             for channel in range(n_chan):
                 for corr in range(n_corr):
                     if not flags[time, base, channel, corr]:
-                        good[base, channel, corr] += 1
                         good_channels[time, base, corr] += 1
                         weight_sum[time, base, corr] += nsamples[time, base, channel, corr] / full
-    return good

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.convert import kernels
-from contimg.convert.flag import flag_subband
-from contimg.convert.options import FlagOptions
 from contimg.convert.phase import Rephasing, cycles
-from contimg.convert.read import Layout, Subband, read_subband
+from contimg.convert.read import Layout, Subband, autocorrelations, read_subband
 from contimg.convert.write import MeasurementSet
 from contimg.core.errors import DataQualityError
+from contimg.flag.context import SubbandContext
+from contimg.flag.options import FlagOptions, step_list
+from contimg.flag.stream import flag_subband
+from contimg.flag.summary import Tally
 
 
 @dataclass
@@ -26,8 +29,7 @@ class Counts:
 
     weight_sum: NDArray[np.float64]  # (time, baseline, corr) of relative weights
     good_channels: NDArray[np.int64]  # (time, baseline, corr)
-    good: NDArray[np.int64]  # (baseline, channel, corr) unflagged times
-    by_step: dict[str, float] = field(default_factory=dict)
+    by_step: dict[str, float] = field(default_factory=dict)  # fraction of the data there are
 
     def add(self, step: str, fraction: float) -> None:
         """Add to what a step flagged."""
@@ -40,20 +42,22 @@ def convert_subbands(
     phasing: Rephasing,
     entries: list[dict[str, Any]],
     slots: list[int],
-    freq_hz: NDArray[np.float64],
+    context: SubbandContext,
+    tally: Tally,
     flag: FlagOptions,
 ) -> Counts:
-    """Stream the files of `entries` into `output`; each covers its slot of `freq_hz`.
+    """Stream the files of `entries` into `output`; each covers its slot of the band.
 
     While one subband is worked on the next one is read and the last one written. Channels
-    without a file are flagged.
+    without a file are flagged. `context` is that of the whole band; the flags go into `tally`.
     """
+    freq_hz = context.freq_hz
     n_times, n_base = layout.row_of.shape
     n_corr = len(layout.polarisations)
+    steps = step_list(flag)
     counts = Counts(
         weight_sum=np.zeros((n_times, n_base, n_corr)),
         good_channels=np.zeros((n_times, n_base, n_corr), np.int64),
-        good=np.zeros((n_base, freq_hz.size, n_corr), np.int64),
     )
     buffers: dict[int, list[tuple[NDArray, ...]]] = {}
     with ThreadPoolExecutor(max_workers=1) as writer:
@@ -67,20 +71,22 @@ def convert_subbands(
                 buffers[n_chan] = [_buffers(shape), _buffers(shape)]
             # casacore writes one of the two from its own thread while the other one is filled
             data, flags, nsamples = buffers[n_chan][turn % 2]
+            if steps[0] == "reset":
+                subband.flags[:] = False
             invalid = _place(subband, layout, phasing, data, flags, nsamples)
             counts.add("invalid", invalid / flags.size)
             counts.add("in the file", float(flags.mean()) - invalid / flags.size)
-            for step, added in flag_subband(data, flags, layout.ant1, layout.ant2, flag).items():
+            autos = _autos(subband, layout) if "autos" in steps else None
+            here_context = dataclasses.replace(context, freq_hz=freq_hz[here], autos=autos)
+            for step, added in flag_subband(data, flags, nsamples, here_context, flag).items():
                 counts.add(step, added)
             full = max(float(nsamples.max()), 1.0)
-            counts.good[:, here] = kernels.count_good(
-                flags, nsamples, full, counts.weight_sum, counts.good_channels
-            )
+            kernels.count_good(flags, nsamples, full, counts.weight_sum, counts.good_channels)
+            tally.add(here.start, flags)
             if written is not None:
                 written.result()
             written = writer.submit(output.put_channels, here.start, data, flags)
-            share = 1 - counts.good[:, here].mean() / n_times
-            print(f"subband {slot:2d}: {share:6.1%} flagged", file=sys.stderr, flush=True)
+            print(f"subband {slot:2d}: {flags.mean():6.1%} flagged", file=sys.stderr, flush=True)
         written.result()
     _blank_missing(output, slots, n_chan, (n_times, n_base, freq_hz.size, n_corr))
     counts.by_step = {step: total / len(entries) for step, total in counts.by_step.items()}
@@ -113,6 +119,17 @@ def _check_frequencies(subband: Subband, expected_hz: NDArray[np.float64]) -> No
         )
 
 
+def _autos(subband: Subband, layout: Layout) -> NDArray[np.float32] | None:
+    """Amplitudes of the autos (time, antenna of the table, channel, corr), zero without."""
+    used = autocorrelations(subband, layout)
+    if used is None:
+        return None
+    n_times, _, n_chan, n_corr = used.shape
+    autos = np.zeros((n_times, len(layout.antenna_names), n_chan, n_corr), np.float32)
+    autos[:, layout.antennas] = np.nan_to_num(used)
+    return autos
+
+
 def _place(subband: Subband, layout: Layout, phasing: Rephasing, data, flags, nsamples) -> int:
     """Bring a subband to the order and the phase centre of the MS; number of invalid samples."""
     n_rows, pols = layout.row_of.size, layout.pol_index
@@ -140,27 +157,3 @@ def _blank_missing(output: MeasurementSet, slots: list[int], n_chan: int, shape)
     for slot in sorted(set(range(total // n_chan)) - set(slots)):
         block = (n_times, n_base, n_chan, n_corr)
         output.put_channels(slot * n_chan, np.zeros(block, "c8"), np.ones(block, bool))
-
-
-def describe(counts: Counts, layout: Layout) -> dict[str, Any]:
-    """What was flagged, as the record says it; fractions of all samples."""
-    n_times = layout.times_jd.size
-    usable = counts.good / n_times
-    by_baseline = usable.mean(axis=(1, 2))
-    by_antenna = {
-        layout.antenna_names[a]: round(
-            1 - float(by_baseline[(layout.ant1 == a) | (layout.ant2 == a)].mean()), 4
-        )
-        for a in layout.antennas
-    }
-    return {
-        "usable_fraction": float(usable.mean()),
-        "flagged_by_step": counts.by_step,
-        "flagged_by_channel": [round(float(x), 4) for x in 1 - usable.mean(axis=(0, 2))],
-        "flagged_by_antenna": by_antenna,
-        "flagged_by_time": [
-            round(float(x), 4)
-            for x in 1 - counts.good_channels.mean(axis=(1, 2)) / counts.good.shape[1]
-        ],
-        "flagged_by_correlation": [round(float(x), 4) for x in 1 - usable.mean(axis=(0, 1))],
-    }

@@ -15,9 +15,12 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
+from contimg import __version__
 from contimg.core.errors import ContimgError
 from contimg.core.records import atomic
 
+# keywords of a celestial WCS, without their axis numbers
+_CELESTIAL = {"CRPIX", "PC", "CDELT", "CUNIT", "CTYPE", "CRVAL", "LONPOLE", "LATPOLE", "PV"}
 FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 
 
@@ -80,19 +83,21 @@ def write_image(
     freq_hz: float | None = None,
     bandwidth_hz: float | None = None,
     mjd: float | None = None,
+    start_mjd: float | None = None,
     keywords: dict[str, object] | None = None,
     history: list[str] | None = None,
 ) -> None:
-    """Write a two-dimensional image atomically as a 4-axis float32 FITS file.
+    """Write an image [y, x] atomically as a 4-axis float32 FITS file.
 
-    `unit` is the FITS BUNIT ("Jy/beam"); `mjd` (UTC, mid-point) becomes MJD-AVG and DATE-AVG.
+    A cube [frequency, y, x] is of planes `bandwidth_hz` apart, the first one at `freq_hz`.
+    `unit` is the FITS BUNIT ("Jy/beam"); `mjd` (UTC, mid-point) becomes MJD-AVG and DATE-AVG,
+    `start_mjd` MJD-OBS and DATE-OBS. `keywords` win over what follows from the other arguments.
+    The bytes of the file, checksums included, depend on the arguments only.
     """
-    from astropy.time import Time
-
     header = fits.Header()
-    header.update(wcs.celestial.to_header())
-    for key in ("WCSAXES",):
-        header.remove(key, ignore_missing=True)
+    for card in wcs.celestial.to_header().cards:
+        if card.keyword.rstrip("12_0") in _CELESTIAL:
+            header.append(card)
     for axis, ctype, value, step, axis_unit in (
         (3, "FREQ", freq_hz or 0.0, bandwidth_hz or 1.0, "Hz"),
         (4, "STOKES", 1.0, 1.0, ""),
@@ -101,23 +106,42 @@ def write_image(
         header[f"CRVAL{axis}"], header[f"CDELT{axis}"] = value, step
         if axis_unit:
             header[f"CUNIT{axis}"] = axis_unit
-    header["BUNIT"] = unit
+    if unit:
+        header["BUNIT"] = unit
+    if unit.startswith("Jy"):
+        header["BTYPE"] = "Intensity"
     header["RADESYS"] = "ICRS"
+    if freq_hz is not None:
+        header["SPECSYS"] = "TOPOCENT"
+        header["RESTFRQ"] = (freq_hz, "[Hz] frequency of the image")
     if beam is not None:
         header["BMAJ"] = (beam.major_deg, "[deg] FWHM of the restoring beam")
         header["BMIN"] = (beam.minor_deg, "[deg]")
         header["BPA"] = (beam.pa_deg, "[deg] north through east")
-    if mjd is not None:
-        header["TIMESYS"] = "UTC"
-        header["MJD-AVG"] = (mjd, "[d] mid-point of the observation")
-        header["DATE-AVG"] = Time(mjd, format="mjd", scale="utc").isot
+    for name, when, meaning in (
+        ("OBS", start_mjd, "start"),
+        ("AVG", mjd, "mid-point"),
+    ):
+        if when is not None:
+            header["TIMESYS"] = "UTC"
+            header[f"DATE-{name}"] = (_isot(when), f"{meaning} of the observation")
+            header[f"MJD-{name}"] = (when, f"[d] {meaning} of the observation")
+    header["ORIGIN"] = f"contimg {__version__}"
     for key, value in (keywords or {}).items():
         header[key] = value
     for line in history or []:
         header.add_history(line)
-    hdu = fits.PrimaryHDU(np.asarray(data, dtype=np.float32)[None, None], header)
+    values = np.asarray(data, dtype=np.float32)
+    hdu = fits.PrimaryHDU(values.reshape(1, -1, *values.shape[-2:]), header)
+    hdu.add_checksum(when="data and header as written")
     with atomic(path) as partial:
-        hdu.writeto(partial, output_verify="exception", checksum=False)
+        hdu.writeto(partial, output_verify="exception")
+
+
+def _isot(mjd: float) -> str:
+    from astropy.time import Time
+
+    return str(Time(mjd, format="mjd", scale="utc", precision=6).isot)
 
 
 def robust_rms(data: NDArray[np.floating]) -> float:

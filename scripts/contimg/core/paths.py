@@ -17,7 +17,7 @@ WILDCARDS = {
     "calibrator": r"[A-Za-z0-9.+-]+",
     "mosaic": r"[A-Za-z0-9][A-Za-z0-9_.+-]*",
     "tier": r"development|standard|high_precision",
-    "table": r"K|B|G",
+    "table": r"K|B|G|2G",
 }
 
 PATTERNS = {
@@ -26,6 +26,9 @@ PATTERNS = {
     "groups": "inventory/groups.parquet",
     "files": "inventory/files.parquet",
     "rejected": "inventory/rejected.csv",
+    "calsets_table": "inventory/calsets.csv",
+    "tiles_table": "inventory/tiles.csv",
+    "mosaics_table": "inventory/mosaics.csv",
     "manifest": "inventory/groups/{day}/{group}.json",
     # simulate
     "sky": "simulated/catalog.csv",
@@ -35,9 +38,11 @@ PATTERNS = {
     # convert
     "ms": "ms/{day}/{group}.ms",
     "ms_record": "ms/{day}/{group}.json",
+    "ms_plot": "ms/{day}/{group}.flags.png",
     # calibrate
     "cal_ms": "cal/{day}/{calset}/{calset}.ms",
     "cal_ms_record": "cal/{day}/{calset}/{calset}.json",
+    "cal_ms_plot": "cal/{day}/{calset}/{calset}.flags.png",
     "caltable": "cal/{day}/{calset}/{calset}.{table}",
     "solutions": "cal/{day}/{calset}/solutions.json",
     "solutions_plot": "cal/{day}/{calset}/solutions.png",
@@ -50,8 +55,11 @@ PATTERNS = {
     "model": "images/{day}/{group}/{group}.{tier}.model.fits",
     "pb": "images/{day}/{group}/{group}.{tier}.pb.fits",
     "pbcor": "images/{day}/{group}/{group}.{tier}.pbcor.fits",
+    "tile_rms": "images/{day}/{group}/{group}.{tier}.rms.fits",
+    "image_cube": "images/{day}/{group}/{group}.{tier}.cube.fits",
     "image_record": "images/{day}/{group}/{group}.{tier}.json",
     "image_plot": "images/{day}/{group}/{group}.{tier}.png",
+    "image_page": "images/{day}/{group}/{group}.{tier}.html",
     # mosaic
     "mosaic": "mosaics/{mosaic}/{mosaic}.image.fits",
     "mosaic_residual": "mosaics/{mosaic}/{mosaic}.residual.fits",
@@ -59,9 +67,14 @@ PATTERNS = {
     "mosaic_rms": "mosaics/{mosaic}/{mosaic}.rms.fits",
     "mosaic_coverage": "mosaics/{mosaic}/{mosaic}.coverage.fits",
     "mosaic_mjd": "mosaics/{mosaic}/{mosaic}.mjd.fits",
+    "mosaic_time": "mosaics/{mosaic}/{mosaic}.time.fits",
+    "mosaic_freq": "mosaics/{mosaic}/{mosaic}.freq.fits",
     "mosaic_tiles": "mosaics/{mosaic}/{mosaic}.tiles.csv",
     "mosaic_record": "mosaics/{mosaic}/{mosaic}.json",
     "mosaic_plot": "mosaics/{mosaic}/{mosaic}.png",
+    "mosaic_validation": "mosaics/{mosaic}/{mosaic}.validation.json",
+    "mosaic_validation_plot": "mosaics/{mosaic}/{mosaic}.validation.png",
+    "mosaic_page": "mosaics/{mosaic}/{mosaic}.html",
     # photometry
     "photometry": "photometry/{mosaic}.parquet",
     "photometry_record": "photometry/{mosaic}.json",

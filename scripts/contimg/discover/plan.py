@@ -6,19 +6,31 @@ known before any of it exists.
 
 from __future__ import annotations
 
-import dataclasses
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from contimg.core.beam import PrimaryBeam
+from contimg.core.calibrators import may_set_scale
 from contimg.core.catalog import flux_density
-from contimg.core.coords import apparent, j2000_name, mjd_time, separation, transits_between
+from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
 from contimg.core.groups import Group
+from contimg.core.paths import WILDCARDS
 from contimg.discover.options import PlanOptions
+from contimg.discover.plan_mosaics import find_mosaics
+from contimg.discover.strips import strip_deg
+from contimg.discover.transits import transits
 from contimg.mosaic.options import MosaicOptions
+
+# No beam reaches farther than this: spares the search for the transits of the rest of the sky.
+_FAR_DEG = 20.0
+
+Calsets = dict[str, dict[str, Any]]
 
 
 def make_plan(
@@ -28,27 +40,31 @@ def make_plan(
     options: PlanOptions,
     mosaic: MosaicOptions,
 ) -> dict[str, Any]:
-    """Plan of a run: ``groups``, ``calsets``, ``tiles`` and ``mosaics``, all by name."""
+    """Plan of a run: ``groups``, ``calsets``, ``tiles`` and ``mosaics``, all by name.
+
+    Does not depend on the order of the groups or of the calibrators. Raises
+    :class:`ContimgError` for calibrators and named mosaics that do not exist.
+    """
     groups = sorted(groups, key=lambda g: (g.start_mjd, g.group))
     names = [g.group for g in groups]
     if len(set(names)) != len(names):
         double = sorted({n for n in names if names.count(n) > 1})
-        raise ContimgError(
-            f"more than one group is named {', '.join(double)}; select by declination"
-        )
+        raise ContimgError(f"more than one group is named {', '.join(double)}")
     calsets = find_calsets(groups, chosen(calibrators, options), beam, options)
-    by_name = {g.group: g for g in groups}
     return {
-        "groups": {g.group: dataclasses.asdict(g) for g in groups},
+        "groups": {g.group: dict(vars(g)) for g in groups},
         "calsets": calsets,
-        "tiles": {g.group: {"calsets": serving(g, calsets, by_name, options)} for g in groups},
-        "mosaics": find_mosaics(groups, calsets, mosaic),
+        "tiles": find_tiles(groups, calsets, options),
+        "mosaics": find_mosaics(groups, calsets, options, mosaic),
     }
 
 
 def chosen(calibrators: pd.DataFrame, options: PlanOptions) -> pd.DataFrame:
-    """The calibrators that may be used, all of known flux density."""
-    table = calibrators
+    """The calibrators that may set the flux scale, in order of name.
+
+    One that ``plan.use`` asks for and that may not is an error.
+    """
+    table = calibrators.sort_values("name", ignore_index=True)
     if options.use is not None:
         unknown = sorted(set(options.use) - set(table["name"]))
         if unknown:
@@ -56,127 +72,151 @@ def chosen(calibrators: pd.DataFrame, options: PlanOptions) -> pd.DataFrame:
                 f"{options.calibrators}: no calibrator named {', '.join(unknown)} (plan.use)"
             )
         table = table[table["name"].isin(options.use)]
-    known = np.isfinite(flux_density(table, 1.4e9)[:, 0])
-    return table[known]
+    answers = [may_set_scale(row) for _, row in table.iterrows()]
+    allowed = np.array([answer for answer, _ in answers], dtype=bool)
+    if options.use is not None and not allowed.all():
+        useless = "; ".join(
+            f"{name} ({why})"
+            for name, (answer, why) in zip(table["name"], answers, strict=True)
+            if not answer
+        )
+        raise ContimgError(
+            f"{options.calibrators}: cannot set the flux scale: {useless}; correct the table or"
+            " take it out of plan.use"
+        )
+    return table[allowed].reset_index(drop=True)
 
 
 def find_calsets(
     groups: list[Group], calibrators: pd.DataFrame, beam: PrimaryBeam, options: PlanOptions
-) -> dict[str, dict[str, Any]]:
-    """Groups that contain a calibrator: its transit (drift) or in the beam (tracking)."""
-    calsets: dict[str, dict[str, Any]] = {}
-    for group in groups:
-        freq = (group.freq_min_hz + group.freq_max_hz) / 2
-        for row in calibrators.itertuples(index=False):
-            ra, dec = np.radians(row.ra_deg), np.radians(row.dec_deg)
-            found = _in_group(group, ra, dec)
-            if found is None:
-                continue
-            mjd, offset = found
-            pb = float(beam.power(offset, freq))
-            flux = float(flux_density(calibrators[calibrators["name"] == row.name], freq)[0, 0])
-            if pb >= options.min_pb and pb * flux >= options.min_flux_jy:
-                calsets[f"{group.group}_{row.name}"] = {
-                    "group": group.group,
-                    "calibrator": row.name,
-                    "mjd": mjd,
-                    "pb": round(pb, 4),
-                    "apparent_flux_jy": round(pb * flux, 4),
-                }
+) -> Calsets:
+    """Groups that contain a calibrator: its transit (drift) or in the beam (tracking).
+
+    In order of time. ``mjd`` is the (apparent) transit or the middle of a tracked group, ``pb``
+    the response at the centre of the band there.
+    """
+    if not groups or calibrators.empty:
+        return {}
+    seen = [*_transiting(groups, calibrators), *_tracked(groups, calibrators)]
+    if not seen:
+        return {}
+    at, row, mjd, offset = (np.array(column) for column in zip(*seen, strict=True))
+    freq = np.array([(groups[g].freq_min_hz + groups[g].freq_max_hz) / 2 for g in at])
+    bands, number = np.unique(freq, return_inverse=True)
+    pb = beam.power(offset, freq)
+    flux = pb * flux_density(calibrators, bands)[row, number]
+    good = (pb >= options.min_pb) & (flux >= options.min_flux_jy)
+    names = calibrators["name"].tolist()
+    calsets: Calsets = {}
+    for k in sorted(np.flatnonzero(good), key=lambda k: (mjd[k], groups[at[k]].group, row[k])):
+        group, calibrator = groups[at[k]].group, names[row[k]]
+        if not re.fullmatch(WILDCARDS["calibrator"], calibrator):
+            raise ContimgError(
+                f"calibrator {calibrator!r} is observed in group {group}, but its name cannot be"
+                " part of a path; rename it with letters, digits and . + - only"
+            )
+        calsets[f"{group}_{calibrator}"] = {
+            "group": group,
+            "calibrator": calibrator,
+            # the same transit found in a longer window differs by microseconds
+            "mjd": round(float(mjd[k]), 7),
+            "pb": round(float(pb[k]), 4),
+            "apparent_flux_jy": round(float(flux[k]), 4),
+        }
     return calsets
 
 
-def _in_group(group: Group, ra: float, dec: float) -> tuple[float, float] | None:
-    """(MJD, offset from the beam axis [rad]) of a position in a group, None when not seen."""
-    if group.tracking == "sidereal":
-        offset = separation(ra, dec, np.radians(group.ra_deg), np.radians(group.dec_deg))
-        return group.mid_mjd, float(offset)
-    if abs(np.degrees(dec) - group.dec_app_deg) > 10:  # far outside any beam: spare the search
-        return None
-    transits = transits_between(ra, dec, group.start_mjd, group.end_mjd, group.location)
-    if not transits:
-        return None
-    _, dec_app = apparent(ra, dec, mjd_time(transits[0]), group.location)
-    return transits[0], abs(float(dec_app) - np.radians(group.dec_app_deg))
+def _transiting(groups: list[Group], calibrators: pd.DataFrame) -> Iterator[tuple]:
+    """(group, calibrator, transit MJD, offset from the axis [rad]) of the drift scans."""
+    drift = [k for k, g in enumerate(groups) if g.tracking != "sidereal"]
+    place = {
+        k: (groups[k].longitude_deg, groups[k].latitude_deg, groups[k].height_m) for k in drift
+    }
+    for here in sorted(set(place.values())):
+        mine = np.array([k for k in drift if place[k] == here])
+        start = np.array([groups[k].start_mjd for k in mine])
+        order = np.argsort(start, kind="stable")
+        mine, start = mine[order], start[order]
+        end = np.array([groups[k].end_mjd for k in mine])
+        dec = np.array([strip_deg(groups[k]) for k in mine])
+        position = calibrators[["ra_deg", "dec_deg"]].to_numpy(dtype=float)
+        apart = np.abs(position[:, 1][:, None] - np.unique(np.round(dec))[None, :])
+        near = np.flatnonzero(apart.min(axis=1) <= _FAR_DEG)
+        index, mjd, dec_app = transits(
+            *np.radians(position[near]).T, start[0], end.max(), groups[mine[0]].location
+        )
+        longest = (end - start).max()
+        first = np.searchsorted(start, mjd - longest, side="left")
+        last = np.searchsorted(start, mjd, side="right")
+        for k in np.flatnonzero(last > first):
+            for g in range(first[k], last[k]):
+                if start[g] <= mjd[k] < end[g]:
+                    offset = abs(float(dec_app[k]) - np.radians(dec[g]))
+                    yield int(mine[g]), int(near[index[k]]), float(mjd[k]), offset
 
 
-def serving(
-    tile: Group,
-    calsets: dict[str, dict[str, Any]],
-    groups: dict[str, Group],
-    options: PlanOptions,
-) -> list[str]:
-    """Calsets that may serve a tile: same strip, not stale; nearest in time first."""
-    offers = []
-    for name, calset in calsets.items():
-        source = groups[calset["group"]]
-        hours = abs(calset["mjd"] - tile.mid_mjd) * 24
-        same_strip = abs(_strip(source) - _strip(tile)) <= options.dec_tolerance_deg
-        if source.tracking == tile.tracking and same_strip and hours <= options.staleness_hours:
-            offers.append((round(hours, 6), -calset["apparent_flux_jy"], name))
-    return [name for _, _, name in sorted(offers)[: options.max_calsets]]
+def _tracked(groups: list[Group], calibrators: pd.DataFrame) -> Iterator[tuple]:
+    """The same of fields that were tracked: every calibrator near the phase centre."""
+    mine = [k for k, g in enumerate(groups) if g.tracking == "sidereal"]
+    if not mine:
+        return
+    centre = np.radians([(groups[k].ra_deg, groups[k].dec_deg) for k in mine])
+    position = np.radians(calibrators[["ra_deg", "dec_deg"]].to_numpy(dtype=float))
+    offset = separation(position[:, :1], position[:, 1:], centre[None, :, 0], centre[None, :, 1])
+    for row, g in zip(*np.nonzero(offset <= np.radians(_FAR_DEG)), strict=True):
+        yield mine[g], int(row), groups[mine[g]].mid_mjd, float(offset[row, g])
 
 
-def _strip(group: Group) -> float:
-    return group.dec_app_deg if group.dec_app_deg is not None else group.dec_deg
-
-
-def find_mosaics(
-    groups: list[Group], calsets: dict[str, dict[str, Any]], options: MosaicOptions
+def find_tiles(
+    groups: list[Group], calsets: Calsets, options: PlanOptions
 ) -> dict[str, dict[str, Any]]:
-    """The mosaics, by the mode of the config."""
-    makers = {"calibrator": _by_calibrator, "window": _by_window, "field": _by_field}
-    mosaics = makers[options.mode](groups, calsets, options)
-    return {name: {"tiles": tiles} for name, tiles in sorted(mosaics.items()) if tiles}
+    """For every group the calsets that may serve it, nearest in time first, or why there are none.
 
-
-def _by_calibrator(groups, calsets, options: MosaicOptions) -> dict[str, list[str]]:
-    half = options.span_minutes / 2 / 1440
-    mosaics = {}
+    A calset serves tiles of its declination strip (``dec_tolerance_deg``) and of its kind of
+    tracking, ``staleness_hours`` before and after it.
+    """
     by_name = {g.group: g for g in groups}
-    for calset in calsets.values():
-        day = mjd_time(calset["mjd"]).strftime("%Y%m%d")
-        strip = _strip(by_name[calset["group"]])
-        mosaics[f"{day}_{calset['calibrator']}"] = [
-            g.group
-            for g in groups
-            if abs(g.mid_mjd - calset["mjd"]) <= half and abs(_strip(g) - strip) <= 0.1
-        ]
-    return mosaics
-
-
-def _by_window(groups, calsets, options: MosaicOptions) -> dict[str, list[str]]:
-    step = options.window_tiles - options.window_overlap
-    mosaics = {}
-    for run in _consecutive(groups):
-        last = max(len(run) - options.window_overlap, 1)
-        for first in range(0, last, step):
-            tiles = run[first : first + options.window_tiles]
-            mosaics[tiles[0].group] = [g.group for g in tiles]
-    return mosaics
-
-
-def _consecutive(groups: list[Group]) -> list[list[Group]]:
-    """Runs of groups of one strip that follow each other without a gap of a group."""
-    runs: list[list[Group]] = []
-    for group in sorted(groups, key=lambda g: (round(_strip(g), 1), g.start_mjd)):
-        previous = runs[-1][-1] if runs else None
-        length = group.end_mjd - group.start_mjd
-        if (
-            previous is not None
-            and abs(_strip(previous) - _strip(group)) <= 0.1
-            and group.start_mjd - previous.end_mjd < length
-        ):
-            runs[-1].append(group)
-        else:
-            runs.append([group])
-    return runs
-
-
-def _by_field(groups, calsets, options: MosaicOptions) -> dict[str, list[str]]:
-    mosaics: dict[str, list[str]] = {}
+    names = list(calsets)
+    sources = [by_name[calset["group"]] for calset in calsets.values()]
+    mjd = np.array([calset["mjd"] for calset in calsets.values()])
+    dec = np.array([strip_deg(group) for group in sources])
+    drift = np.array([group.tracking == "drift" for group in sources], dtype=bool)
+    flux = np.array([calset["apparent_flux_jy"] for calset in calsets.values()])
+    alphabetic = np.argsort(np.argsort(np.array(names, dtype=str)))
+    tiles = {}
     for group in groups:
-        day = mjd_time(group.mid_mjd).strftime("%Y%m%d")
-        name = f"{day}_{j2000_name(group.ra_deg, group.dec_deg)}"
-        mosaics.setdefault(name, []).append(group.group)
-    return mosaics
+        # calsets are in order of time, so that those within reach are neighbours
+        reach = options.staleness_hours / 24 + 1e-9
+        low, high = np.searchsorted(mjd, [group.mid_mjd - reach, group.mid_mjd + reach])
+        near = np.arange(low, high)
+        hours = np.round(np.abs(mjd[near] - group.mid_mjd) * 24, 6)
+        same = np.abs(dec[near] - strip_deg(group)) <= options.dec_tolerance_deg
+        same &= drift[near] == (group.tracking == "drift")
+        fit = near[same & (hours <= options.staleness_hours)]
+        order = np.lexsort((alphabetic[fit], -flux[fit], hours[fit - low]))
+        offers = [names[k] for k in fit[order[: options.max_calsets]]]
+        reason = "" if offers else _why_none(group, mjd, dec, drift, options)
+        tiles[group.group] = {"calsets": offers, "reason": reason}
+    return tiles
+
+
+def _why_none(
+    group: Group,
+    mjd: NDArray[np.float64],
+    dec: NDArray[np.float64],
+    drift: NDArray[np.bool_],
+    options: PlanOptions,
+) -> str:
+    """Why no calset may serve a tile."""
+    if not mjd.size:
+        return "no calibrator was observed"
+    same = (np.abs(dec - strip_deg(group)) <= options.dec_tolerance_deg) & (
+        drift == (group.tracking == "drift")
+    )
+    if not same.any():
+        return (
+            f"no calibrator was observed within {options.dec_tolerance_deg:g} deg of declination"
+            f" {strip_deg(group):.2f} deg"
+        )
+    hours = np.abs(mjd[same] - group.mid_mjd).min() * 24
+    return f"the nearest calset is {hours:.1f} h away, {options.staleness_hours:g} h are allowed"

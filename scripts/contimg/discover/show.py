@@ -2,36 +2,64 @@
 
 from __future__ import annotations
 
+import os
+
 from pydantic import Field
 
+from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
-from contimg.core.coords import mjd_time
-from contimg.discover.command import summary
-from contimg.discover.refresh import read_plan
+from contimg.core.errors import ContimgError
+from contimg.core.options import Options, flag_name
+from contimg.discover.options import DiscoverOptions, PlanOptions
+from contimg.discover.overview import overview
+from contimg.discover.refresh import read_plan, refresh
+from contimg.mosaic.options import MosaicOptions
+from contimg.simulate.options import SimulateOptions
 
 
 class PlanFiles(Files):
-    """Where the inventory is."""
+    """Where the inventory is, and how much is printed."""
 
     results: str = Field("results", description="results directory")
+    cores: int | None = Field(
+        None,
+        ge=1,
+        description="processors to reckon the run time with (those of this machine if unset)",
+    )
+    lines: int = Field(40, ge=0, description="longest list that is printed whole")
 
 
-def run(files: PlanFiles) -> None:
-    """Print calsets, tiles and mosaics of the plan."""
-    plan = read_plan(files.results)
-    print(summary(plan, files.results))
-    print("\ncalset                            transit (UTC)        pb     apparent Jy")
-    for name, calset in plan["calsets"].items():
-        time = mjd_time(calset["mjd"]).strftime("%Y-%m-%d %H:%M:%S")
-        print(f"{name:32s}  {time}  {calset['pb']:.3f}  {calset['apparent_flux_jy']:.2f}")
-    print("\ntile             ra [deg]   dec [deg]  calsets, nearest first")
-    for name, tile in plan["tiles"].items():
-        group = plan["groups"][name]
-        offers = ", ".join(tile["calsets"]) or "NONE within the staleness and declination limits"
-        print(f"{name}  {group['ra_deg']:9.4f}  {group['dec_deg']:9.4f}  {offers}")
-    print("\nmosaic                     tiles")
-    for name, mosaic in plan["mosaics"].items():
-        print(f"{name:26s} {len(mosaic['tiles']):3d}  {mosaic['tiles'][0]} ..")
+def run(
+    files: PlanFiles,
+    instrument: InstrumentOptions,
+    discover: DiscoverOptions,
+    plan: PlanOptions,
+    mosaic: MosaicOptions,
+    simulate: SimulateOptions,
+) -> None:
+    """Print the plan that is there; with ``--raw-dir`` or ``--enabled``, make it first."""
+    if "raw_dir" in discover.model_fields_set or simulate.enabled:
+        content = refresh(files.results, instrument, discover, plan, mosaic, simulate)
+    else:
+        _refuse_unused(instrument, discover, plan, mosaic, simulate)
+        content = read_plan(files.results)
+    cores = files.cores or len(os.sched_getaffinity(0))
+    print(overview(content, files.results, cores, files.lines))
 
 
-COMMAND = Command(help="Print the plan of a run.", files=PlanFiles, options=(), run=run)
+def _refuse_unused(*options: Options) -> None:
+    """Options that would change the plan mean nothing to one that is only read."""
+    given = sorted(flag_name(name) for model in options for name in model.model_fields_set)
+    if given:
+        raise ContimgError(
+            f"{', '.join(given)}: the plan that is there is only printed; to make it anew give"
+            " --raw-dir as well, or change the config and run snakemake -n"
+        )
+
+
+COMMAND = Command(
+    help="Print the plan of a run and what it will cost (with --raw-dir: make it first).",
+    files=PlanFiles,
+    options=(InstrumentOptions, DiscoverOptions, PlanOptions, MosaicOptions, SimulateOptions),
+    run=run,
+)

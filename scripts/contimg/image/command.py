@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from contimg.core.beam import InstrumentOptions, PrimaryBeam
 from contimg.core.command import Command, Files
-from contimg.core.errors import DataQualityError
-from contimg.core.fits import Beam, Image, read_image, robust_rms, write_image
-from contimg.core.records import Check, check, require, write_record
-from contimg.image import tclean, wsclean
-from contimg.image.grid import image_grid
-from contimg.image.options import ImageOptions, resolve_backend
+from contimg.core.errors import ContimgError
+from contimg.core.fits import Beam, Image, read_image
+from contimg.core.records import require, write_record
+from contimg.image import masks, quality, tclean, wsclean
+from contimg.image.cube import write_cube
+from contimg.image.grid import Grid, image_grid
+from contimg.image.imager import Made, check_deconvolution, restoring_beam
+from contimg.image.options import ImageOptions
+from contimg.image.outliers import Outliers, describe, subtract_outliers
+from contimg.image.page import draw_validation, write_page
 from contimg.image.preview import draw
 from contimg.image.primary_beam import drift_averaged_beam
-from contimg.image.visibilities import (
-    Sampling,
-    mean_frequency,
-    mean_mjd,
-    read_sampling,
-    thermal_noise,
-)
+from contimg.image.process import scratch_directory
+from contimg.image.products import FITS, planes, write_products
+from contimg.image.tiers import effective, explicit
+from contimg.image.validate import checks as validation_checks
+from contimg.image.validate import summarise, validate
+from contimg.image.visibilities import Sampling, mean_frequency, mean_mjd, read_sampling
 
 
 class ImageFiles(Files):
@@ -32,154 +34,146 @@ class ImageFiles(Files):
 
     ms: Path = Field(description="calibrated Measurement Set")
     ms_record: Path = Field(description="its record")
+    catalog: Path | None = Field(
+        None, description="table of the sources to mask, to subtract outside and to compare with"
+    )
     image: Path = Field(description="image to write, not corrected for the primary beam")
     residual: Path = Field(description="residual image to write")
     psf: Path = Field(description="point-spread function to write")
     model: Path = Field(description="clean model to write")
     pb: Path = Field(description="drift-averaged primary beam to write")
     pbcor: Path = Field(description="image corrected for the primary beam to write")
+    rms: Path = Field(description="map of the local noise to write, not corrected")
+    cube: Path | None = Field(
+        None, description="cube of the parts of the band to write (needs channels_out > 1)"
+    )
     plot: Path = Field(description="preview to write")
+    page: Path = Field(description="page about the image to write (HTML)")
     record: Path = Field(description="JSON record to write")
     threads: int = Field(1, ge=1, description="threads of the imager")
 
 
 def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions) -> None:
     """Image one tile."""
-    upstream = require(files.ms_record)
-    backend = resolve_backend(options.backend)
-    sampling = read_sampling(files.ms)
+    upstream = require(files.ms_record)["data"]
+    settings = effective(options, has_catalog=files.catalog is not None)
+    sampling = read_sampling(files.ms, settings.uv_min_lambda, settings.uv_max_lambda)
     beam = PrimaryBeam(instrument)
-    size, cell = image_grid(sampling, beam, options)
-    print(f"{backend}: {size} x {size} pixels of {cell} arcsec", flush=True)
-    with tempfile.TemporaryDirectory(
-        prefix="contimg-image-", dir=_existing(files.image.parent)
-    ) as work:
-        scratch = Path(work).absolute()
-        ms = files.ms.absolute()
-        if backend == "wsclean":
-            paths, gridded = wsclean.make_images(ms, scratch, size, cell, files.threads, options)
-        else:
-            paths, gridded = tclean.make_images(ms, scratch, size, cell, options), None
-        images = {name: read_image(path) for name, path in paths.items()}
-    restored = _restoring_beam(images["image"])
-    pb = drift_averaged_beam(beam, sampling, images["image"].wcs, (size, size))
-    measured = measure(images, pb, sampling, instrument, options, gridded)
-    _write(files, images, pb, sampling, restored, options, backend)
-    draw(files.pbcor, files.plot, title=upstream["data"]["group"], rms=measured["rms_jy_beam"])
+    grid = image_grid(sampling, beam, settings)
+    print(f"{settings.backend}: {grid.size} x {grid.size} pixels of {grid.cell_arcsec} arcsec")
+    with scratch_directory(files.image) as scratch:
+        made, outliers, masked = _make(files, scratch, sampling, beam, grid, settings)
+        images = {name: read_image(path) for name, path in made.paths.items()}
+        spectrum = None
+        if files.cube is not None:
+            if len(made.channels) < 2:
+                raise ContimgError("--cube needs --channels-out above 1 (WSClean)")
+            spectrum = write_cube(files.cube, made.channels, beam, sampling, settings.pb_limit)
+    restored = restoring_beam(images["image"])
+    deconvolved = check_deconvolution(images, made.log)
+    wcs = images["image"].wcs
+    pb = drift_averaged_beam(beam, sampling, wcs, (grid.size, grid.size))
+    noise = quality.noise_map(images["residual"].data, restored.major_deg * 3600 / grid.cell_arcsec)
+    measured = quality.measure(images, pb, noise, sampling, instrument, settings, made.gridded)
+    results = quality.checks(measured, restored, grid, sampling, settings)
+    data: dict[str, Any] = {
+        **{k: upstream[k] for k in ("group", "ra_deg", "dec_deg", "calset")},
+        **_described(settings, sampling, grid, restored, made),
+        "explicit": explicit(options),
+        **measured,
+        **deconvolved,
+        "masked_fraction": masked,
+        **describe(outliers),
+        "cube": spectrum,
+    }
+    found = None
+    if files.catalog is not None:
+        found = validate(
+            images["image"], pb, noise[0], restored, files.catalog, data["freq_hz"], settings
+        )
+        data["validation"] = summarise(found, restored)
+        results += validation_checks(data["validation"], settings)
+    content = planes(images, pb, noise[0], restored, settings.pb_limit)
+    paths = {name: getattr(files, name) for name in FITS}
+    write_products(paths, content, wcs, sampling, settings, upstream, made.software)
+    corrected = Image(content["pbcor"][0], wcs, restored, data["freq_hz"], images["image"].header)
+    draw(corrected, files.plot, title=upstream["group"], rms=measured["rms_jy_beam"])
+    write_page(
+        files.page,
+        title=f"{upstream['group']} ({settings.tier})",
+        picture=files.plot,
+        data=data,
+        checks=results,
+        settings=settings.model_dump(mode="json"),
+        validation=None
+        if found is None
+        else draw_validation(images["image"], found, data["validation"], measured["rms_jy_beam"]),
+    )
     write_record(
         files.record,
         product=files.image.name,
         stage="image",
-        data={
-            **{k: upstream["data"][k] for k in ("group", "ra_deg", "dec_deg", "calset")},
-            "backend": backend,
-            "tier": options.tier,
-            "imsize": size,
-            "cell_arcsec": cell,
-            "mjd": mean_mjd(sampling),
-            "freq_hz": mean_frequency(sampling),
-            "bmaj_arcsec": restored.major_deg * 3600,
-            "bmin_arcsec": restored.minor_deg * 3600,
-            "bpa_deg": restored.pa_deg,
-            "integration_s": sampling.effective_s,
-            **measured,
-        },
-        checks=checks(measured, gridded, restored, cell, options),
-        options=(instrument, options),
-        inputs=[files.ms_record],
+        data=data,
+        checks=results,
+        options=(instrument, settings),
+        inputs=[p for p in (files.ms_record, files.catalog, settings.mask_regions) if p],
     )
 
 
-def _existing(directory: Path) -> Path:
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
-
-
-def _restoring_beam(image: Image) -> Beam:
-    beam = image.beam
-    if beam is None or not np.all(np.isfinite([beam.major_deg, beam.minor_deg, beam.pa_deg])):
-        raise DataQualityError("the imager could not fit a restoring beam")
-    if not np.isfinite(image.data).any() or beam.minor_deg <= 0:
-        raise DataQualityError("the image holds no finite pixel or a beam of no size")
-    return beam
-
-
-def measure(
-    images: dict[str, Image],
-    pb: np.ndarray,
+def _make(
+    files: ImageFiles,
+    scratch: Path,
     sampling: Sampling,
-    instrument: InstrumentOptions,
-    options: ImageOptions,
-    gridded: int | None,
-) -> dict[str, float | int | None]:
-    """Noise, peak and what was imaged."""
-    rms = robust_rms(images["residual"].data)
-    thermal = thermal_noise(sampling, instrument.sefd_jy)
-    inside = pb >= options.pb_limit
-    peak = float(np.nanmax(np.where(inside, images["image"].data, np.nan)))
+    beam: PrimaryBeam,
+    grid: Grid,
+    settings: ImageOptions,
+) -> tuple[Made, Outliers, float | None]:
+    """Outliers, mask, imager; the part of the image that clean was allowed to touch."""
+    imager = wsclean if settings.backend == "wsclean" else tclean
+    reference = sampling.axes.phase_center_rad
+    shifted = grid.center_rad != reference
+    # WSClean projects about the phase centre of the data, tclean about that of the image
+    wcs = masks.grid_wcs(grid, reference if imager is wsclean else grid.center_rad)
+    ms = files.ms.absolute()
+    outliers = subtract_outliers(
+        ms, scratch, files.catalog, beam, sampling, wcs, grid.size, settings
+    )
+    mask = masks.clean_mask(grid, wcs, settings, files.catalog, beam, sampling)
+    mask_file = None
+    if mask is not None:
+        mask_file = scratch / "mask.fits"
+        masks.write_mask(mask_file, mask, wcs, mean_frequency(sampling))
+    made = imager.make_images(
+        outliers.ms,
+        scratch,
+        grid,
+        settings,
+        mask=mask_file,
+        threads=files.threads,
+        shifted=shifted,
+    )
+    return made, outliers, None if mask is None else float(mask.mean())
+
+
+def _described(
+    settings: ImageOptions, sampling: Sampling, grid: Grid, beam: Beam, made: Made
+) -> dict[str, Any]:
+    """What was made: imager, tier, grid, time, frequency, beam."""
     return {
-        "rms_jy_beam": rms,
-        "thermal_rms_jy_beam": thermal,
-        "noise_ratio": rms / thermal,
-        "peak_jy_beam": peak,
-        "dynamic_range": peak / rms,
-        "visibilities": sampling.count,
-        "unflagged_fraction": sampling.count / sampling.samples,
-        "gridded_fraction": None if gridded is None else gridded / sampling.count,
-    }
-
-
-def _write(files, images, pb, sampling, beam, options: ImageOptions, backend: str) -> None:
-    wcs = images["image"].wcs
-    axes = sampling.axes
-    common = {
-        "freq_hz": mean_frequency(sampling),
-        "bandwidth_hz": axes.width_hz * axes.freq_hz.size,
+        "backend": settings.backend,
+        "imager": made.software,
+        "tier": settings.tier,
+        "imsize": grid.size,
+        "cell_arcsec": grid.cell_arcsec,
         "mjd": mean_mjd(sampling),
-        "keywords": {
-            "OBJECT": files.ms.stem,
-            "ORIGIN": "contimg",
-            "IMAGER": backend,
-            "TIER": options.tier,
-            "EXPTIME": (sampling.effective_s, "[s] effective integration time"),
-        },
+        "freq_hz": mean_frequency(sampling),
+        "bmaj_arcsec": beam.major_deg * 3600,
+        "bmin_arcsec": beam.minor_deg * 3600,
+        "bpa_deg": beam.pa_deg,
+        "expected_bmaj_arcsec": grid.beam.major_deg * 3600,
+        "expected_bmin_arcsec": grid.beam.minor_deg * 3600,
+        "integration_s": sampling.effective_s,
     }
-    corrected = np.where(pb >= options.pb_limit, images["image"].data / pb, np.nan)
-    planes = {
-        "image": (images["image"].data, "Jy/beam", beam),
-        "residual": (images["residual"].data, "Jy/beam", beam),
-        "psf": (images["psf"].data, "", None),
-        "model": (images["model"].data, "Jy/pixel", None),
-        "pb": (pb, "", None),
-        "pbcor": (corrected, "Jy/beam", beam),
-    }
-    for name, (data, unit, its_beam) in planes.items():
-        write_image(getattr(files, name), data, wcs, unit=unit, beam=its_beam, **common)
-
-
-def checks(
-    measured: dict, gridded: int | None, beam: Beam, cell: float, options: ImageOptions
-) -> list[Check]:
-    """Verdicts on an image."""
-    result = [
-        check(
-            "rms over thermal noise",
-            measured["noise_ratio"],
-            warn_above=options.max_noise_ratio,
-            fail_above=options.fail_noise_ratio,
-        ),
-        check("pixels across the minor axis", beam.minor_deg * 3600 / cell, warn_below=2.5),
-    ]
-    if gridded is not None:
-        result.append(
-            check(
-                "gridded fraction of the unflagged visibilities",
-                measured["gridded_fraction"],
-                fail_below=options.min_gridded,
-                warn_above=1.001,
-            )
-        )
-    return result
 
 
 COMMAND = Command(
@@ -187,6 +181,6 @@ COMMAND = Command(
     files=ImageFiles,
     options=(InstrumentOptions, ImageOptions),
     run=run,
-    outputs=("image", "residual", "psf", "model", "pb", "pbcor", "plot", "record"),
+    outputs=(*FITS, "cube", "plot", "page", "record"),
     record="record",
 )

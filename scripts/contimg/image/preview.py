@@ -5,43 +5,85 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from contimg.core.fits import Beam, read_image
+from contimg.core.fits import Beam, Image
 from contimg.core.records import atomic
 
+_LOW, _HIGH, _KNEE = -3.0, 30.0, 3.0  # of the grey scale [rms]
 
-def draw(image: Path, target: Path, *, title: str, rms: float) -> None:
-    """Grey picture of a FITS image with its beam, a scale bar and a colour bar."""
-    from matplotlib.figure import Figure
 
-    content = read_image(image)
-    figure = Figure(figsize=(7.5, 6.5), layout="constrained")
-    axes = figure.add_subplot(projection=content.wcs)
-    low, high = -3e3 * rms, 30e3 * rms
-    step = max(1, content.data.shape[0] // 1200)
-    shown = content.data[::step, ::step] * 1e3
-    extent = (-0.5, content.data.shape[1] - 0.5, -0.5, content.data.shape[0] - 0.5)
-    picture = axes.imshow(
-        np.arcsinh(shown / (3e3 * rms)),
+def show(axes, data: NDArray[np.floating], rms: float, most: int = 1200):
+    """Grey picture of `data` [y, x] in `axes`, its scale set by `rms` and bent by asinh."""
+    step = max(1, data.shape[0] // most)
+    return axes.imshow(
+        np.arcsinh(data[::step, ::step] / (_KNEE * rms)),
         origin="lower",
         cmap="gray_r",
-        vmin=np.arcsinh(low / (3e3 * rms)),
-        vmax=np.arcsinh(high / (3e3 * rms)),
-        extent=extent,
+        vmin=np.arcsinh(_LOW / _KNEE),
+        vmax=np.arcsinh(_HIGH / _KNEE),
+        extent=(-0.5, data.shape[1] - 0.5, -0.5, data.shape[0] - 0.5),
         interpolation="nearest",
     )
+
+
+def draw(
+    content: Image,
+    target: Path,
+    *,
+    title: str,
+    rms: float,
+    circles: tuple[NDArray, NDArray, NDArray, list[str]] | None = None,
+    outlines: NDArray[np.bool_] | None = None,
+) -> None:
+    """Grey picture of an image with its beam, a scale bar and a colour bar.
+
+    `circles` are drawn and labelled: x, y, radius [pixel], text. The edges of `outlines` [y, x]
+    are drawn too.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 6.5), layout="constrained")
+    axes = figure.add_subplot(projection=content.wcs)
+    picture = show(axes, content.data, rms)
     axes.set_xlabel("RA (ICRS)")
     axes.set_ylabel("Dec (ICRS)")
     axes.set_title(title)
+    if circles is not None:
+        _circles(axes, *circles)
+    if outlines is not None:
+        axes.contour(outlines, levels=[0.5], colors="C2", linewidths=0.7)
     _scale_bar(axes, content.data.shape[1], content.cell_deg)
     if content.beam is not None:
         _beam(axes, content.data.shape, content.cell_deg, content.beam)
     bar = figure.colorbar(picture, ax=axes, shrink=0.8)
-    ticks = np.array([-3, 0, 3, 10, 30]) * 1e3 * rms
-    bar.set_ticks(np.arcsinh(ticks / (3e3 * rms)), labels=[f"{t:.2g}" for t in ticks])
+    ticks = np.array([-3, 0, 3, 10, 30])
+    labels = [f"{t:.2g}" for t in ticks * 1e3 * rms]
+    bar.set_ticks(np.arcsinh(ticks / _KNEE), labels=labels)
     bar.set_label("mJy/beam")
     with atomic(target) as partial:
-        figure.savefig(partial, dpi=110)
+        figure.savefig(partial, dpi=110, metadata={"Software": None})
+
+
+def _circles(axes, x: NDArray, y: NDArray, radius: NDArray, names: list[str]) -> None:
+    from matplotlib.collections import EllipseCollection
+
+    size = 2 * radius
+    shapes = EllipseCollection(
+        size,
+        size,
+        np.zeros_like(size),
+        units="xy",
+        offsets=np.stack([x, y], axis=1),
+        transOffset=axes.transData,
+        facecolors="none",
+        edgecolors="C0",
+        linewidths=0.6,
+    )
+    axes.add_collection(shapes)
+    if len(names) <= 60:
+        for px, py, r, name in zip(x, y, radius, names, strict=True):
+            axes.text(px + r, py + r, name, color="C0", fontsize=5)
 
 
 def _scale_bar(axes, width: int, cell_deg: float) -> None:

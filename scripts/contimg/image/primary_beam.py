@@ -30,13 +30,15 @@ def drift_averaged_beam(
     ra, dec = (np.radians(c) for c in wcs.all_pix2world(x, y, 0))
     if not np.isfinite(ra).all():
         raise ContimgError("the image reaches beyond the celestial sphere; reduce image.imsize")
-    coarse = _average(beam, sampling, ra, dec)
+    coarse = drift_averaged_response(beam, sampling, ra, dec)
     fine = RectBivariateSpline(rows, columns, coarse)(np.arange(shape[0]), np.arange(shape[1]))
     return np.clip(fine, 0.0, 1.0).astype(np.float32)
 
 
-def _average(beam: PrimaryBeam, sampling: Sampling, ra: NDArray, dec: NDArray) -> NDArray:
-    """Weighted mean response at positions [rad], bands of channels together."""
+def drift_averaged_response(
+    beam: PrimaryBeam, sampling: Sampling, ra: NDArray, dec: NDArray
+) -> NDArray[np.float64]:
+    """Weighted mean response at positions [rad] of any shape, bands of channels together."""
     axes, weight = sampling.axes, sampling.weight
     bands = np.array_split(np.arange(axes.freq_hz.size), min(_MAX_BANDS, axes.freq_hz.size))
     total = np.zeros(ra.shape)

@@ -2,72 +2,103 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 
-from contimg.core.errors import ContimgError, DataQualityError
-from contimg.core.fits import read_image, robust_rms
-from contimg.image.options import ImageOptions
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
 
-PRODUCTS = ("image", "residual", "psf", "model")
+from contimg.core.errors import ContimgError
+from contimg.image.grid import Grid
+from contimg.image.imager import Made
+from contimg.image.options import ImageOptions
+from contimg.image.process import run_imager
+from contimg.image.units import flux_jy
+
+_MULTISCALE_GAIN = 0.1  # WSClean's own 0.2 diverges where short baselines are few
+PRODUCTS = ("image", "residual", "psf", "model", "dirty")
+
+
+def arguments(
+    grid: Grid, options: ImageOptions, mask: Path | None, threads: int, shifted: bool
+) -> list[str]:
+    """WSClean's arguments for effective `options`, without the names of its files."""
+    words: list[object] = [
+        *("-size", grid.size, grid.size),
+        *("-scale", f"{grid.cell_arcsec}asec"),
+        *("-weight", options.weighting, *([] if options.robust is None else [options.robust])),
+        *("-pol", "I", "-data-column", "DATA"),
+        *("-niter", options.niter, "-mgain", options.mgain),
+        *("-auto-mask", options.auto_mask, "-auto-threshold", options.auto_threshold),
+        *("-no-update-model-required", "-make-psf", "-j", threads),
+    ]
+    if shifted:
+        centre = SkyCoord(*grid.center_rad, unit="rad")
+        words += ["-shift", *centre.to_string("hmsdms", precision=5).split()]
+    if options.uv_min_lambda > 0:
+        words += ["-minuv-l", options.uv_min_lambda]
+    if options.gridder == "wgridder":
+        words += ["-use-wgridder", "-wgridder-accuracy", options.gridder_accuracy]
+    if options.deconvolver == "hogbom":
+        words += ["-no-fast-subminor"]  # clark is WSClean's default
+    if options.deconvolver == "multiscale":
+        words += ["-multiscale", "-multiscale-scales", ",".join(map(str, options.scales or []))]
+        words += ["-multiscale-gain", _MULTISCALE_GAIN]
+    if (options.channels_out or 1) > 1:
+        words += ["-channels-out", options.channels_out, "-join-channels"]
+        if options.nterms > 1:
+            words += ["-fit-spectral-pol", options.nterms]
+    for flag, value in (
+        ("-maxuv-l", options.uv_max_lambda),
+        ("-gain", options.gain),
+        ("-nmiter", options.major_cycles),
+        ("-baseline-averaging", options.baseline_averaging_lambda),
+        ("-abs-mem", options.memory_gb),
+        ("-threshold", None if options.threshold is None else flux_jy(options.threshold)),
+        ("-fits-mask", mask),
+    ):
+        if value is not None:
+            words += [flag, value]
+    return [str(word) for word in words]
 
 
 def make_images(
-    ms: Path, scratch: Path, size: int, cell_arcsec: float, threads: int, options: ImageOptions
-) -> tuple[dict[str, Path], int]:
-    """Run WSClean; its products by name, and the number of visibilities it gridded."""
+    ms: Path,
+    scratch: Path,
+    grid: Grid,
+    options: ImageOptions,
+    *,
+    mask: Path | None = None,
+    threads: int = 1,
+    shifted: bool = False,
+) -> Made:
+    """Run WSClean on the first field of `ms`."""
     name = scratch / "tile"
     command = [
-        "wsclean",
-        *("-name", str(name)),
-        *("-size", str(size), str(size)),
-        *("-scale", f"{cell_arcsec}asec"),
-        *("-weight", "briggs", str(options.robust)),
-        *("-pol", "I", "-data-column", "DATA"),
-        *("-niter", str(options.niter), "-mgain", str(options.mgain)),
-        *("-auto-mask", str(options.auto_mask)),
-        *("-auto-threshold", str(options.auto_threshold)),
-        *("-minuv-l", str(options.uv_min_lambda)),
-        *("-use-wgridder", "-no-update-model-required", "-make-psf"),
-        *("-temp-dir", str(scratch), "-j", str(threads)),
+        *("wsclean", "-name", str(name), "-temp-dir", str(scratch)),
+        *arguments(grid, options, mask, threads, shifted),
         str(ms),
     ]
-    print(" ".join(command), file=sys.stderr, flush=True)
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=scratch
-    )
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        sys.stderr.write(line)
-        lines.append(line)
-    status = process.wait()
-    if status < 0:
-        raise ContimgError(f"WSClean was killed by signal {-status} (memory?); see the log")
-    if status > 0:
-        raise ContimgError(f"WSClean failed with status {status}: {''.join(lines[-3:]).strip()}")
-    text = "".join(lines)
-    paths = {product: Path(f"{name}-{product}.fits") for product in PRODUCTS}
+    log = run_imager(command, scratch)
+    channels = options.channels_out or 1
+    whole = f"{name}-MFS" if channels > 1 else str(name)
+    parts = [f"{name}-{k:04d}" for k in range(channels)] if channels > 1 else [str(name)]
+    paths = {product: Path(f"{whole}-{product}.fits") for product in PRODUCTS}
+    if options.niter == 0:
+        paths["residual"] = paths["dirty"]
+        del paths["model"]
     absent = [p.name for p in paths.values() if not p.exists()]
     if absent:
         raise ContimgError(f"WSClean did not write {', '.join(absent)}; see the log")
-    dirty, residual = (
-        robust_rms(read_image(f"{name}-{kind}.fits").data) for kind in ("dirty", "residual")
-    )
-    if not residual < 2 * dirty:
-        raise DataQualityError(
-            f"the deconvolution diverged: {residual:.3g} Jy/beam left of {dirty:.3g} (dirty image)"
-        )
-    return paths, _gridded(text)
+    gridded = None
+    if options.baseline_averaging_lambda is None:  # which puts visibilities together
+        gridded = sum(_gridded(Path(f"{part}-psf.fits")) for part in parts)
+    version = str(fits.getheader(paths["image"]).get("WSCVERSI", "unknown"))
+    return Made(paths, gridded, f"WSClean {version}", log, [Path(f"{p}-image.fits") for p in parts])
 
 
-def _gridded(text: str) -> int:
-    """Number of visibilities gridded for the point-spread function, from WSClean's report."""
-    match = re.search(r"Gridded visibility count:\s*([\d.eE+]+)", text) or re.search(
-        r"Total nr\. of visibilities to be gridded:\s*([\d.eE+]+)", text
-    )
-    if match is None:
-        raise ContimgError("WSClean's report does not tell how many visibilities it gridded")
-    return int(float(match[1]))
+def _gridded(psf: Path) -> int:
+    """Number of visibilities gridded, which WSClean writes into its images."""
+    header = fits.getheader(psf)
+    if "WSCNVIS" not in header:
+        raise ContimgError(f"{psf.name} does not tell how many visibilities WSClean gridded")
+    return int(header["WSCNVIS"])

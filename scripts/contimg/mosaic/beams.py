@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage
+from scipy import fft
 
 from contimg.core.fits import FWHM_TO_SIGMA, Beam
 
@@ -102,28 +102,21 @@ def _enclosing_ellipse(points: Matrix) -> Matrix:
     return np.linalg.inv(np.array([[q[0], q[1]], [q[1], q[2]]]))
 
 
-def convolve(
-    data: NDArray[np.floating], kernel: Matrix, gain: float
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """`data` [y, x] convolved with a Gaussian of unit integral times `gain`, and where it holds.
+def transfer(kernel: Matrix, gain: float, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Fourier transform of a Gaussian of unit integral times `gain`, for ``rfft2`` of `shape`.
 
     `kernel` is the covariance in (x, y) [pixel^2]; it may be degenerate (no width along one
-    axis), which is why the product is taken in Fourier space with the analytic transform.
-    Blank pixels count as zero; the mask is false within three kernel widths of one.
+    axis) or far narrower than a pixel, which is why the analytic transform is used.
     """
-    valid = np.isfinite(data)
-    width = float(np.sqrt(np.linalg.eigvalsh(kernel).max()))
-    shape = [fft.next_fast_len(n + int(np.ceil(6 * width)), real=True) for n in data.shape]
     u = fft.rfftfreq(shape[1])[None, :]
     v = fft.fftfreq(shape[0])[:, None]
     quadratic = kernel[0, 0] * u**2 + 2 * kernel[0, 1] * u * v + kernel[1, 1] * v**2
-    spectrum = fft.rfft2(np.where(valid, data, 0.0).astype(np.float64), s=shape)
-    spectrum *= gain * np.exp(-2 * np.pi**2 * quadratic)
-    result = fft.irfft2(spectrum, s=shape)[: data.shape[0], : data.shape[1]]
-    if not valid.all():
-        reach = int(np.ceil(3 * width))
-        valid = ~ndimage.maximum_filter(~valid, size=2 * reach + 1)
-    return result, valid
+    return (gain * np.exp(-2 * np.pi**2 * quadratic)).astype(np.float32)
+
+
+def reach(kernel: Matrix) -> int:
+    """Pixels beyond which a Gaussian kernel has no effect: four of its greatest widths."""
+    return int(np.ceil(4 * np.sqrt(max(float(np.linalg.eigvalsh(kernel).max()), 0.0))))
 
 
 def kernel_between(beam: Beam, target: Beam, to_pixel: Matrix) -> tuple[Matrix, float]:

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from pydantic import Field
 
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import DataQualityError
-from contimg.core.fits import Beam, write_image
-from contimg.core.records import Check, atomic, check, write_record
-from contimg.mosaic.beams import common_beam, spread
-from contimg.mosaic.beams import covariance as beam_covariance
-from contimg.mosaic.combine import Mosaic, combine
-from contimg.mosaic.grid import Grid, choose_grid
-from contimg.mosaic.noise import noise_factor
+from contimg.core.records import write_record
+from contimg.mosaic.beams import common_beam
+from contimg.mosaic.combine import combine
+from contimg.mosaic.consistency import compare
+from contimg.mosaic.grid import choose_grid
+from contimg.mosaic.noise import measure_factors, scale_by_factors
 from contimg.mosaic.options import MosaicOptions
+from contimg.mosaic.overrides import read_decisions
 from contimg.mosaic.plot import plot_mosaic
+from contimg.mosaic.products import MapWriter, checks, facts, write_tiles
+from contimg.mosaic.select import decide, judge, judge_consistency
 from contimg.mosaic.tiles import Tile, read_tiles
 
 
 class MosaicFiles(Files):
     """Inputs (one file a tile, the four lists in the same order) and outputs."""
 
-    images: list[Path] = Field(description="images not corrected for the primary beam")
+    images: list[Path] = Field(description="images of the tiles")
     residuals: list[Path] = Field(description="residual images of the same tiles")
     pbs: list[Path] = Field(description="primary beam of the same tiles, averaged over the drift")
     image_records: list[Path] = Field(description="records of the same tiles")
@@ -38,9 +38,12 @@ class MosaicFiles(Files):
     mjd: Path = Field(
         description="output: mean time of each pixel [min after MJD-AVG of the header]"
     )
+    time: Path = Field(description="output: effective integration time of each pixel [s]")
+    freq: Path = Field(description="output: effective frequency of each pixel [Hz]")
     tiles: Path = Field(description="output: table of tiles used and left out")
     record: Path = Field(description="output: record")
     plot: Path = Field(description="output: preview")
+    threads: int = Field(1, ge=1, description="threads; their number does not change the result")
 
 
 def run(files: MosaicFiles, options: MosaicOptions) -> None:
@@ -48,145 +51,68 @@ def run(files: MosaicFiles, options: MosaicOptions) -> None:
     lists = (files.images, files.residuals, files.pbs, files.image_records)
     for path in (path for paths in lists for path in paths):
         existing(path, "input of the mosaic")
+    name = files.record.stem
     tiles = read_tiles(*lists, options)
-    used = [tile for tile in tiles if tile.used]
-    if not used:
-        reasons = "; ".join(f"{tile.name}: {tile.reason}" for tile in tiles)
-        raise DataQualityError(f"no tile can be used: {reasons}")
+    used = choose_tiles(tiles, name, options, files.threads)
     beam, must_convolve = common_beam([tile.beam for tile in used], options.beam_tolerance)
-    grid = choose_grid(used, options.max_radius_deg)
-    mosaic = combine(used, grid, beam, must_convolve, options)
-    factor, typical = noise_factor(
+    grid = choose_grid(used, options)
+    mosaic = combine(used, grid, beam, must_convolve, options, files.threads)
+    factors = measure_factors(
         mosaic.residual, mosaic.noise, beam, grid.cell_deg, options.rms_box_beams
     )
-    rms = mosaic.noise * factor
-    facts = _facts(tiles, used, mosaic, grid, beam, must_convolve, rms, typical)
-    checks = _checks(tiles, used, typical)
-    _write_maps(files, mosaic, rms, grid, beam, facts)
-    _write_tiles(files.tiles, tiles)
+    writer = MapWriter(name, grid.wcs, beam, mosaic.mjd0, used)
+    writer.write(files.weight, mosaic.noise**-2, "beam2/Jy2")
+    expected = float(np.nanmedian(mosaic.noise[::4, ::4]))
+    scale_by_factors(mosaic.noise, factors)  # from here on the measured noise
+    found = facts(tiles, mosaic, grid, beam, must_convolve, factors)
     plot_mosaic(
         files.plot,
         mosaic.image,
         grid.wcs,
         beam,
-        facts["rms_median_jy_beam"] or float(np.nanmedian(mosaic.noise)),
-        f"{files.record.stem}: {len(used)} of {len(tiles)} tiles",
+        found["rms_median_jy_beam"] or expected,
+        f"{name}: {len(used)} of {len(tiles)} tiles",
     )
+    writer.write(files.image, mosaic.image, "Jy/beam")
+    writer.write(files.residual, mosaic.residual, "Jy/beam")
+    writer.write(files.rms, mosaic.noise, "Jy/beam")
+    writer.write(files.coverage, mosaic.coverage.astype(np.float32), "")
+    writer.write(files.mjd, mosaic.minutes, "min")
+    writer.write(files.time, mosaic.seconds, "s")
+    writer.write(files.freq, mosaic.freq, "Hz")
+    write_tiles(files.tiles, tiles)
     write_record(
         files.record,
-        product=files.record.stem,
+        product=name,
         stage="mosaic",
-        data=facts,
-        checks=checks,
+        data=found,
+        checks=checks(tiles, factors),
         options=[options],
         inputs=[
-            path for tile in tiles for path in (tile.image, tile.residual, tile.pb, tile.record)
+            path
+            for tile in tiles
+            for path in (tile.image_path, tile.residual_path, tile.pb_path, tile.record)
         ],
     )
 
 
-def _facts(
-    tiles: list[Tile],
-    used: list[Tile],
-    mosaic: Mosaic,
-    grid: Grid,
-    beam: Beam,
-    must_convolve: bool,
-    rms: np.ndarray,
-    typical: float,
-) -> dict[str, Any]:
-    weight = np.array([tile.noise**-2 for tile in used])
-    freq = np.array([tile.freq_hz for tile in used])
-    covered = mosaic.coverage > 0
-    finite = np.isfinite(rms)
-    mjd = [tile.mjd for tile in used]
-    return {
-        "mjd": mosaic.mjd0,
-        "mjd_first_tile": min(mjd),
-        "mjd_last_tile": max(mjd),
-        "integration_s": _number(np.sum([tile.integration_s for tile in used])),
-        "freq_hz": _number(np.sum(weight * freq) / weight.sum()),
-        "beam": {
-            "bmaj_deg": beam.major_deg,
-            "bmin_deg": beam.minor_deg,
-            "bpa_deg": beam.pa_deg,
-            "convolved": must_convolve,
-            "spread": spread([beam_covariance(tile.beam) for tile in used]),
-        },
-        "centre": dict(zip(("ra_deg", "dec_deg"), map(float, grid.wcs.wcs.crval), strict=True)),
-        "cell_deg": grid.cell_deg,
-        "shape": list(grid.shape),
-        "area_deg2": float(covered.sum()) * grid.cell_deg**2,
-        "rms_median_jy_beam": float(np.median(rms[finite])) if finite.any() else None,
-        "rms_min_jy_beam": float(rms[finite].min()) if finite.any() else None,
-        "noise_factor_median": _number(typical),
-        "peak_jy_beam": _number(np.nanmax(mosaic.image)),
-        "tiles_used": [tile.name for tile in used],
-        "tiles_left_out": [
-            {"tile": tile.name, "reason": tile.reason} for tile in tiles if not tile.used
-        ],
-    }
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _checks(tiles: list[Tile], used: list[Tile], typical: float) -> list[Check]:
-    blank = sum(tile.blank_pixels for tile in used)
-    inside = blank + sum(tile.usable_pixels for tile in used)
-    freq = [tile.freq_hz for tile in used]
-    checks = [
-        check("noise_over_expected", typical, warn_above=2.0, fail_above=10.0),
-        check("tiles_used_fraction", len(used) / len(tiles), warn_below=0.7),
-        check("blank_fraction", blank / inside, warn_above=0.05, fail_above=0.5),
-    ]
-    if np.isfinite(freq).all():
-        checks.append(check("frequency_spread", max(freq) / min(freq) - 1, warn_above=0.02))
-    return checks
-
-
-def _write_maps(
-    files: MosaicFiles,
-    mosaic: Mosaic,
-    rms: np.ndarray,
-    grid: Grid,
-    beam: Beam,
-    facts: dict[str, Any],
-) -> None:
-    common = {"beam": beam, "freq_hz": facts["freq_hz"], "mjd": mosaic.mjd0}
-    outside = mosaic.coverage == 0
-    coverage = np.where(outside, 0, mosaic.coverage).astype(np.float32)
-    names = [f"tile {name}" for name in facts["tiles_used"]]
-    for path, data, unit in (
-        (files.image, mosaic.image, "Jy/beam"),
-        (files.residual, mosaic.residual, "Jy/beam"),
-        (files.weight, mosaic.noise**-2, "beam2/Jy2"),
-        (files.rms, rms, "Jy/beam"),
-        (files.coverage, coverage, ""),
-        (files.mjd, mosaic.minutes, "min"),
-    ):
-        keywords = {"OBJECT": files.record.stem, "NTILES": len(names)}
-        write_image(path, data, grid.wcs, unit=unit, keywords=keywords, history=names, **common)
-
-
-def _write_tiles(path: Path, tiles: list[Tile]) -> None:
-    table = pd.DataFrame(
-        {
-            "tile": [tile.name for tile in tiles],
-            "used": [tile.used for tile in tiles],
-            "reason": [tile.reason for tile in tiles],
-            "rms_jy_beam": [tile.noise for tile in tiles],
-            "weight": [tile.noise**-2 if tile.used else 0.0 for tile in tiles],
-            "mjd": [tile.mjd for tile in tiles],
-        }
-    )
-    with atomic(path) as partial:
-        table.to_csv(partial, index=False)
+def choose_tiles(
+    tiles: list[Tile], name: str, options: MosaicOptions, threads: int = 1
+) -> list[Tile]:
+    """Judge all tiles; those that are used, in canonical order."""
+    decide(tiles, read_decisions(options.overrides, name))
+    judge(tiles, options)
+    compare([tile for tile in tiles if tile.used], options, threads)
+    judge_consistency([tile for tile in tiles if tile.used], options)
+    used = [tile for tile in tiles if tile.used]
+    if not used:
+        reasons = "; ".join(f"{tile.name}: {tile.reason}" for tile in tiles)
+        raise DataQualityError(f"no tile can be used: {reasons}")
+    return used
 
 
 COMMAND = Command(
-    help="add the images of neighbouring tiles to one mosaic",
+    help="Add the images of neighbouring tiles to one mosaic with its maps and tile list.",
     files=MosaicFiles,
     options=(MosaicOptions,),
     run=run,
@@ -197,6 +123,8 @@ COMMAND = Command(
         "rms",
         "coverage",
         "mjd",
+        "time",
+        "freq",
         "tiles",
         "record",
         "plot",

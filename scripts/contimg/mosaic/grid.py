@@ -6,21 +6,23 @@ maxima of right ascension, so nothing special happens at 0 h or near a pole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
-from scipy.interpolate import RectBivariateSpline
 
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
+from contimg.mosaic.options import MosaicOptions
+from contimg.mosaic.planes import Window
 from contimg.mosaic.tiles import Tile
 
 # Pixels between the nodes at which the exact mapping is evaluated. The mapping bends over one
-# radian (more than 10^4 pixels), so a cubic spline through the nodes is good to 1e-8 pixel.
-_NODE_STEP = 32
+# radian (more than 10^4 pixels): linear between the nodes it is good to 1e-3 pixel.
+NODE_STEP = 16
+_MIN_PIXELS_A_BEAM = 2.5
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Grid:
 
     wcs: WCS
     shape: tuple[int, int]
-    boxes: dict[str, tuple[int, int, int, int]]
+    boxes: dict[str, Window]
 
     @property
     def cell_deg(self) -> float:
@@ -52,21 +54,21 @@ def mean_position(positions: Sequence[tuple[float, float]]) -> tuple[float, floa
     )
 
 
-def choose_grid(tiles: Sequence[Tile], max_radius_deg: float) -> Grid:
+def choose_grid(tiles: Sequence[Tile], options: MosaicOptions) -> Grid:
     """The SIN grid that covers the usable regions of `tiles`.
 
-    Its centre is the mean of the tile centres, its cell the smallest of theirs. Tiles that share
-    one centre and cell keep their own grid, shifted by whole pixels, so that they need no
-    interpolation.
+    Its centre is the mean of the tile centres, its cell that of the options or the smallest of
+    theirs. Tiles that share one centre and cell keep their own grid, shifted by whole pixels, so
+    that they need no interpolation.
     """
-    wcs = _base_wcs(tiles)
+    wcs = _base_wcs(tiles, options.cell_arcsec)
     centre = np.radians(wcs.wcs.crval)
     for tile in tiles:
         distance = np.degrees(separation(*centre, *np.radians(tile.centre)))
-        if distance > max_radius_deg:
+        if distance > options.max_radius_deg:
             raise ContimgError(
                 f"tile {tile.name} is {distance:.1f} deg from the mosaic's centre (limit "
-                f"{max_radius_deg:g}); make several mosaics of tiles so far apart"
+                f"{options.max_radius_deg:g}); make several mosaics of tiles so far apart"
             )
     spans = {tile.name: _span(wcs, tile) for tile in tiles}
     y0, y1, x0, x1 = (
@@ -80,12 +82,18 @@ def choose_grid(tiles: Sequence[Tile], max_radius_deg: float) -> Grid:
     return Grid(wcs, (y1 - y0, x1 - x0), boxes)
 
 
-def _base_wcs(tiles: Sequence[Tile]) -> WCS:
+def _base_wcs(tiles: Sequence[Tile], cell_arcsec: float | None) -> WCS:
     first = tiles[0].wcs
-    assert first is not None
-    if all(same_projection(first, tile.wcs) for tile in tiles):
+    cell = min(tile.cell_deg for tile in tiles) if cell_arcsec is None else cell_arcsec / 3600
+    finest = min(tile.beam.minor_deg for tile in tiles)
+    if cell_arcsec is not None and cell > finest / _MIN_PIXELS_A_BEAM:
+        raise ContimgError(
+            f"mosaic.cell_arcsec {cell_arcsec:g} leaves fewer than {_MIN_PIXELS_A_BEAM:g} pixels "
+            f"across the beam ({finest * 3600:.1f} arcsec); make it smaller"
+        )
+    own = cell_arcsec is None or np.isclose(cell, tiles[0].cell_deg, rtol=1e-9, atol=0)
+    if own and all(same_projection(first, tile.wcs) for tile in tiles):
         return first.deepcopy()
-    cell = min(float(np.sqrt(abs(np.linalg.det(t.wcs.pixel_scale_matrix)))) for t in tiles)
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---SIN", "DEC--SIN"]
     wcs.wcs.cunit = ["deg", "deg"]
@@ -107,7 +115,7 @@ def same_projection(a: WCS, b: WCS) -> bool:
     )
 
 
-def _span(wcs: WCS, tile: Tile) -> tuple[int, int, int, int]:
+def _span(wcs: WCS, tile: Tile) -> Window:
     """Half-open box (y0, y1, x0, x1) of a tile's usable region, relative to `wcs`."""
     x, y = wcs.world_to_pixel_values(tile.outline[:, 0], tile.outline[:, 1])
     # an interpolated pixel may lie up to one pixel outside the outline; rounding first keeps
@@ -131,29 +139,12 @@ def whole_pixel_shift(grid: Grid, wcs: WCS) -> tuple[int, int] | None:
     return round(dy), round(dx)
 
 
-def pixel_mapping(
-    grid: Grid, wcs: WCS, box: tuple[int, int, int, int]
-) -> Callable[[int, int], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Function of rows (y0, y1) giving tile pixel (y, x) of the mosaic pixels of `box`.
-
-    Each result has the shape (y1 - y0, width of the box).
-    """
-    y0, y1, x0, x1 = box
-    nodes_y, nodes_x = _nodes(y0, y1), _nodes(x0, x1)
-    mesh_x, mesh_y = np.meshgrid(nodes_x, nodes_y)
-    sky = grid.wcs.pixel_to_world_values(mesh_x, mesh_y)
-    tile_x, tile_y = wcs.world_to_pixel_values(*sky)
-    spline_y = RectBivariateSpline(nodes_y, nodes_x, tile_y, s=0)
-    spline_x = RectBivariateSpline(nodes_y, nodes_x, tile_x, s=0)
-    columns = np.arange(x0, x1, dtype=np.float64)
-
-    def mapping(first: int, last: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        rows = np.arange(first, last, dtype=np.float64)
-        return spline_y(rows, columns), spline_x(rows, columns)
-
-    return mapping
-
-
-def _nodes(first: int, last: int) -> NDArray[np.float64]:
-    count = max(4, int(np.ceil((last - first) / _NODE_STEP)) + 1)
-    return np.linspace(first, last - 1 if last - 1 > first else last, count)
+def pixel_nodes(
+    grid: Grid, wcs: WCS, window: Window
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Tile pixel (y, x) of every `NODE_STEP`-th mosaic pixel of `window`, and one beyond."""
+    rows = np.arange(window[0], window[1] + NODE_STEP, NODE_STEP, dtype=np.float64)
+    columns = np.arange(window[2], window[3] + NODE_STEP, NODE_STEP, dtype=np.float64)
+    mesh_x, mesh_y = np.meshgrid(columns, rows)
+    x, y = wcs.world_to_pixel_values(*grid.wcs.pixel_to_world_values(mesh_x, mesh_y))
+    return y, x

@@ -29,7 +29,7 @@ def plot_mosaic(
     from matplotlib.figure import Figure
 
     step = max(1, int(np.ceil(max(image.shape) / _MAX_PIXELS)))
-    small, small_wcs = _shrink(image, step), wcs[::step, ::step]
+    small, small_wcs = shrink(image, step), wcs[::step, ::step]
     ny, nx = small.shape
     width = 9.0
     figure = Figure(figsize=(width, float(np.clip(width * ny / nx, 3.0, 14.0)) + 0.8))
@@ -54,17 +54,19 @@ def plot_mosaic(
         figure.savefig(partial, dpi=130, bbox_inches="tight", metadata={"Software": None})
 
 
-def _shrink(image: NDArray[np.floating], step: int) -> NDArray[np.floating]:
+def shrink(image: NDArray[np.floating], step: int) -> NDArray[np.floating]:
     """Mean of the finite pixels in blocks of `step`."""
     if step == 1:
         return image
-    ny, nx = (int(np.ceil(n / step)) for n in image.shape)
-    padded = np.full((ny * step, nx * step), np.nan)
-    padded[: image.shape[0], : image.shape[1]] = image
-    blocks = padded.reshape(ny, step, nx, step)
-    count = np.isfinite(blocks).sum(axis=(1, 3))
-    total = np.nansum(blocks, axis=(1, 3))
-    return np.divide(total, count, out=np.full((ny, nx), np.nan), where=count > 0)
+    rows, columns = (np.arange(0, n, step) for n in image.shape)
+    result = np.full((rows.size, columns.size), np.nan)
+    for i, row in enumerate(rows):  # a few rows at a time: the image may fill the memory
+        band = image[row : row + step]
+        finite = np.isfinite(band)
+        total = np.add.reduceat(np.where(finite, band, 0.0).sum(axis=0), columns)
+        count = np.add.reduceat(finite.sum(axis=0), columns)
+        np.divide(total, count, out=result[i], where=count > 0)
+    return result
 
 
 def _draw_beam(axes, wcs: WCS, beam: Beam, nx: int, ny: int) -> None:

@@ -1,72 +1,114 @@
-"""The tiles of a mosaic: what their records say, their pixels, and which of them are used."""
+"""The tiles of a mosaic: what their records, their headers and a coarse look at them say."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError
-from contimg.core.fits import Beam, Image, read_image, robust_rms
+from contimg.core.fits import Beam, robust_rms
 from contimg.core.records import read_record
-from contimg.mosaic.beams import convolve, kernel_between
+from contimg.mosaic.calibration import Calibration, calibration_of
 from contimg.mosaic.options import MosaicOptions
+from contimg.mosaic.planes import Plane, open_plane
+
+_COARSE = 512  # samples along an axis when a tile is looked at coarsely
+_OUTLINE = 72  # points of the outline kept for the tile list
 
 
 @dataclass
 class Tile:
-    """One image of a short observation, not corrected for the primary beam.
+    """One image of a short observation.
 
-    `outline` holds (ra, dec) [deg] of the edge of the usable region. `reason` is empty as long
-    as the tile is used. `noise_gain` is what the common beam did to the noise.
+    `broken` says why there is nothing to add; `reasons` why a tile that could be added is not.
+    `outline` holds (ra, dec) [deg] around the usable region. `pb_width_deg` is the root of the
+    area where the primary beam is above half its peak. `noise_gain` is what the common beam does
+    to the noise.
     """
 
     name: str
-    image: Path
-    residual: Path
-    pb: Path
+    image_path: Path
+    residual_path: Path
+    pb_path: Path
     record: Path
-    reason: str = ""
+    broken: str = ""
+    reasons: list[str] = field(default_factory=list)
+    decision: tuple[str, str] | None = None
     rms_jy_beam: float = np.nan
     mjd: float = np.nan
     freq_hz: float = np.nan
     integration_s: float = np.nan
-    bandwidth_hz: float | None = None
-    beam: Beam | None = None
-    wcs: WCS | None = None
+    dynamic_range: float = np.nan
+    bandwidth_hz: float = 0.0
+    calibration: Calibration = field(default_factory=Calibration)
+    image_corrected: bool = False
+    residual_corrected: bool = False
+    pb_peak: float = np.nan
+    pb_width_deg: float = np.nan
+    edge_noise_ratio: float = np.nan
+    blank_fraction: float = np.nan
     outline: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
-    usable_pixels: int = 0
-    blank_pixels: int = 0
     noise_gain: float = 1.0
+    offset_arcsec: tuple[float, float] | None = None
+    offset_err_arcsec: float | None = None
+    flux_ratio: float | None = None
+    flux_ratio_err: float | None = None
+    compared_sources: int = 0
+    image: Plane | None = None
+    residual: Plane | None = None
+    pb: Plane | None = None
 
     @property
     def used(self) -> bool:
-        """Whether the tile contributes to the mosaic."""
-        return not self.reason
+        """Whether the tile contributes: a decision stands above judgement, not above the data."""
+        if self.broken:
+            return False
+        if self.decision is not None:
+            return self.decision[0] == "use"
+        return not self.reasons
+
+    @property
+    def reason(self) -> str:
+        """Why the tile is left out, or used in spite of something; empty for an ordinary tile."""
+        if self.broken:
+            return self.broken
+        said = "; ".join(self.reasons)
+        if self.decision is None:
+            return said
+        what = {"use": "used", "leave_out": "left out"}[self.decision[0]]
+        return f"{what} by decision: {self.decision[1]}" + (f" ({said})" if said else "")
 
     @property
     def noise(self) -> float:
-        """Noise of the tile at the common beam [Jy/beam], where the primary beam is one."""
+        """Noise at the common beam [Jy/beam], where the primary beam is one."""
         return self.rms_jy_beam * self.noise_gain
+
+    @property
+    def beam(self) -> Beam:
+        """Restoring beam."""
+        assert self.image is not None and self.image.beam is not None
+        return self.image.beam
+
+    @property
+    def wcs(self) -> WCS:
+        """Celestial coordinates of the pixels."""
+        assert self.image is not None
+        return self.image.wcs
 
     @property
     def centre(self) -> tuple[float, float]:
         """(ra, dec) [deg] of the reference point of the projection."""
-        assert self.wcs is not None
         return float(self.wcs.wcs.crval[0]), float(self.wcs.wcs.crval[1])
 
-
-@dataclass(frozen=True)
-class Planes:
-    """Pixels of a tile [y, x]: image, residual and primary beam; NaN where not to be used."""
-
-    image: NDArray[np.float64]
-    residual: NDArray[np.float64]
-    pb: NDArray[np.float64]
+    @property
+    def cell_deg(self) -> float:
+        """Size of the pixel [deg]."""
+        return float(np.sqrt(abs(np.linalg.det(self.wcs.pixel_scale_matrix))))
 
 
 def read_tiles(
@@ -76,74 +118,112 @@ def read_tiles(
     image_records: list[Path],
     options: MosaicOptions,
 ) -> list[Tile]:
-    """Tiles in their canonical order (time, then name), unfit ones with the reason."""
+    """Tiles in their canonical order (time, then name), those without data with the reason."""
     lengths = {len(images), len(residuals), len(pbs), len(image_records)}
     if len(lengths) != 1 or not images:
         raise ContimgError(
             "mosaic: --images, --residuals, --pbs and --image-records need one file a tile, got "
             f"{len(images)}, {len(residuals)}, {len(pbs)} and {len(image_records)}"
         )
-    tiles = [_describe(*paths) for paths in zip(images, residuals, pbs, image_records, strict=True)]
+    paths = zip(images, residuals, pbs, image_records, strict=True)
+    tiles = [_from_record(*four) for four in paths]
     tiles.sort(key=lambda t: (np.isnan(t.mjd), t.mjd if np.isfinite(t.mjd) else 0.0, t.name))
     names = [tile.name for tile in tiles]
     for name in names:
         if names.count(name) > 1:
             raise ContimgError(f"mosaic: tile {name} is given twice; give each tile once")
     for tile in tiles:
-        if tile.used:
-            _inspect(tile, options.pb_limit)
-    reject_noisy(tiles, options.max_rms_ratio)
+        if not tile.broken:
+            _from_files(tile, options)
     return tiles
 
 
-def _describe(image: Path, residual: Path, pb: Path, record: Path) -> Tile:
+def _from_record(image: Path, residual: Path, pb: Path, record: Path) -> Tile:
     content = read_record(record)
     tile = Tile(record.stem, image, residual, pb, record)
     data: dict[str, Any] = content["data"]
-    for key in ("rms_jy_beam", "mjd", "freq_hz", "integration_s"):
+    for key in ("rms_jy_beam", "mjd", "freq_hz", "integration_s", "dynamic_range"):
         value = data.get(key)
         setattr(tile, key, float(value) if value is not None else np.nan)
     if content["verdict"] == "fail":
-        tile.reason = f"failed: {content['reason']}"
+        tile.broken = f"failed: {content['reason']}"
     elif not (np.isfinite(tile.rms_jy_beam) and tile.rms_jy_beam > 0):
-        tile.reason = f"its noise is not known (rms_jy_beam {data.get('rms_jy_beam')})"
+        tile.broken = f"its noise is not known (rms_jy_beam {data.get('rms_jy_beam')})"
     elif not np.isfinite(tile.mjd):
-        tile.reason = "its time is not known (no mjd in its record)"
+        tile.broken = "its time is not known (no mjd in its record)"
+    else:
+        tile.calibration = calibration_of(record)
     return tile
 
 
-def _read(tile: Tile) -> tuple[Image, Image, Image]:
-    image, residual, pb = (read_image(path) for path in (tile.image, tile.residual, tile.pb))
-    for other, path in ((residual, tile.residual), (pb, tile.pb)):
-        if other.data.shape != image.data.shape:
+def _from_files(tile: Tile, options: MosaicOptions) -> None:
+    """Fill in what the headers and every n-th pixel say."""
+    tile.image, tile.residual, tile.pb = (
+        open_plane(path) for path in (tile.image_path, tile.residual_path, tile.pb_path)
+    )
+    for other in (tile.residual, tile.pb):
+        if other.shape != tile.image.shape:
             raise ContimgError(
-                f"{path}: shape {other.data.shape}, its image has {image.data.shape}; rebuild it"
+                f"{other.path}: shape {other.shape}, its image has {tile.image.shape}; rebuild it"
             )
-    return image, residual, pb
-
-
-def _usable(image: Image, residual: Image, pb: Image, pb_limit: float) -> NDArray[np.bool_]:
-    with np.errstate(invalid="ignore"):
-        inside = pb.data >= pb_limit
-    return inside & np.isfinite(image.data) & np.isfinite(residual.data)
-
-
-def _inspect(tile: Tile, pb_limit: float) -> None:
-    """Fill in the geometry of a tile; give the reason when it has no usable pixel."""
-    image, residual, pb = _read(tile)
-    if image.beam is None:
-        tile.reason = "its image has no restoring beam"
+    if tile.image.beam is None:
+        tile.broken = "its image has no restoring beam"
         return
-    usable = _usable(image, residual, pb, pb_limit)
-    tile.beam, tile.wcs = image.beam, image.wcs
-    tile.bandwidth_hz = image.header.get("CDELT3")
-    tile.usable_pixels = int(usable.sum())
-    tile.blank_pixels = int(np.sum(pb.data >= pb_limit)) - tile.usable_pixels
-    if not tile.usable_pixels:
-        tile.reason = f"no pixel with data where the primary beam is above {pb_limit:g}"
+    tile.bandwidth_hz = _bandwidth(tile.image)
+    tile.image_corrected = is_corrected(tile.image, options.tiles_corrected)
+    tile.residual_corrected = is_corrected(tile.residual, options.tiles_corrected)
+    step = max(1, max(tile.image.shape) // _COARSE)
+    image, residual, pb = (
+        np.array(plane.data[::step, ::step], dtype=np.float32)
+        for plane in (tile.image, tile.residual, tile.pb)
+    )
+    inside = pb >= options.pb_limit  # false where the beam is blank
+    usable = inside & np.isfinite(image) & np.isfinite(residual)
+    if not usable.any():
+        tile.broken = f"no pixel with data where the primary beam is above {options.pb_limit:g}"
         return
+    tile.blank_fraction = 1 - float(usable.sum() / inside.sum())
+    tile.pb_peak = float(pb[inside].max())
+    area = float((pb >= tile.pb_peak / 2).sum()) * (step * tile.cell_deg) ** 2
+    tile.pb_width_deg = float(np.sqrt(area))
+    if not tile.residual_corrected:
+        tile.edge_noise_ratio = _edge_noise(residual, pb, tile.pb_peak, usable)
+    tile.outline = _outline(usable, step, tile.wcs, tile.image.shape)
+
+
+def is_corrected(plane: Plane, said: Literal["auto", "yes", "no"]) -> bool:
+    """Whether a file holds values divided by the primary beam."""
+    if said != "auto":
+        return said == "yes"
+    return bool(plane.header.get("PBCOR", False))
+
+
+def _bandwidth(image: Plane) -> float:
+    if not str(image.header.get("CTYPE3", "")).startswith("FREQ"):
+        return 0.0
+    return abs(float(image.header.get("CDELT3", 0.0)))
+
+
+def _edge_noise(residual: NDArray, pb: NDArray, peak: float, usable: NDArray) -> float:
+    """Noise where the beam is low over that where it is high: one, unless divided by the beam."""
+    low, high = usable & (pb < 0.4 * peak), usable & (pb > 0.8 * peak)
+    if low.sum() < 100 or high.sum() < 100:
+        return float("nan")
+    inner = robust_rms(residual[high])
+    return robust_rms(residual[low]) / inner if inner > 0 else float("nan")
+
+
+def _outline(usable: NDArray, step: int, wcs: WCS, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """(ra, dec) [deg] of the first and last usable pixel of every row and column.
+
+    What lies between the samples is added on each side; a convex region then lies inside.
+    """
     x, y = _edge(usable)
-    tile.outline = np.stack(image.wcs.pixel_to_world_values(x, y), axis=1)
+    grow = step - 1
+    middle = float(np.mean(x)), float(np.mean(y))
+    x = np.clip(x * step + grow * np.sign(x - middle[0]), 0, shape[1] - 1)
+    y = np.clip(y * step + grow * np.sign(y - middle[1]), 0, shape[0] - 1)
+    return np.stack(wcs.pixel_to_world_values(x, y), axis=1)
 
 
 def _edge(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -155,35 +235,16 @@ def _edge(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]
     return np.concatenate(x), np.concatenate(y)
 
 
-def reject_noisy(tiles: list[Tile], max_ratio: float) -> None:
-    """Leave out tiles whose noise exceeds `max_ratio` times the median of the usable ones."""
-    rms = [tile.rms_jy_beam for tile in tiles if tile.used]
-    if not rms:
-        return
-    median = float(np.median(rms))
-    for tile in tiles:
-        if tile.used and tile.rms_jy_beam > max_ratio * median:
-            ratio = tile.rms_jy_beam / median
-            tile.reason = f"noise {ratio:.3g} times the median of the tiles (limit {max_ratio:g})"
-
-
-def load(tile: Tile, target: Beam, must_convolve: bool, pb_limit: float) -> Planes:
-    """Pixels of a tile at the common beam; sets `tile.noise_gain`.
-
-    The primary beam is as smooth as a degree and is left as it is: convolving the attenuated
-    sky over a few arc seconds changes nothing there.
-    """
-    image, residual, pb = _read(tile)
-    usable = _usable(image, residual, pb, pb_limit)
-    planes = [image.data.astype(np.float64), residual.data.astype(np.float64)]
-    assert tile.beam is not None and tile.wcs is not None
-    if must_convolve:
-        to_pixel = np.linalg.inv(tile.wcs.pixel_scale_matrix)
-        kernel, gain = kernel_between(tile.beam, target, to_pixel)
-        before = robust_rms(planes[1][usable])
-        for index, plane in enumerate(planes):
-            planes[index], valid = convolve(plane, kernel, gain)
-            planes[index][~valid] = np.nan
-        after = robust_rms(planes[1][usable])
-        tile.noise_gain = after / before if before > 0 else 1.0
-    return Planes(planes[0], planes[1], pb.data.astype(np.float64))
+def region(tile: Tile) -> str:
+    """The outline as ``POLYGON ICRS ra dec ra dec ...`` [deg], as ObsCore's s_region has it."""
+    if tile.broken:
+        return ""
+    x, y = tile.wcs.world_to_pixel_values(tile.outline[:, 0], tile.outline[:, 1])
+    angle = np.arctan2(y - y.mean(), x - x.mean())
+    bins = np.floor((angle + np.pi) / (2 * np.pi) * _OUTLINE).astype(int).clip(0, _OUTLINE - 1)
+    distance = np.hypot(y - y.mean(), x - x.mean())
+    points = []
+    for number in np.unique(bins):
+        members = np.flatnonzero(bins == number)
+        points.append(tile.outline[members[np.argmax(distance[members])]])
+    return "POLYGON ICRS " + " ".join(f"{ra:.5f} {dec:.5f}" for ra, dec in points)

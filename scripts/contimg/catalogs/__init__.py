@@ -1,0 +1,1 @@
+"""Public catalogues as source tables; the only part of the package that needs a network."""

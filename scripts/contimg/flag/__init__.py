@@ -1,0 +1,1 @@
+"""Flagging: of subbands as they stream by, and of whole Measurement Sets."""

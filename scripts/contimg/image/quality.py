@@ -1,0 +1,140 @@
+"""How good an image is: noise, residual structure, beam; limits in units of beam and noise."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg.core.beam import InstrumentOptions
+from contimg.core.fits import Beam, Image, robust_rms
+from contimg.core.records import Check, check
+from contimg.image.grid import Grid
+from contimg.image.imager import thinned
+from contimg.image.options import ImageOptions
+from contimg.image.visibilities import Sampling, thermal_noise
+
+_BOX_BEAMS = 16.0  # side of the boxes of the noise map [beam major axes]
+_SAMPLES = 48  # pixels on the side of a box that are looked at: neighbours are alike
+
+
+def noise_map(
+    residual: NDArray[np.floating], beam_pixels: float
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+    """(noise [y, x], noise of the boxes, median of the boxes), all [Jy/beam].
+
+    The noise of a box is the robust standard deviation of the residual in it, interpolated
+    linearly between the centres of the boxes.
+    """
+    from scipy.ndimage import map_coordinates
+
+    ny, nx = residual.shape
+    side = min(max(8, round(_BOX_BEAMS * beam_pixels)), ny, nx)
+    rows, columns = ny // side, nx // side
+    step = max(1, side // _SAMPLES)
+    top, left = (ny - rows * side) // 2, (nx - columns * side) // 2
+    part = residual[top : top + rows * side, left : left + columns * side]
+    boxes = part.reshape(rows, side, columns, side)[:, ::step, :, ::step]
+    boxes = boxes.transpose(0, 2, 1, 3).reshape(rows, columns, -1)
+    median = np.median(boxes, axis=2)
+    rms = 1.4826 * np.median(np.abs(boxes - median[..., None]), axis=2)
+    y = np.clip((np.arange(ny) - top + 0.5) / side - 0.5, 0, rows - 1)
+    x = np.clip((np.arange(nx) - left + 0.5) / side - 0.5, 0, columns - 1)
+    # separable: first the rows, then the columns
+    across = map_coordinates(rms, np.meshgrid(np.arange(rows), x, indexing="ij"), order=1)
+    low = np.minimum(y.astype(int), rows - 1)
+    high = np.minimum(low + 1, rows - 1)
+    share = (y - low)[:, None].astype(np.float32)
+    across = across.astype(np.float32)
+    return across[low] * (1 - share) + across[high] * share, rms, median
+
+
+def measure(
+    images: dict[str, Image],
+    pb: NDArray[np.floating],
+    rms: tuple[NDArray, NDArray, NDArray],
+    sampling: Sampling,
+    instrument: InstrumentOptions,
+    options: ImageOptions,
+    gridded: int | None,
+) -> dict[str, float | int | None]:
+    """Noise, peak, structure of the residual, and what was imaged."""
+    noise, _, medians = rms
+    residual = images["residual"].data
+    level = robust_rms(thinned(residual))
+    thermal = thermal_noise(sampling, instrument.sefd_jy)
+    inside = pb >= options.pb_limit
+    peak = float(np.nanmax(np.where(inside, images["image"].data, np.nan)))
+    sigma = residual[inside] / noise[inside]
+    return {
+        "rms_jy_beam": level,
+        "thermal_rms_jy_beam": thermal,
+        "noise_ratio": level / thermal,
+        "rms_min_jy_beam": float(noise[inside].min()),
+        "rms_max_jy_beam": float(noise[inside].max()),
+        "peak_jy_beam": peak,
+        "dynamic_range": peak / level,
+        "residual_max_sigma": float(sigma.max()),
+        "residual_min_sigma": float(sigma.min()),
+        "residual_beyond_5_sigma": float(np.mean(np.abs(sigma) > 5)),
+        "residual_skewness": _skewness(sigma),
+        "residual_bowl_sigma": float(medians.min() / level),
+        "visibilities": sampling.count,
+        "unflagged_fraction": sampling.count / sampling.samples,
+        "gridded_fraction": None if gridded is None else gridded / sampling.count,
+    }
+
+
+def _skewness(sigma: NDArray) -> float:
+    """Third moment of what lies within ten sigma, in units of the second."""
+    kept = sigma[:: max(1, sigma.size // 1_000_000)]
+    kept = kept[np.abs(kept) < 10]
+    kept = kept - kept.mean()
+    return float((kept**3).mean() / (kept**2).mean() ** 1.5)
+
+
+def checks(
+    measured: dict, beam: Beam, grid: Grid, sampling: Sampling, options: ImageOptions
+) -> list[Check]:
+    """Verdicts on an image."""
+    axes = sampling.axes
+    full_s = axes.shape[0] * axes.integration_s
+    limits = {"warn_above": options.max_beam_ratio, "warn_below": 1 / options.max_beam_ratio}
+    peak = max(measured["residual_max_sigma"], -measured["residual_min_sigma"])
+    result = [
+        check(
+            "rms over thermal noise",
+            measured["noise_ratio"],
+            warn_above=options.max_noise_ratio,
+            fail_above=options.fail_noise_ratio,
+        ),
+        check(
+            "pixels across the minor axis",
+            beam.minor_deg * 3600 / grid.cell_arcsec,
+            warn_below=2.5,
+        ),
+        check(
+            "major axis over that of the uv coverage",
+            beam.major_deg / grid.beam.major_deg,
+            **limits,
+        ),
+        check(
+            "minor axis over that of the uv coverage",
+            beam.minor_deg / grid.beam.minor_deg,
+            **limits,
+        ),
+        check("effective part of the time", sampling.effective_s / full_s, warn_below=0.5),
+        check(
+            "peak of the residual over the local noise", peak, warn_above=options.max_residual_sigma
+        ),
+    ]
+    if measured["gridded_fraction"] is not None:
+        result.append(
+            check(
+                "gridded fraction of the unflagged visibilities",
+                measured["gridded_fraction"],
+                fail_below=options.min_gridded,
+                # WSClean cuts the uv range at the cells of its uv plane
+                warn_above=1.001 if sampling.whole_range else None,
+            )
+        )
+    return result

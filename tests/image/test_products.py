@@ -1,0 +1,93 @@
+"""The files of an image: valid, complete, and the same bytes every time."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import warnings
+
+import pytest
+from astropy.io import fits
+
+from contimg.core.fits import read_image
+from contimg.core.records import content_hash
+from contimg.image.options import ImageOptions
+from truth.tiles import FITS, image, sky, with_sky
+
+OPTIONS = ImageOptions(cell_arcsec=12, imsize=256, niter=2000)
+
+
+@pytest.fixture(scope="module")
+def made(tile, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("products")
+    sources = sky(tile[0], *((f"S{k}", 0.1 * (k - 3), 0.08 * (k % 3), 0.5) for k in range(6)))
+    ms = with_sky(tile[0], directory / "a.ms", sources, 0.5)
+    first = image(ms, directory / "one", OPTIONS, sources)
+    again = image(ms, directory / "two", OPTIONS, sources)
+    return first, again
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_headers_are_complete(made, name):
+    (files, _), _ = made
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with fits.open(getattr(files, name), checksum=True) as hdus:
+            hdus.verify("exception")
+            header = hdus[0].header
+        content = read_image(getattr(files, name))
+    assert header["NAXIS"] == 4 and header["CTYPE1"].startswith("RA---SIN")
+    assert header["CTYPE3"] == "FREQ" and header["CTYPE4"] == "STOKES" and header["CRVAL4"] == 1
+    assert header["RADESYS"] == "ICRS" and header["SPECSYS"] == "TOPOCENT"
+    assert header["RESTFRQ"] == pytest.approx(1.405e9, rel=0.01) == header["CRVAL3"]
+    assert header["CDELT3"] == pytest.approx(187.5e6)
+    assert header["TELESCOP"] == "OVRO_MMA" and header["OBJECT"] == "g"
+    assert header["CALSET"] == "none" and header["TIER"] == "standard"
+    assert header["ORIGIN"].startswith("contimg ") and "WSClean" in header["IMAGER"]
+    assert header["EXPTIME"] == pytest.approx(8 * 51.5, rel=0.01)
+    half = (header["MJD-AVG"] - header["MJD-OBS"]) * 86400
+    assert half == pytest.approx(4 * 51.5, rel=0.01)
+    assert header["DATE-OBS"][:4] == "2025" and header["TIMESYS"] == "UTC"
+    unit = {"psf": None, "pb": None, "model": "Jy/pixel"}.get(name, "Jy/beam")
+    assert header.get("BUNIT") == unit
+    assert ("BMAJ" in header) == (unit == "Jy/beam") == (content.beam is not None)
+    assert header["BTYPE"] == {"psf": "Beam", "pb": "Sensitivity"}.get(name, "Intensity")
+
+
+@pytest.mark.skipif(shutil.which("fitsverify") is None, reason="fitsverify is not installed")
+def test_fitsverify_has_nothing_to_say(made):
+    (files, _), _ = made
+    paths = [str(getattr(files, name)) for name in FITS]
+    result = subprocess.run(["fitsverify", "-q", *paths], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.count("OK") == len(FITS)
+
+
+def test_bytes_are_reproducible(made):
+    (one, first), (two, second) = made
+    for name in (*FITS, "plot", "page"):
+        assert content_hash(getattr(one, name)) == content_hash(getattr(two, name)), name
+    assert first["data"] == second["data"]
+
+
+def test_the_record_tells_settings_checks_and_validation(made):
+    (_, record), _ = made
+    settings = record["parameters"]["image"]
+    assert settings["niter"] == 2000 and settings["mgain"] == 0.8 and settings["robust"] == 0.5
+    assert record["data"]["explicit"] == ["niter"]
+    assert record["data"]["validation"]["matched"] == 6
+    assert record["data"]["validation"]["flux_ratio"] == pytest.approx(1, abs=0.04)
+    assert {c["metric"] for c in record["checks"]} >= {
+        "rms over thermal noise",
+        "gridded fraction of the unflagged visibilities",
+        "median offset from the catalogue",
+        "peak of the residual over the local noise",
+    }
+
+
+def test_the_page_stands_alone(made):
+    (files, _), _ = made
+    text = files.page.read_text()
+    assert text.count("data:image/png;base64,") == 2
+    assert "rms over thermal noise" in text and "completeness" in text
+    assert 'src="http' not in text and "None" not in text

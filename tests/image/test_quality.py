@@ -1,0 +1,179 @@
+"""Peaks, noise, and the comparison with a catalogue, on images of known content."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.wcs import WCS
+from scipy.ndimage import gaussian_filter
+
+from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image
+from contimg.image.finder import find_peaks
+from contimg.image.options import ImageOptions
+from contimg.image.quality import noise_map
+from contimg.image.validate import checks, huber_location, summarise, validate
+
+CELL = 5 / 3600
+FWHM = 6.0  # pixels
+NOISE = 1e-3
+SIZE = 600
+BEAM = Beam(FWHM * CELL, FWHM * CELL, 0.0)
+
+
+def wcs() -> WCS:
+    made = WCS(naxis=2)
+    made.wcs.ctype = ["RA---SIN", "DEC--SIN"]
+    made.wcs.crval, made.wcs.crpix = [130.0, 40.0], [301, 301]
+    made.wcs.cdelt = [-CELL, CELL]
+    return made
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, int] = (SIZE, SIZE)) -> np.ndarray:
+    """Noise of unit rms, correlated like the beam."""
+    made = gaussian_filter(rng.normal(size=shape), FWHM * FWHM_TO_SIGMA / np.sqrt(2))
+    return made / made.std()
+
+
+def gaussians(x, y, flux) -> np.ndarray:
+    sky = np.zeros((SIZE, SIZE))
+    for px, py, f in zip(x, y, flux, strict=True):
+        y0, x0 = max(0, int(py) - 20), max(0, int(px) - 20)
+        yy, xx = np.mgrid[y0 : y0 + 41, x0 : x0 + 41]
+        stamp = f * np.exp(-4 * np.log(2) * ((xx - px) ** 2 + (yy - py) ** 2) / FWHM**2)
+        part = sky[y0 : y0 + 41, x0 : x0 + 41]
+        part += stamp[: part.shape[0], : part.shape[1]]
+    return sky
+
+
+@pytest.fixture(scope="module")
+def field():
+    """An image of 120 sources 40 pixels apart or more, and their table."""
+    rng = np.random.default_rng(8)
+    corner = np.stack(np.meshgrid(np.arange(12), np.arange(10)), axis=-1).reshape(-1, 2)
+    x, y = (corner * 48 + 35 + rng.uniform(-4, 4, corner.shape)).T
+    flux = NOISE * np.geomspace(5.5, 300, x.size)
+    rng.shuffle(flux)
+    data = gaussians(x, y, flux) + NOISE * noise(rng)
+    ra, dec = wcs().all_pix2world(x, y, 0)
+    table = pd.DataFrame(
+        {
+            "name": [f"S{k}" for k in range(x.size)],
+            "ra_deg": ra,
+            "dec_deg": dec,
+            "flux_jy": flux,
+            "ref_freq_hz": 1.4e9,
+            "spectral_index": 0.0,
+        }
+    )
+    return Image(data.astype(np.float32), wcs(), BEAM, 1.4e9, None), table, x, y, flux
+
+
+def compare(field, tmp_path, table=None, shift=(0.0, 0.0), scale=1.0):
+    image, its_table, *_ = field
+    catalog = tmp_path / "c.csv"
+    table = its_table if table is None else table
+    table.assign(
+        ra_deg=table["ra_deg"] - shift[0] / 3600 / np.cos(np.radians(table["dec_deg"])),
+        dec_deg=table["dec_deg"] - shift[1] / 3600,
+        flux_jy=table["flux_jy"] / scale,
+    ).to_csv(catalog, index=False)
+    rms = np.full(image.data.shape, NOISE, np.float32)
+    found = validate(image, np.ones_like(rms), rms, BEAM, catalog, 1.4e9, ImageOptions())
+    return found, summarise(found, BEAM)
+
+
+def test_peaks_have_positions_and_heights_below_the_pixel(field):
+    image, _, x, y, flux = field
+    rms = np.full(image.data.shape, NOISE)
+    peaks = find_peaks(image.data, rms, np.ones(rms.shape, bool), 20, FWHM)
+    bright = flux > 40 * NOISE
+    for px, py, f in zip(x[bright], y[bright], flux[bright], strict=True):
+        k = np.argmin(np.hypot(peaks.x - px, peaks.y - py))
+        snr = f / NOISE
+        assert np.hypot(peaks.x[k] - px, peaks.y[k] - py) < 4 * FWHM / 2 / snr + 0.02
+        assert peaks.peak_jy_beam[k] == pytest.approx(f, abs=5 * NOISE, rel=0.005)
+    assert (np.diff(peaks.peak_jy_beam) <= 0).all()
+
+
+def test_one_peak_a_beam():
+    sky = gaussians([100, 100 + 0.6 * FWHM, 300, 300 + 2 * FWHM], [100] * 4, [1, 0.8, 1, 0.8])
+    peaks = find_peaks(sky, np.full(sky.shape, 0.01), np.ones(sky.shape, bool), 5, FWHM)
+    assert peaks.x.size == 3
+
+
+def test_a_good_image_agrees_with_its_catalogue(field, tmp_path):
+    found, summary = compare(field, tmp_path)
+    assert abs(summary["flux_ratio"] - 1) < 3 * summary["flux_ratio_err"] + 0.005
+    assert summary["flux_ratio_err"] < 0.02
+    for axis in ("east", "north"):
+        error = summary[f"offset_{axis}_err_arcsec"]
+        assert 0 < error < 0.5 and abs(summary[f"offset_{axis}_arcsec"]) < 4 * error
+    assert summary["completeness_10_sigma"] == 1 and summary["reliability"] > 0.97
+    assert sum(b["catalogued"] for b in summary["bins"]) == 120
+    assert all(c.verdict == "pass" for c in checks(summary, ImageOptions()))
+    assert found.negative <= 1
+
+
+@pytest.mark.parametrize(
+    ("change", "metric"),
+    [
+        ({"shift": (6.0, 0.0)}, "median offset"),
+        ({"shift": (0.0, -5.0)}, "median offset"),
+        ({"scale": 1.3}, "flux scale"),
+        ({"scale": 0.5}, "flux scale"),
+    ],
+)
+def test_a_bad_image_warns(field, tmp_path, change, metric):
+    _, summary = compare(field, tmp_path, **change)
+    warned = [c.metric for c in checks(summary, ImageOptions()) if c.verdict == "warn"]
+    assert len(warned) == 1 and metric in warned[0]
+    if "shift" in change:
+        east, north = change["shift"]
+        assert summary["offset_east_arcsec"] == pytest.approx(east, abs=0.5)
+        assert summary["offset_north_arcsec"] == pytest.approx(north, abs=0.5)
+    else:
+        assert summary["flux_ratio"] == pytest.approx(change["scale"], rel=0.03)
+
+
+def test_what_is_missing_and_what_is_false_are_counted(field, tmp_path):
+    table = field[1].sort_values("flux_jy")
+    ghosts = table.tail(12).assign(name=[f"G{k}" for k in range(12)])
+    ghosts = ghosts.assign(dec_deg=ghosts["dec_deg"] + 20 * CELL)  # nothing is there
+    known = pd.concat([table.iloc[: -12 * 2], ghosts])
+    _, summary = compare(field, tmp_path, known)
+    strong = summary["bins"][-2:]
+    assert sum(b["catalogued"] - b["found"] for b in strong) == 12
+    assert summary["completeness_10_sigma"] < 0.9
+    assert 20 <= summary["detections_not_in_catalogue"] <= 27
+    assert any(
+        "completeness" in c.metric and c.verdict == "warn" for c in checks(summary, ImageOptions())
+    )
+
+
+def test_huber_is_robust_and_its_error_right():
+    rng = np.random.default_rng(1)
+    values = rng.normal(1, 0.1, (400, 60))
+    values[:, :4] = 9.0
+    found = np.array([huber_location(row) for row in values])
+    assert found[:, 0].mean() == pytest.approx(1, abs=0.02)
+    assert found[:, 0].std() == pytest.approx(found[:, 1].mean(), rel=0.2)
+    assert huber_location(np.array([1.0, 2.0])) == (None, None)
+
+
+def test_noise_map_follows_the_noise():
+    """Noise doubling from left to right, with a source left over."""
+    rng = np.random.default_rng(2)
+    level = np.linspace(1, 2, 800)[None, :] * np.ones((700, 1))
+    data = noise(rng, level.shape) * level
+    data[300:310, 300:310] += 200
+    made, boxes, _ = noise_map(data.astype(np.float32), FWHM)
+    assert made.shape == data.shape and boxes.shape == (7, 8)
+    assert np.abs(made[:, 100:700] / level[:, 100:700] - 1).mean() < 0.06
+    assert np.abs(made / level - 1).max() < 0.35
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (70, 200)])
+def test_noise_map_of_a_small_image(shape):
+    made, *_ = noise_map(np.random.default_rng(0).normal(size=shape), 5.0)
+    assert made.shape == shape and made.mean() == pytest.approx(1, abs=0.1)
