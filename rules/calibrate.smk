@@ -9,14 +9,6 @@ nearest one in time that did not fail; which and why is in the record of the cal
 TABLE_FLAGS = {"K": "k", "B": "b", "G": "g", "2G": "g2"}
 
 
-def caltables():
-    """The tables of a calset as named outputs; which there are, the config decides."""
-    return {
-        TABLE_FLAGS[name]: directory(p("caltable").replace("{table}", name))
-        for name in CALTABLES
-    }
-
-
 rule solve_calset:
     input:
         ms=p("cal_ms"),

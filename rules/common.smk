@@ -6,6 +6,7 @@ Reads the merged config and results/inventory/plan.json (which the main process 
 import sys
 
 from contimg.calibrate.presets import tables
+from contimg.mosaic.overrides import read_decisions
 from contimg.config import code, flags, read_config
 from contimg.core.errors import ContimgError
 from contimg.core.paths import WILDCARDS, day_of, path, pattern
@@ -130,6 +131,22 @@ def everything():
     if CONFIG.qa.expected is not None:
         records.append(path("expected_record", RESULTS))
     return records
+
+
+def decisions_of(wildcards):
+    """The decisions on the tiles of a mosaic: changed ones make it again, and no other."""
+    try:
+        return read_decisions(CONFIG.mosaic.overrides, wildcards.mosaic)
+    except ContimgError as error:
+        raise WorkflowError(str(error))
+
+
+def caltables():
+    """The tables of a calset as named outputs; which there are, the config decides."""
+    return {
+        TABLE_FLAGS[name]: directory(p("caltable").replace("{table}", name))
+        for name in CALTABLES
+    }
 
 
 onstart:

@@ -6,16 +6,6 @@ The finished mosaic is then judged from its maps alone. `snakemake validated` ta
 of the plan that far, from the raw data; one of them is named by its validation record.
 """
 
-from contimg.mosaic.overrides import read_decisions
-
-
-def decisions_of(wildcards):
-    """The decisions on the tiles of a mosaic: changed ones make it again, and no other."""
-    try:
-        return read_decisions(CONFIG.mosaic.overrides, wildcards.mosaic)
-    except ContimgError as error:
-        raise WorkflowError(str(error))
-
 
 localrules:
     validated,
