@@ -43,7 +43,8 @@ from contimg.simulate.instrument import interference_jy
 SUBBAND = 48
 STRATEGIES = ("default", "fast", "aoflagger", "casa")
 KINDS = ("satellite", "steady line", "intermittent line", "antenna", "baseline", "simulator")
-NOISY, SWAPPED, VICTIM, BASELINE = 20, 50, 10, 1000  # antennas, antennas, antenna, baseline
+# indices of antennas, and of a baseline
+NOISY, SWAPPED, VICTIM, BASELINE = 30, 50, 10, 1000
 SATELLITE = slice(5, 8)
 
 

@@ -52,6 +52,7 @@ VARIANTS: list[tuple[str, dict, dict]] = [
     ("dirty image", {}, {"niter": 0}),
     ("pure Hogbom", {}, {"deconvolver": "hogbom"}),
     ("catalogue mask", {}, {"mask_catalog": True, "mask_min_jy": 0.001}),
+    ("spectra fitted, 2 terms", {}, {"nterms": 2, "channels_out": 4}),
     ("gridding accuracy 1e-5", {}, {"gridder_accuracy": 1e-5}),
     ("channels of 1 MHz (4 averaged)", {"channels": 4}, {}),
     ("channels of 4 MHz (16 averaged)", {"channels": 16}, {}),
