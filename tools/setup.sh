@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make the checkout able to run: Python environment, WSClean and, with `tools/setup.sh test`, SLURM.
+# Make the checkout able to run: Python environment, WSClean and, with `tools/setup.sh test`,
+# AOFlagger and SLURM.
 #
 # Costs nothing when everything is there. Respects PYTHON= (interpreter to use) and VENV= (where
 # the environment goes). Only PyPI and the Debian or Ubuntu archive are used.
@@ -13,9 +14,13 @@ have() { command -v "$1" > /dev/null 2>&1; }
 can_apt() { [ "$(id -u)" = 0 ] && have apt-get; }
 
 # Programs that are not Python come from the distribution, and only root can install them there.
+apt_listed=no
 apt_install() {
-    DEBIAN_FRONTEND=noninteractive apt-get update -qq < /dev/null \
-        && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" < /dev/null
+    if [ "$apt_listed" = no ]; then
+        DEBIAN_FRONTEND=noninteractive apt-get update -qq < /dev/null || return 1
+        apt_listed=yes
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" < /dev/null
 }
 
 suitable() { # a Python that we support and that can make environments
@@ -116,5 +121,6 @@ export PATH="$PATH:/usr/sbin:/sbin"
 setup_python
 setup_programs "images are made with tclean (image.backend: auto)" wsclean wsclean
 if [ "${1:-}" = test ]; then
+    setup_programs "the AOFlagger tests are skipped" aoflagger aoflagger
     setup_programs "the SLURM tests are skipped" "slurm-wlm munge" slurmctld slurmd munged srun
 fi

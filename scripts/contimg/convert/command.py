@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
 from contimg.convert import write
-from contimg.convert.inputs import group_and_entries, with_positions
+from contimg.convert.inputs import group_and_entries, with_positions, with_sidereal_uvw
 from contimg.convert.options import ConvertOptions
 from contimg.convert.phase import Rephasing, fill_missing, rephase_drift
-from contimg.convert.read import Layout, read_layout
-from contimg.convert.stream import convert_subbands
+from contimg.convert.read import Layout, failure, read_layout
 from contimg.core.beam import InstrumentOptions
 from contimg.core.catalog import read_sources
 from contimg.core.command import Command, Files
@@ -21,13 +21,11 @@ from contimg.core.coords import apparent, icrs_on_meridian, mjd_time
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.groups import Group
 from contimg.core.records import Check, atomic, check, write_record
-from contimg.core.uvh5 import read_header
-from contimg.flag.context import SubbandContext
-from contimg.flag.measurement_set import flag_measurement_set
+from contimg.core.uvh5 import HeaderError, read_header
 from contimg.flag.options import FlagOptions
-from contimg.flag.plot import draw
-from contimg.flag.summary import Tally, for_record, summarise, tally_of
-from contimg.flag.summary import checks as flag_checks
+
+if TYPE_CHECKING:
+    from contimg.flag.context import SubbandContext
 
 HANDS = {-5: "XX", -6: "YY", -1: "RR", -2: "LL"}
 
@@ -54,10 +52,22 @@ def run(
     flag: FlagOptions,
 ) -> None:
     """Convert one group."""
+    # numba takes half a second, which a start of the workflow, asking for the flags, need not wait
+    from contimg.convert.stream import convert_subbands
+    from contimg.flag.measurement_set import flag_measurement_set
+    from contimg.flag.summary import Tally, for_record, summarise, tally_of
+    from contimg.flag.summary import checks as flag_checks
+
     group, entries = group_and_entries(files, instrument)
-    header = read_header(entries[0]["path"])
-    layout = read_layout(entries[0]["path"])
+    first = entries[0]["path"]
+    try:
+        header = read_header(first)
+    except HeaderError as error:
+        raise failure(first, error) from None
+    layout = read_layout(first)
     layout, moved = with_positions(layout, convert.antenna_positions)
+    if group.tracking == "sidereal":
+        layout = with_sidereal_uvw(layout)
     centre = phase_center(group, files)
     phasing = rephasing(group, layout, centre, header.unprojected)
     pointing = pointings(group, layout)
@@ -91,7 +101,8 @@ def run(
             counts = convert_subbands(output, layout, phasing, entries, slots, context, tally, flag)
             # variance of a visibility goes as 1/(2 dnu dt): the unit of CASA's weights
             unit = 2 * width * layout.integration_s
-            weight = unit * counts.weight_sum / np.maximum(counts.good_channels, 1)
+            samples = counts.samples / np.maximum(counts.good_channels, 1)
+            weight = unit * samples / counts.full
             output.put_weights(weight, counts.good_channels.max(axis=2) == 0)
         later = flag_measurement_set(partial, flag)
         if later:
@@ -101,6 +112,8 @@ def run(
     if usable < flag.usable_fail:
         raise DataQualityError(f"{usable:.1%} of the data usable, {flag.usable_fail:.0%} needed")
     if files.plot is not None:
+        from contimg.flag.plot import draw
+
         draw(flagged, files.plot, files.ms.stem)
     missing = sorted(set(range(instrument.subbands)) - set(slots))
     write_record(
@@ -121,6 +134,7 @@ def run(
             "freq_max_hz": float(freq[-1] + width / 2),
             "missing_subbands": missing,
             "rows_missing": int(np.count_nonzero(layout.row_of < 0)),
+            "invalid_samples": counts.invalid,
             "antennas_moved_m": moved,
             **for_record(flagged),
         },
@@ -214,6 +228,8 @@ def flag_context(
     description: write.Description,
 ) -> SubbandContext:
     """What the flagging is told about the data; frequencies of the whole band."""
+    from contimg.flag.context import SubbandContext
+
     mjd = layout.times_jd - 2400000.5
     hour_angle, dec = apparent(*pointing, mjd_time(mjd), group.location)
     lat = group.location.lat.rad

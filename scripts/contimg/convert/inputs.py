@@ -11,8 +11,10 @@ import pandas as pd
 
 from contimg.convert.read import Layout
 from contimg.core.beam import InstrumentOptions
-from contimg.core.errors import ContimgError
+from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.groups import Group, read_manifest
+
+EARTH_M = 1.3e7  # no two antennas are farther apart
 
 
 def group_and_entries(files, instrument: InstrumentOptions) -> tuple[Group, list[dict]]:
@@ -37,21 +39,21 @@ def group_of_files(
     from contimg.discover.options import DiscoverOptions
     from contimg.discover.scan import find_files, form_groups, read_headers
 
-    listing = []
+    listing, problems = [], []
     for path in paths:
         if path.is_dir():
-            listing += find_files(path)
+            listing += find_files(path, problems)
         elif path.exists():
             status = path.stat()
             listing.append((str(path), status.st_size, status.st_mtime_ns))
         else:
             raise ContimgError(f"{path}: no such file")
-    if not listing:
+    if not listing and not problems:
         raise ContimgError(f"{', '.join(map(str, paths))}: no UVH5 files (*.hdf5)")
     with tempfile.TemporaryDirectory(prefix="contimg-headers-") as scratch:
         headers = read_headers(sorted(listing), Path(scratch) / "files.parquet")
     groups, rejected = form_groups(headers, instrument, DiscoverOptions(min_subbands=1))
-    reasons = "".join(f"\n  {r.path}: {r.reason}" for r in rejected)
+    reasons = "".join(f"\n  {r.path}: {r.reason}" for r in [*rejected, *problems])
     if name is not None:
         groups = [pair for pair in groups if pair[0].group == name]
     if len(groups) == 1:
@@ -67,7 +69,8 @@ def with_positions(layout: Layout, table: Path | None) -> tuple[Layout, dict[str
 
     The phases that the correlator took out belong to its own positions; what the change leaves
     behind is the same throughout a tile and at the calibrator's transit, so calibration takes it.
-    Raises :class:`ContimgError` when antennas that hold data stay without a position.
+    Raises :class:`DataQualityError` when antennas that hold data stay without a position, or
+    when two of them stand in one place.
     """
     positions, moved = layout.antenna_positions_m.copy(), {}
     if table is not None:
@@ -79,14 +82,41 @@ def with_positions(layout: Layout, table: Path | None) -> tuple[Layout, dict[str
                 distance = float(np.linalg.norm(new - positions[index]))
                 moved[name] = round(distance, 4) if np.isfinite(distance) else 0.0
                 positions[index] = new
-    lost = ~np.isfinite(positions).all(axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        lost = ~(np.linalg.norm(positions, axis=1) < EARTH_M)
     used = [layout.antenna_names[a] for a in layout.antennas if lost[a]]
     if used:
-        raise ContimgError(
+        raise DataQualityError(
             f"antennas {', '.join(used)} have data but no position; give convert.antenna_positions"
+        )
+    _, first, number = np.unique(
+        positions[layout.antennas], axis=0, return_index=True, return_counts=True
+    )
+    if (number > 1).any():
+        name = layout.antenna_names[layout.antennas[first[number > 1][0]]]
+        raise DataQualityError(
+            f"{number.max()} antennas, {name} among them, stand in one place;"
+            " give convert.antenna_positions"
         )
     positions[lost] = 0.0  # stations that take no data: at the centre of the array
     return dataclasses.replace(layout, antenna_positions_m=positions), moved
+
+
+def with_sidereal_uvw(layout: Layout) -> Layout:
+    """Without the rows whose uvw are no baseline on Earth: the data keep the uvw of the file.
+
+    Raises :class:`DataQualityError` when all uvw are zero.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        length = np.linalg.norm(layout.uvw_m, axis=2)
+        good = length < EARTH_M
+    if not (length[good] > 0).any():
+        raise DataQualityError("all uvw are zero or no numbers")
+    return dataclasses.replace(
+        layout,
+        row_of=np.where(good, layout.row_of, -1),
+        uvw_m=np.where(good[..., None], layout.uvw_m, np.nan),
+    )
 
 
 def _read_positions(path: Path) -> dict[str, np.ndarray]:

@@ -12,6 +12,21 @@ from numba import njit, prange
 # beyond any correlator's range: an overflow or an uninitialised number
 ABSURD = 1e15
 
+# why a sample is no measurement; it counts for the first that applies
+INVALID = ("not finite", "beyond 1e15", "zero", "without samples", "stuck")
+
+
+@njit(cache=True, nogil=True)
+def _why(real, imag, size, samples):
+    """Index into `INVALID`."""
+    if not (np.isfinite(real) and np.isfinite(imag)):
+        return 0
+    if not size < ABSURD**2:
+        return 1
+    if size == 0:
+        return 2
+    return 4 if samples > 0 and samples < ABSURD else 3
+
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
 def place(
@@ -37,11 +52,11 @@ def place(
     the hands are; `turns` (time x baseline,) and `step`
     the same: cycles to take away at the lowest channel, and more of them a channel. The data
     come out conjugated, as a Measurement Set has them, channels ascending, and zero wherever
-    they are flagged. Returned are (time x baseline,) counts of samples that are no measurement:
-    not finite, absurd, exactly zero, stuck, or without samples behind them.
+    they are flagged. Returned are counts (time x baseline, kind) of samples that are no
+    measurement, by the kinds of `INVALID`.
     """
     n_chan, n_corr = data.shape[1], data.shape[2]
-    invalid = np.zeros(row_of.size, np.int64)
+    invalid = np.zeros((row_of.size, len(INVALID)), np.int64)
     for row in prange(row_of.size):
         source = row_of[row]
         if source < 0:
@@ -63,7 +78,8 @@ def place(
                 size = real * real + imag * imag
                 measured = size > 0 and size < ABSURD**2 and samples > 0 and samples < ABSURD
                 measured = measured and not stuck[row, corr]
-                invalid[row] += not measured
+                if not measured:
+                    invalid[row, _why(real, imag, size, samples)] += 1
                 good = measured and not file_flags[source, there, pols[corr]]
                 flags[row, channel, corr] = not good
                 nsamples[row, channel, corr] = samples if measured else 0
@@ -116,11 +132,12 @@ def find_stuck(visibilities, row_of, pols):
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def count_good(flags, nsamples, full, weight_sum, good_channels):
+def count_good(flags, nsamples, full, total, good_channels):
     """Add a subband to the sums of the rows.
 
     `flags`, `nsamples` (time, baseline, channel, corr); `full` is the number of samples behind a
-    complete integration; `weight_sum`, `good_channels` (time, baseline, corr) are added to.
+    complete integration, and none counts for more; `total` of the samples and `good_channels`
+    (time, baseline, corr) are added to.
     """
     n_time, n_base, n_chan, n_corr = flags.shape
     for base in prange(n_base):
@@ -129,4 +146,5 @@ def count_good(flags, nsamples, full, weight_sum, good_channels):
                 for corr in range(n_corr):
                     if not flags[time, base, channel, corr]:
                         good_channels[time, base, corr] += 1
-                        weight_sum[time, base, corr] += nsamples[time, base, channel, corr] / full
+                        samples = nsamples[time, base, channel, corr]
+                        total[time, base, corr] += min(samples, full)

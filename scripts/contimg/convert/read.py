@@ -9,7 +9,8 @@ import numpy as np
 from astropy.coordinates import EarthLocation
 from numpy.typing import NDArray
 
-from contimg.core.errors import DataQualityError
+from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.uvh5 import READ_ERRORS, HeaderError, unreadable
 
 # UVH5 polarisation number -> CASA Stokes enumeration
 PARALLEL_HANDS = {-5: 9, -6: 12, -1: 5, -2: 8}
@@ -51,6 +52,12 @@ class Layout:
         return np.array([self.file_polarisations.index(p) for p in self.polarisations])
 
 
+def failure(path: str, error: HeaderError) -> ContimgError | DataQualityError:
+    """A broken file is bad data; one that cannot be opened may open the next time."""
+    kind = ContimgError if error.kind == "access" else DataQualityError
+    return kind(f"{path}: {error}")
+
+
 def read_layout(path: str) -> Layout:
     """Layout of a group from one of its files; :class:`DataQualityError` if there is none."""
     from pyuvdata.uvdata import FastUVH5Meta
@@ -68,8 +75,8 @@ def read_layout(path: str) -> Layout:
             positions = np.asarray(meta.antenna_positions, dtype=float)
             uvw = np.asarray(meta.uvw_array, dtype=float)
             integration = float(np.median(np.ravel(np.asarray(meta.integration_time))))
-    except (OSError, KeyError, ValueError, AttributeError, RuntimeError) as error:
-        raise DataQualityError(f"{path}: unreadable: {type(error).__name__}: {error}") from None
+    except READ_ERRORS as error:
+        raise failure(path, unreadable(error)) from None
     if not (times.size == ant_1.size == ant_2.size == len(uvw) and times.size):
         raise DataQualityError(
             f"{path}: {times.size} times, {ant_1.size} and {ant_2.size} antennas and {len(uvw)} uvw"
@@ -161,13 +168,11 @@ def read_subband(path: str, layout: Layout) -> Subband:
             width = float(np.abs(np.ravel(header["channel_width"][()])[0]))
             rows = [header[k][()] for k in ("time_array", "ant_1_array", "ant_2_array")]
             polarisations = [int(p) for p in header["polarization_array"][()]]
-            visibilities = group["visdata"][()]
-            flags = group["flags"][()]
-            nsamples = group["nsamples"][()]
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise DataQualityError(f"{path}: unreadable: {type(error).__name__}: {error}") from None
-    if visibilities.dtype.names:  # integer or half-float pairs of the UVH5 memo
-        visibilities = visibilities["r"] + np.complex64(1j) * visibilities["i"]
+            visibilities = _complex(group["visdata"][()])
+            flags = group["flags"][()].astype(bool, copy=False)
+            nsamples = group["nsamples"][()].astype(np.float32, copy=False)
+    except READ_ERRORS as error:
+        raise failure(path, unreadable(error)) from None
     if any(row.shape != layout.rows[0].shape for row in rows):
         raise DataQualityError(f"{path}: it has other rows than its group")
     wanted = (layout.rows[0].size, freq.size, len(polarisations))
@@ -190,10 +195,19 @@ def read_subband(path: str, layout: Layout) -> Subband:
         freq_hz=np.sort(freq),
         width_hz=width,
         descending=bool(freq[-1] < freq[0]),
-        visibilities=visibilities.reshape(wanted).astype(np.complex64, copy=False),
-        flags=flags.reshape(wanted).astype(bool, copy=False),
-        nsamples=nsamples.reshape(wanted).astype(np.float32, copy=False),
+        visibilities=visibilities.reshape(wanted),
+        flags=flags.reshape(wanted),
+        nsamples=nsamples.reshape(wanted),
     )
+
+
+def _complex(values: NDArray) -> NDArray[np.complex64]:
+    """Visibilities, which may be integer or half-float pairs (UVH5 memo)."""
+    if values.dtype.names:
+        values = values["r"] + np.complex64(1j) * values["i"]
+    elif values.dtype.kind != "c":
+        raise TypeError(f"visdata are {values.dtype}, not complex")
+    return values.astype(np.complex64, copy=False)
 
 
 def autocorrelations(subband: Subband, layout: Layout) -> NDArray[np.float32] | None:

@@ -22,14 +22,20 @@ from contimg.flag.options import FlagOptions, step_list
 from contimg.flag.stream import flag_subband
 from contimg.flag.summary import Tally
 
+# so many values tell what a complete integration has
+_ENOUGH = 100_000
+
 
 @dataclass
 class Counts:
     """Sums over the subbands as they go by."""
 
-    weight_sum: NDArray[np.float64]  # (time, baseline, corr) of relative weights
+    samples: NDArray[np.float64]  # (time, baseline, corr) of the good channels
     good_channels: NDArray[np.int64]  # (time, baseline, corr)
+    full: float = 1.0  # samples behind a complete integration
     by_step: dict[str, float] = field(default_factory=dict)  # fraction of the data there are
+    # numbers of samples that are no measurement, by reason
+    invalid: dict[str, int] = field(default_factory=lambda: dict.fromkeys(kernels.INVALID, 0))
 
     def add(self, step: str, fraction: float) -> None:
         """Add to what a step flagged."""
@@ -56,7 +62,7 @@ def convert_subbands(
     n_corr = len(layout.polarisations)
     steps = step_list(flag)
     counts = Counts(
-        weight_sum=np.zeros((n_times, n_base, n_corr)),
+        samples=np.zeros((n_times, n_base, n_corr)),
         good_channels=np.zeros((n_times, n_base, n_corr), np.int64),
     )
     buffers: dict[int, list[tuple[NDArray, ...]]] = {}
@@ -74,14 +80,17 @@ def convert_subbands(
             if steps[0] == "reset":
                 subband.flags[:] = False
             invalid = _place(subband, layout, phasing, data, flags, nsamples)
-            counts.add("invalid", invalid / flags.size)
-            counts.add("in the file", float(flags.mean()) - invalid / flags.size)
+            for why, number in zip(kernels.INVALID, invalid, strict=True):
+                counts.invalid[why] += int(number)
+            counts.add("invalid", invalid.sum() / flags.size)
+            counts.add("in the file", float(flags.mean()) - invalid.sum() / flags.size)
             autos = _autos(subband, layout) if "autos" in steps else None
             here_context = dataclasses.replace(context, freq_hz=freq_hz[here], autos=autos)
             for step, added in flag_subband(data, flags, nsamples, here_context, flag).items():
                 counts.add(step, added)
-            full = max(float(nsamples.max()), 1.0)
-            kernels.count_good(flags, nsamples, full, counts.weight_sum, counts.good_channels)
+            full = _full(nsamples)
+            kernels.count_good(flags, nsamples, full, counts.samples, counts.good_channels)
+            counts.full = max(counts.full, full)
             tally.add(here.start, flags)
             if written is not None:
                 written.result()
@@ -113,7 +122,7 @@ def _check_frequencies(subband: Subband, expected_hz: NDArray[np.float64]) -> No
     if subband.freq_hz.size != expected_hz.size:
         raise DataQualityError(f"{subband.path}: {subband.freq_hz.size} channels do not fit")
     offset = np.abs(subband.freq_hz - expected_hz).max()
-    if offset > 0.3 * subband.width_hz:
+    if not offset <= 0.3 * subband.width_hz:
         raise DataQualityError(
             f"{subband.path}: channels are {offset / 1e3:.1f} kHz off the grid of the group"
         )
@@ -130,8 +139,17 @@ def _autos(subband: Subband, layout: Layout) -> NDArray[np.float32] | None:
     return autos
 
 
-def _place(subband: Subband, layout: Layout, phasing: Rephasing, data, flags, nsamples) -> int:
-    """Bring a subband to the order and the phase centre of the MS; number of invalid samples."""
+def _full(nsamples: NDArray[np.float32]) -> np.float32:
+    """Samples behind a complete integration: a value that a few wrong ones do not decide."""
+    some = nsamples.reshape(-1)[:: max(1, nsamples.size // _ENOUGH)]
+    some = some[some > 0]
+    return np.percentile(some, 99, method="higher") if some.size else np.float32(1)
+
+
+def _place(
+    subband: Subband, layout: Layout, phasing: Rephasing, data, flags, nsamples
+) -> NDArray[np.int64]:
+    """Bring a subband to the order and the phase centre of the MS; numbers of invalid samples."""
     n_rows, pols = layout.row_of.size, layout.pol_index
     turns, step = cycles(phasing.delta_w_m.ravel(), subband.freq_hz)
     stuck = kernels.find_stuck(subband.visibilities, layout.row_of, pols)
@@ -148,7 +166,7 @@ def _place(subband: Subband, layout: Layout, phasing: Rephasing, data, flags, ns
         step,
         *(array.reshape(n_rows, *array.shape[2:]) for array in (data, flags, nsamples)),
     )
-    return int(invalid.sum())
+    return invalid.sum(axis=0)
 
 
 def _blank_missing(output: MeasurementSet, slots: list[int], n_chan: int, shape) -> None:

@@ -21,6 +21,8 @@ from contimg.core.records import atomic
 
 # keywords of a celestial WCS, without their axis numbers
 _CELESTIAL = {"CRPIX", "PC", "CDELT", "CUNIT", "CTYPE", "CRVAL", "LONPOLE", "LATPOLE", "PV"}
+# keywords of the observation that astropy would complete or correct, with a warning each
+_OBSERVATION = ("DATE-OBS", "MJD-OBS", "DATE-AVG", "MJD-AVG", "OBSGEO-X", "OBSGEO-Y", "OBSGEO-Z")
 FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 
 
@@ -68,9 +70,21 @@ def read_image(path: str | Path) -> Image:
     plane = data.reshape(-1, *data.shape[-2:])[0]
     beam = Beam(header["BMAJ"], header["BMIN"], header["BPA"]) if "BMAJ" in header else None
     freq = header.get("CRVAL3") if header.get("CTYPE3", "").startswith("FREQ") else None
-    wcs = WCS(WCS(header).celestial.to_header())
+    wcs = celestial(header)
     wcs.array_shape = plane.shape
     return Image(plane.astype(plane.dtype.newbyteorder("="), copy=False), wcs, beam, freq, header)
+
+
+def celestial(header: fits.Header) -> WCS:
+    """The coordinates on the sky, whatever the header says of place and time of the observation.
+
+    CASA writes OBSGEO-X, Y, Z of some telescopes a kilometre from the centre of the Earth (the
+    height as the length of the vector), and MJD 0 for images of no time; nothing here needs them.
+    """
+    plain = header.copy()
+    for keyword in _OBSERVATION:
+        plain.remove(keyword, ignore_missing=True)
+    return WCS(WCS(plain).celestial.to_header())
 
 
 def write_image(

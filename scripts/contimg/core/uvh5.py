@@ -12,6 +12,17 @@ from astropy.coordinates import SkyCoord
 
 from contimg.core.errors import ContimgError
 
+# what h5py and pyuvdata are known to raise on broken files
+READ_ERRORS = (
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+)
+
 
 class HeaderError(ContimgError):
     """A UVH5 file that cannot be used; the message is the reason.
@@ -57,12 +68,16 @@ def read_header(path: str | Path) -> Header:
             return _header(meta)
     except HeaderError:
         raise
-    except (OSError, KeyError, ValueError, AttributeError, RuntimeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise HeaderError(f"no access: {os.strerror(error.errno)}", "access") from None
-        kind = "truncated" if "truncated" in str(error) else "unreadable"
-        reason = f"unreadable: {type(error).__name__}: {str(error)[:200]}"
-        raise HeaderError(reason, kind) from None
+    except READ_ERRORS as error:
+        raise unreadable(error) from None
+
+
+def unreadable(error: Exception) -> HeaderError:
+    """What an exception of the reader says about the file."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return HeaderError(f"no access: {os.strerror(error.errno)}", "access")
+    kind = "truncated" if "truncated" in str(error) else "unreadable"
+    return HeaderError(f"unreadable: {type(error).__name__}: {str(error)[:200]}", kind)
 
 
 def _header(meta) -> Header:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from astropy.coordinates import EarthLocation
+from numpy.typing import NDArray
 
 from contimg.core.uvh5 import Header
 from contimg.discover.geometry import check_positions, check_uvw, expected_uvw
@@ -15,10 +16,10 @@ from contimg.discover.verdicts import Settings, Subject
 
 def antennas(subject: Subject, header: dict[str, Any], file, settings: Settings) -> None:
     """Names, numbers and positions; autocorrelations."""
-    numbers = np.ravel(header["antenna_numbers"]).astype(int)
+    numbers = _whole(header, "antenna_numbers")
     names = [n.decode() if isinstance(n, bytes) else str(n) for n in header["antenna_names"]]
     positions = np.asarray(header["antenna_positions"], dtype=float)
-    first, second = header["ant_1_array"].astype(int), header["ant_2_array"].astype(int)
+    first, second = (_whole(header, name) for name in ("ant_1_array", "ant_2_array"))
     shaped = len(names) == numbers.size and positions.shape == (numbers.size, 3)
     if not subject.hold("antenna table", shaped, "names, numbers and positions do not agree"):
         return
@@ -52,13 +53,22 @@ def antennas(subject: Subject, header: dict[str, Any], file, settings: Settings)
         "antennas": [names[i] for i in at],
     }
     subject.data["antennas"] = int(used.size)
-    if "lst_array" in header:
+    if "lst_array" in header and "mjd" in subject.facts:
         with subject.attempt("sidereal times"):
             _sidereal_times(subject, header, location)
     if settings.positions is not None and finite:
         centre = np.array([float(x.to_value("m")) for x in location.geocentric])
         itrf = positions[at] + centre
         check_positions(subject, [names[i] for i in at], itrf, settings.positions)
+
+
+def _whole(header: dict[str, Any], name: str) -> NDArray[np.int64]:
+    """Numbers of antennas; :class:`ValueError` when they are none."""
+    values = np.ravel(header[name])
+    whole = values.astype(np.float64)  # text that is no number raises here
+    if not (np.abs(whole) < 2**31).all() or (whole != np.rint(whole)).any():
+        raise ValueError(f"{name} holds values that are no numbers of antennas")
+    return whole.astype(np.int64)
 
 
 def _sidereal_times(subject: Subject, header: dict[str, Any], location: EarthLocation) -> None:

@@ -165,14 +165,16 @@ def _times(subject: Subject, header: dict[str, Any], file, settings: Settings) -
     mjd, counts = np.unique(times - 2400000.5, return_counts=True)
     integration = np.ravel(np.asarray(header["integration_time"], dtype=float))
     step = float(integration[0])
-    subject.facts |= {"mjd": mjd, "integration_s": step}
     subject.data |= {"first_mjd": float(mjd[0]), "last_mjd": float(mjd[-1]), "n_times": mjd.size}
     unset = abs(mjd[0] - _CLOCK_UNSET) < 1
     now = float(Time.now().mjd)
     reason = f"data begin at MJD {mjd[0]:.4f}"
     if unset:
         reason += ": the correlator did not know the time and wrote its default, MJD 55000"
-    subject.hold("date", not unset and mjd[0] > _FIRST_MJD and mjd[-1] < now + 1, reason, unit="d")
+    possible = mjd[0] > _FIRST_MJD and mjd[-1] < now + 1
+    subject.hold("date", possible and not unset, reason, unit="d")
+    if possible:  # else no sidereal time belongs to it
+        subject.facts |= {"mjd": mjd, "integration_s": step}
     expected = settings.n_times or int(header["Ntimes"])
     subject.hold(
         "number of times",

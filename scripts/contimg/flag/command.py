@@ -9,8 +9,6 @@ from pydantic import Field
 from contimg.core.command import Command, Files, existing
 from contimg.core.records import write_record
 from contimg.flag.options import FlagOptions
-from contimg.flag.plot import draw
-from contimg.flag.summary import checks, for_record, summarise, tally_of
 
 
 class SummaryFiles(Files):
@@ -23,10 +21,14 @@ class SummaryFiles(Files):
 
 def run(files: SummaryFiles, options: FlagOptions) -> None:
     """Print what is flagged; write the picture and the record if they are asked for."""
+    from contimg.flag.summary import checks, for_record, summarise, tally_of
+
     existing(files.ms, "Measurement Set")
     summary = summarise(tally_of(files.ms, options.block_channels))
     print(text(summary), end="")
     if files.plot is not None:
+        from contimg.flag.plot import draw
+
         draw(summary, files.plot, files.ms.stem)
     if files.record is not None:
         write_record(

@@ -57,18 +57,8 @@ def run(files: ExpectedFiles) -> None:
         files.record,
         product=files.record.stem,
         stage="qa",
-        data={"lines": result.to_dict("records")},
-        checks=[
-            Check(
-                f"{r.source} {r.quantity}",
-                r.measured,
-                r.unit,
-                f"fail outside {r.allowed}",
-                "pass" if r.result == "PASS" else "fail",
-                "" if r.result == "PASS" else f"{r.source}: {r.quantity} is {r.measured}",
-            )
-            for r in result.itertuples()
-        ],
+        data={"lines": [{k: _finite(v) for k, v in r.items()} for r in result.to_dict("records")]},
+        checks=[_check(r) for r in result.itertuples()],
         inputs=[files.expected, *files.photometry_records],
     )
     print(result.to_string(index=False))
@@ -81,12 +71,13 @@ def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
         mine = measured[measured["source"] == row.source] if len(measured) else measured
         if len(mine):
             mine = mine[np.isfinite(mine["flux_jy"]) & (mine["flag"] == "")]
+        low, high = (row.flux_jy * (1 + s * row.flux_tolerance) for s in (-1, 1))
         if not len(mine):
-            lines.append(_line(row.source, "flux density", np.nan, np.nan, "Jy", "", False))
+            allowed = f"{low:.3f} .. {high:.3f}"
+            lines.append(_line(row.source, "flux density", np.nan, np.nan, "Jy", allowed, False))
             continue
         weight = 1 / mine["flux_err_jy"].to_numpy() ** 2
         flux = float((weight * mine["flux_jy"]).sum() / weight.sum())
-        low, high = (row.flux_jy * (1 + s * row.flux_tolerance) for s in (-1, 1))
         lines.append(
             _line(
                 row.source,
@@ -126,6 +117,23 @@ def _line(source, quantity, measured, error, unit, allowed, passed) -> dict:
         "allowed": allowed,
         "result": "PASS" if passed else "FAIL",
     }
+
+
+def _check(line) -> Check:
+    """A line of the comparison as a check; nothing measured is a failure with its own words."""
+    measured = _finite(line.measured)
+    reason = ""
+    if line.result != "PASS":
+        found = "not measured" if measured is None else f"{measured:.4g} {line.unit}"
+        reason = f"{line.source}: {line.quantity} {found}, expected {line.allowed} {line.unit}"
+    verdict = "fail" if reason else "pass"
+    name, limit = f"{line.source} {line.quantity}", f"fail outside {line.allowed}"
+    return Check(name, measured, line.unit, limit, verdict, reason)
+
+
+def _finite(value):
+    """None for a number that is none: a record holds no NaN."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _show(path: Path) -> None:

@@ -20,11 +20,9 @@ from typing import Any
 from pydantic import Field
 
 from contimg.core.command import Command, Files, existing
-from contimg.core.errors import ContimgError
 from contimg.core.paths import path
 from contimg.core.records import read_record, write_text
-
-STATES = ("done", "pending", "failed", "rejected")
+from contimg.core.state import STATES, state_of
 
 # kind of item, stage, pattern of the stage's record
 STAGES = (
@@ -90,7 +88,8 @@ def statuses(plan: dict[str, Any], results: str, tier: str) -> list[Status]:
     for kind, stage, name in STAGES:
         for item in items[kind]:
             record = path(name, results, **{kind: item, "tier": tier})
-            rows.append(_status(kind, item, stage, record))
+            state = state_of(record)
+            rows.append(Status(kind, item, stage, state.state, state.verdict, state.reason, record))
     return rows
 
 
@@ -117,18 +116,6 @@ def closure(rows: list[Status]) -> str:
         numbers = "".join(f"{count[state]:9d}" for state in STATES)
         lines.append(f"{stage:12s} {kind:7s}{numbers}{count.total():9d}")
     return "\n".join(lines)
-
-
-def _status(kind: str, item: str, stage: str, record: str) -> Status:
-    if not Path(record).exists():
-        return Status(kind, item, stage, "pending", "", "", record)
-    try:
-        content = read_record(record)
-        verdict, reason = content["verdict"], content["reason"]
-    except (ContimgError, KeyError) as error:
-        return Status(kind, item, stage, "failed", "fail", f"unreadable record: {error}", record)
-    state = "failed" if verdict == "fail" else "done"
-    return Status(kind, item, stage, state, verdict, reason, record)
 
 
 COMMAND = Command(
