@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 
 from contimg.core.ms import open_table, read_axes
-from truth.observe import INSTRUMENT, converted, observe
+from contimg.simulate.schedule import schedule
+from truth.observe import INSTRUMENT, PERFECT, converted, observe
+
+# what these tests are not about: raw uvw are of hour angle 0, which pyuvdata notices
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The uvw_array does not match:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Recalculating uvw_array without adjusting:UserWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +24,20 @@ def both(tmp_path_factory):
     """(our MS, pyuvdata's object of the same data at the same phase centre)."""
     directory = tmp_path_factory.mktemp("both")
     group, _, manifest = observe(directory)
+    for number, entry in enumerate(json.loads(manifest.read_text())["files"]):
+        thin_out(entry["path"], number)
     ms = converted(directory, manifest)
     return ms, pyuvdata_phased(manifest, group)
+
+
+def thin_out(path, seed):
+    """Lost packets and flags of the correlator: another number of samples everywhere."""
+    rng = np.random.default_rng(seed)
+    with h5py.File(path, "r+") as file:
+        data = file["Data"]
+        shape = data["nsamples"].shape
+        data["nsamples"][()] = rng.integers(1, 97, shape)
+        data["flags"][()] = rng.random(shape) < 0.2
 
 
 def pyuvdata_phased(manifest, group):
@@ -67,20 +87,26 @@ def test_data_agree_to_a_millionth(both):
     ms, reference = both
     with open_table(ms) as table:
         data = table.getcol("DATA")
-    expected = reference.data_array.conj()
+    expected = np.where(reference.flag_array, 0, reference.data_array.conj())
     scale = np.abs(expected).max()
     assert np.abs(data - expected).max() < 1e-6 * scale
 
 
 def test_flags_and_weights_are_those_of_the_file(both):
+    """WEIGHT is 2 dnu dt times the mean share of samples of the channels that are not flagged."""
     ms, reference = both
     axes = read_axes(ms)
     with open_table(ms) as table:
-        flags, weight = table.getcol("FLAG"), table.getcol("WEIGHT")
-    assert np.array_equal(flags, reference.flag_array)
-    samples = reference.nsample_array.mean(axis=1)
-    unit = 2 * axes.width_hz * axes.integration_s / samples.max()
-    assert np.array_equal(weight, (unit * samples).astype(np.float32))
+        columns = [table.getcol(c) for c in ("FLAG", "WEIGHT", "SIGMA", "FLAG_ROW")]
+    flags, weight, sigma, flag_row = columns
+    assert np.array_equal(flags, reference.flag_array) and flags.any()
+    good = ~reference.flag_array
+    samples = reference.nsample_array.astype(float)
+    mean = (samples * good).sum(axis=1) / good.sum(axis=1)
+    unit = 2 * axes.width_hz * axes.integration_s / samples[good].max()
+    assert np.allclose(weight, unit * mean, rtol=1e-6, atol=0)
+    assert np.allclose(sigma, weight**-0.5, rtol=1e-6, atol=0)
+    assert not flag_row.any()
 
 
 def test_times_and_frequencies_are_the_same(both):
@@ -94,24 +120,92 @@ def test_times_and_frequencies_are_the_same(both):
 def test_pyuvdata_reads_our_ms(both):
     from pyuvdata import UVData
 
-    ms, _ = both
+    ms, reference = both
     back = UVData()
     back.read(str(ms), file_type="ms")  # with all of its checks
+    assert back.check(strict_uvw_antpos_check=True)
     assert back.telescope.name == INSTRUMENT.telescope
-    assert back.phase_center_catalog[next(iter(back.phase_center_catalog))]["cat_frame"] == "icrs"
-    assert back.Nfreqs == 16 and back.Ntimes == 6
+    (centre,) = back.phase_center_catalog.values()
+    (expected,) = (c for c in reference.phase_center_catalog.values() if c["cat_name"] == "tile")
+    assert centre["cat_frame"] == "icrs" and centre["cat_type"] == "sidereal"
+    assert centre["cat_lon"] == pytest.approx(expected["cat_lon"], abs=1e-12)
+    assert centre["cat_lat"] == pytest.approx(expected["cat_lat"], abs=1e-12)
+    assert np.abs(back.uvw_array - reference.uvw_array).max() < 1e-6
+    good = ~reference.flag_array
+    apart = np.abs(back.data_array - reference.data_array)[good].max()
+    assert apart < 1e-6 * np.abs(reference.data_array).max()
+    where, there = (d.telescope.location.geocentric for d in (back, reference))
+    assert np.allclose([x.value for x in where], [x.value for x in there], rtol=0, atol=1e-3)
 
 
 def test_subtables_hold_what_the_data_say(both):
-    ms, _ = both
+    ms, reference = both
     axes = read_axes(ms)
+    times = np.unique(reference.time_array) - 2400000.5
     with open_table(f"{ms}/OBSERVATION") as table:
-        start, end = table.getcell("TIME_RANGE", 0)
-    assert end - start == pytest.approx(6 * 51.5, abs=1e-3)
+        start, end = table.getcell("TIME_RANGE", 0) / 86400
+    half = 51.5 / 2 / 86400
+    assert [start, end] == pytest.approx([times[0] - half, times[-1] + half], abs=1e-8)
     with open_table(f"{ms}/SPECTRAL_WINDOW") as table:
+        assert table.nrows() == 1
         assert table.getcell("TOTAL_BANDWIDTH", 0) == pytest.approx(187.5e6)
-        assert np.allclose(table.getcell("CHAN_WIDTH", 0), axes.width_hz)
+        for name in ("CHAN_WIDTH", "EFFECTIVE_BW", "RESOLUTION"):
+            assert np.allclose(table.getcell(name, 0), 187.5e6 / 16)
+        assert table.getcell("REF_FREQUENCY", 0) == axes.freq_hz[0]
+    with open_table(f"{ms}/FIELD") as table:
+        assert table.nrows() == 1 and table.getcell("SOURCE_ID", 0) == -1
+        for name in ("PHASE_DIR", "DELAY_DIR", "REFERENCE_DIR"):
+            assert table.getcolkeyword(name, "MEASINFO")["Ref"] == "ICRS"
+            assert table.getcell(name, 0)[0] == pytest.approx(axes.phase_center_rad)
     with open_table(ms) as table:
-        weight = table.getcol("WEIGHT")
-    assert np.allclose(weight, 2 * axes.width_hz * 51.5)
-    assert all(name.startswith("DSA-") for name in axes.antenna_names)
+        for name in ("INTERVAL", "EXPOSURE"):
+            assert np.allclose(table.getcol(name), 51.5)
+
+
+def test_antennas_are_those_of_the_header(both):
+    """All stations are in the table, those without data too; rows go by name."""
+    ms, reference = both
+    axes = read_axes(ms)
+    telescope = reference.telescope
+    assert axes.antenna_names == [f"DSA-{name}" for name in telescope.antenna_names]
+    assert len(axes.antenna_names) == telescope.antenna_numbers.size
+    centre = [x.to_value("m") for x in telescope.location.geocentric]
+    expected = telescope.antenna_positions + centre
+    assert np.abs(axes.antenna_positions_m - expected).max() < 1e-6
+    used = {axes.antenna_names[i] for i in np.union1d(axes.ant1, axes.ant2)}
+    names = dict(zip(telescope.antenna_numbers, telescope.antenna_names, strict=True))
+    assert used == {f"DSA-{names[n]}" for n in np.unique(reference.ant_1_array)} | {
+        f"DSA-{names[n]}" for n in np.unique(reference.ant_2_array)
+    }
+    with open_table(f"{ms}/ANTENNA") as table:
+        assert set(table.getcol("MOUNT")) == {"ALT-AZ"}
+        assert np.allclose(table.getcol("DISH_DIAMETER"), 4.65)
+
+
+def test_pointing_follows_the_meridian_not_the_phase_centre(both):
+    """At every time the dishes look at hour angle 0 and the pointing's apparent declination."""
+    from pyuvdata.utils import get_lst_for_time
+    from pyuvdata.utils.phasing import calc_app_coords
+
+    ms, reference = both
+    axes, group = read_axes(ms), schedule(PERFECT, INSTRUMENT)[0]
+    with open_table(f"{ms}/POINTING") as table:
+        assert table.getcolkeyword("DIRECTION", "MEASINFO")["Ref"] == "ICRS"
+        time, direction = table.getcol("TIME"), table.getcol("DIRECTION")[:, 0]
+    assert time.size == axes.mjd.size * np.union1d(axes.ant1, axes.ant2).size
+    jd = time / 86400 + 2400000.5
+    place = reference.telescope.location
+    lst = get_lst_for_time(jd_array=jd, telescope_loc=place)
+    for k in range(0, time.size, 13):
+        ra, dec = calc_app_coords(
+            lon_coord=direction[k, 0],
+            lat_coord=direction[k, 1],
+            coord_frame="icrs",
+            coord_type="sidereal",
+            time_array=jd[k],
+            lst_array=lst[k],
+            telescope_loc=place,
+        )
+        # diurnal aberration, 0.3 arcsec at most, belongs to the place or to the meridian
+        assert np.degrees(np.cos(dec) * np.sin(ra - lst[k])) * 3600 == pytest.approx(0, abs=0.4)
+        assert np.degrees(dec - np.radians(group.dec_app_deg)) * 3600 == pytest.approx(0, abs=0.4)

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tracemalloc
+
 import h5py
 import numpy as np
 import pytest
 
 from contimg.convert import kernels
 from contimg.convert.command import ConvertFiles, antenna_names, run
+from contimg.convert.inputs import with_sidereal_uvw
 from contimg.convert.options import ConvertOptions
 from contimg.convert.phase import fill_missing
+from contimg.convert.read import Layout
+from contimg.core.beam import InstrumentOptions
 from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.groups import read_manifest, write_manifest
 from contimg.core.ms import open_table
+from contimg.core.records import read_record
 from contimg.flag.options import FlagOptions
-from truth.observe import INSTRUMENT, converted, observe
+from contimg.simulate.command import simulate_group
+from contimg.simulate.schedule import schedule
+from truth.observe import INSTRUMENT, PERFECT, converted, observe, sky_of
+
+# files of 1.5 MB, so that the visibilities are most of what is held
+WIDE = PERFECT.model_copy(
+    update={"noise": True, "antenna_step": 5, "channels_per_subband": 48, "n_times": 6}
+)
 
 
 def placed(visibilities, nsamples=None, **changes):
-    """(data, flags, nsamples, invalid) of one baseline: `visibilities` (time, channel, corr)."""
+    """(data, flags, nsamples, counts) of one baseline: `visibilities` (time, channel, corr)."""
     n_time, n_chan, n_corr = visibilities.shape
     nsamples = np.ones(visibilities.shape, np.float32) if nsamples is None else nsamples
     row_of = np.arange(n_time)[:, None]
@@ -36,7 +51,7 @@ def placed(visibilities, nsamples=None, **changes):
         "step": np.zeros(n_time),
     } | changes
     invalid = kernels.place(*arguments.values(), *out)
-    return *out, int(invalid.sum())
+    return *out, dict(zip(kernels.INVALID, invalid.sum(axis=0).tolist(), strict=True))
 
 
 def random_block(seed=0, shape=(4, 6, 2)):
@@ -44,32 +59,43 @@ def random_block(seed=0, shape=(4, 6, 2)):
     return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e34, 0.0, complex(np.nan, 1)])
-def test_invalid_values_are_flagged_and_zeroed(value):
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (np.nan, "not finite"),
+        (complex(np.nan, 1), "not finite"),
+        (complex(1, -np.inf), "not finite"),
+        (1e34, "beyond 1e15"),
+        (-1e34j, "beyond 1e15"),
+        (0.0, "zero"),
+    ],
+)
+def test_invalid_values_are_flagged_zeroed_and_counted(value, why):
     raw = random_block()
     raw[1, 3, 0] = value
-    data, flags, _, invalid = placed(raw)
-    assert flags.sum() == invalid == 1 and flags[1, 3, 0]
+    data, flags, _, counts = placed(raw)
+    assert flags.sum() == 1 and flags[1, 3, 0]
+    assert counts == dict.fromkeys(kernels.INVALID, 0) | {why: 1}
     assert data[1, 3, 0] == 0 and np.isfinite(data).all()
 
 
-@pytest.mark.parametrize("samples", [0, -3, np.nan, np.inf])
+@pytest.mark.parametrize("samples", [0, -3, np.nan, np.inf, -np.inf, 1e34])
 def test_data_without_samples_are_flagged(samples):
     nsamples = np.ones((4, 6, 2), np.float32)
     nsamples[0] = samples
-    _, flags, kept, _ = placed(random_block(), nsamples)
+    _, flags, kept, counts = placed(random_block(), nsamples)
     assert flags[0].all() and not flags[1:].any()
-    assert (kept[0] == 0).all()
+    assert (kept[0] == 0).all() and counts["without samples"] == 12
 
 
 def test_repeated_and_constant_spectra_are_flagged():
     raw = random_block(shape=(6, 8, 2))
     raw[3, :, 0] = raw[2, :, 0]  # a buffer that was not refilled
     raw[5, :, 1] = 2.5 + 1j  # a spectrum of one value
-    _, flags, _, _ = placed(raw)
+    _, flags, _, counts = placed(raw)
     expected = np.zeros(flags.shape, bool)
     expected[2:4, :, 0] = expected[5, :, 1] = True
-    assert np.array_equal(flags, expected)
+    assert np.array_equal(flags, expected) and counts["stuck"] == 24
 
 
 def test_order_turn_and_conjugation_are_those_of_the_formula():
@@ -86,32 +112,176 @@ def test_order_turn_and_conjugation_are_those_of_the_formula():
     assert np.abs(swapped - expected).max() < 1e-6
 
 
-def test_nan_in_a_file_never_reaches_the_ms(tmp_path):
+def spoil(directory, change):
+    """Call `change` with the file of the highest subband, open for writing."""
+    with h5py.File(next((directory / "raw").glob("*sb00.hdf5")), "r+") as file:
+        change(file)
+
+
+def everywhere(name, value):
+    """A change of a tenth of a dataset."""
+
+    def change(file):
+        values = file[name][()]
+        values[: len(values) // 10] = value
+        file[name][()] = values
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("Data/visdata", np.nan, "not finite"),
+        ("Data/visdata", np.inf, "not finite"),
+        ("Data/visdata", 1e34, "beyond 1e15"),
+        ("Data/visdata", 0, "zero"),
+        ("Data/visdata", 3 + 4j, "stuck"),
+        ("Data/nsamples", 0, "without samples"),
+        ("Data/nsamples", -5, "without samples"),
+        ("Data/nsamples", 1e34, "without samples"),
+    ],
+)
+def test_hostile_blocks_never_reach_the_ms_and_are_counted(tmp_path, name, value, why):
     _, _, manifest = observe(tmp_path)
-    victim = next((tmp_path / "raw").glob("*sb00.hdf5"))
-    with h5py.File(victim, "r+") as file:
-        values = file["Data/visdata"][()]
-        values[10:20] = np.nan
-        file["Data/visdata"][()] = values
+    spoil(tmp_path, everywhere(name, value))
     ms = converted(tmp_path, manifest)
     with open_table(ms) as table:
-        data, flags = table.getcol("DATA"), table.getcol("FLAG")
-    assert np.isfinite(data).all()
-    assert (data[~flags] != 0).all()
+        data, flags, weight = (table.getcol(c) for c in ("DATA", "FLAG", "WEIGHT"))
+    assert np.isfinite(data).all() and np.abs(data).max() < 100
+    assert (data[~flags] != 0).all() and (data[flags] == 0).all()
+    assert np.isfinite(weight).all()
+    record = read_record(tmp_path / "tile.json")["data"]
+    assert record["invalid_samples"] == dict.fromkeys(kernels.INVALID, 0) | {why: flags.sum()}
+    assert flags.sum() > 0
+    assert record["flagged_by_step"]["invalid"] == pytest.approx(flags.mean(), abs=1e-6)
 
 
-def test_truncated_file_is_a_data_failure(tmp_path):
+def test_a_count_that_cannot_be_does_not_spoil_the_weights(tmp_path):
     _, _, manifest = observe(tmp_path)
-    victim = next((tmp_path / "raw").glob("*sb00.hdf5"))
-    victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
-    with pytest.raises((DataQualityError, ContimgError), match=r"sb00|unreadable|truncated"):
+    clean = converted(tmp_path, manifest)
+    with open_table(clean) as table:
+        expected = table.getcol("WEIGHT")
+    spoil(tmp_path, lambda file: file["Data/nsamples"].__setitem__((7, 0, 3, 0), 1e14))
+    with open_table(converted(tmp_path, manifest)) as table:
+        assert np.array_equal(table.getcol("WEIGHT"), expected)
+
+
+def test_a_subband_of_fewer_samples_weighs_less(tmp_path):
+    _, _, manifest = observe(tmp_path)
+    with open_table(converted(tmp_path, manifest)) as table:
+        whole = table.getcol("WEIGHT")
+    spoil(tmp_path, lambda file: file["Data/nsamples"].write_direct(file["Data/nsamples"][()] / 2))
+    with open_table(converted(tmp_path, manifest)) as table:
+        assert np.allclose(table.getcol("WEIGHT"), 0.75 * whole)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f["Header/freq_array"].__setitem__(..., np.nan), "evenly spaced"),
+        (lambda f: f["Header/time_array"].__setitem__(3, np.nan), "times differ"),
+        (lambda f: retyped(f, np.float32), "not complex"),
+        (lambda f: f["Header/ant_1_array"].__setitem__(0, 5), "antennas of its rows differ"),
+        (lambda f: f["Header/polarization_array"].__setitem__(0, -7), "polarisations differ"),
+        (lambda f: f["Data"].pop("flags"), "unreadable"),
+    ],
+)
+def test_a_subband_that_does_not_fit_is_a_data_failure(tmp_path, change, message):
+    _, _, manifest = observe(tmp_path)
+    spoil(tmp_path, change)
+    with pytest.raises(DataQualityError, match=rf"sb00.*{message}"):
         converted(tmp_path, manifest)
-    assert not (tmp_path / "tile.ms").exists()
+
+
+def retyped(file, kind):
+    values = file["Data/visdata"][()].real.astype(kind)
+    del file["Data/visdata"]
+    file["Data/visdata"] = values
+
+
+@pytest.mark.parametrize("subband", [0, 1])
+@pytest.mark.parametrize("kept", [0.05, 0.5, 0.98])
+def test_truncated_file_is_a_data_failure(tmp_path, subband, kept):
+    """The first file of the manifest, whose header is read first, and another one."""
+    _, _, manifest = observe(tmp_path)
+    victim = next((tmp_path / "raw").glob(f"*sb{subband:02d}.hdf5"))
+    victim.write_bytes(victim.read_bytes()[: int(kept * victim.stat().st_size)])
+    with pytest.raises(DataQualityError, match=rf"sb{subband:02d}.*(unreadable|truncated)"):
+        converted(tmp_path, manifest)
+    assert not list(tmp_path.glob("tile*"))
+
+
+@pytest.mark.parametrize("subband", [0, 1])
+def test_file_that_cannot_be_opened_now_is_no_data_failure(tmp_path, subband):
+    """The job fails, and may succeed when it is tried again."""
+    _, _, manifest = observe(tmp_path)
+    next((tmp_path / "raw").glob(f"*sb{subband:02d}.hdf5")).unlink()
+    with pytest.raises(ContimgError, match=rf"sb{subband:02d}.*no access: No such file"):
+        converted(tmp_path, manifest)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e34])
+def test_uvw_that_are_no_baselines_cost_their_rows(value):
+    layout = sidereal_layout()
+    layout.uvw_m[1, 2, 0] = value
+    kept = with_sidereal_uvw(layout)
+    assert (kept.row_of < 0).sum() == 1 and kept.row_of[1, 2] == -1
+    filled = fill_missing(kept.uvw_m, kept.ant1, kept.ant2)
+    assert np.allclose(filled, sidereal_layout().uvw_m)
+
+
+def test_uvw_that_are_all_zero_are_refused():
+    layout = sidereal_layout()
+    layout.uvw_m[:] = 0
+    with pytest.raises(DataQualityError, match="all uvw are zero"):
+        with_sidereal_uvw(layout)
+
+
+def sidereal_layout():
+    """Rows, antennas and uvw of a tracked field of 5 antennas; the rest is not looked at."""
+    rng = np.random.default_rng(1)
+    ant1, ant2 = np.triu_indices(5, 1)
+    position = rng.normal(size=(3, 5, 3)) * 100
+    given = {f.name: None for f in dataclasses.fields(Layout)}
+    given |= {"ant1": ant1, "ant2": ant2, "uvw_m": position[:, ant2] - position[:, ant1]}
+    return Layout(**given | {"row_of": np.arange(30).reshape(3, 10)})
+
+
+@pytest.mark.parametrize("value", [0.0, np.inf, 1e34])
+def test_antenna_positions_that_cannot_be_are_refused(tmp_path, value):
+    _, _, manifest = observe(tmp_path)
+    for path in (tmp_path / "raw").iterdir():
+        with h5py.File(path, "r+") as file:
+            file["Header/antenna_positions"][()] = value
+    with pytest.raises(DataQualityError, match=r"stand in one place|no position"):
+        converted(tmp_path, manifest)
+
+
+def test_memory_does_not_grow_with_the_number_of_subbands(tmp_path):
+    """Of 9 subbands no more is held than of 3: what is read ahead and what is being written."""
+    peaks = {}
+    for subbands in (3, 9):
+        there = tmp_path / str(subbands)
+        there.mkdir()
+        instrument = InstrumentOptions(subbands=subbands, band_mhz=(1311.25, 1498.75))
+        group = schedule(WIDE, instrument)[0]
+        (there / "raw").mkdir()
+        sky = sky_of(group, 0.1, 0.1, 1.0)
+        entries = simulate_group(there / "raw", group, sky, instrument, WIDE)
+        write_manifest(there / "manifest.json", group, entries)
+        files = ConvertFiles(
+            manifest=there / "manifest.json", ms=there / "t.ms", record=there / "t.json"
+        )
+        size = sum(e["bytes"] for e in entries) / subbands
+        tracemalloc.start()
+        run(files, instrument, ConvertOptions(), FlagOptions(strategy="fast"))
+        peaks[subbands] = tracemalloc.get_traced_memory()[1] / size
+        tracemalloc.stop()
+    assert peaks[9] < peaks[3] + 1, peaks  # in units of a file
 
 
 def test_missing_subband_becomes_flagged_channels(tmp_path):
-    from contimg.core.groups import read_manifest, write_manifest
-
     _, _, manifest = observe(tmp_path)
     group, entries = read_manifest(manifest)
     write_manifest(manifest, group, entries[1:])

@@ -255,7 +255,7 @@ def test_antenna_with_data_but_no_position_is_named(tmp_path):
         file["Header/antenna_positions"][()] = positions
 
     edit(tmp_path / "raw", lose)
-    with pytest.raises(ContimgError, match=r"antennas \d+ have data but no position"):
+    with pytest.raises(DataQualityError, match=r"antennas \d+ have data but no position"):
         convert(tmp_path, manifest=manifest)
 
 
