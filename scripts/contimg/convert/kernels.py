@@ -135,16 +135,17 @@ def find_stuck(visibilities, row_of, pols):
 def count_good(flags, nsamples, full, total, good_channels):
     """Add a subband to the sums of the rows.
 
-    `flags`, `nsamples` (time, baseline, channel, corr); `full` is the number of samples behind a
-    complete integration, and none counts for more; `total` of the samples and `good_channels`
-    (time, baseline, corr) are added to.
+    `flags`, `nsamples` (row, channel, corr); `full` is the number of samples behind a complete
+    integration, and none counts for more; `total` of the samples and `good_channels` (row, corr)
+    are added to.
     """
-    n_time, n_base, n_chan, n_corr = flags.shape
-    for base in prange(n_base):
-        for time in range(n_time):
+    n_row, n_chan, n_corr = flags.shape
+    for row in prange(n_row):
+        for corr in range(n_corr):
+            good, samples = 0, 0.0
             for channel in range(n_chan):
-                for corr in range(n_corr):
-                    if not flags[time, base, channel, corr]:
-                        good_channels[time, base, corr] += 1
-                        samples = nsamples[time, base, channel, corr]
-                        total[time, base, corr] += min(samples, full)
+                if not flags[row, channel, corr]:
+                    good += 1
+                    samples += min(nsamples[row, channel, corr], full)
+            good_channels[row, corr] += good
+            total[row, corr] += samples

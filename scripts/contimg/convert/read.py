@@ -157,9 +157,15 @@ class Subband:
     nsamples: NDArray[np.float32]
 
 
-def read_subband(path: str, layout: Layout) -> Subband:
-    """Read one file; :class:`DataQualityError` if it is broken or does not fit its group."""
+def read_subband(path: str, layout: Layout, kept: dict[str, NDArray] | None = None) -> Subband:
+    """Read one file; :class:`DataQualityError` if it is broken or does not fit its group.
+
+    `kept` holds arrays of an earlier call, which this one overwrites: to read into memory that is
+    there takes a third of the time.
+    """
     import h5py
+
+    kept = {} if kept is None else kept
 
     try:
         with h5py.File(path, "r") as file:
@@ -168,9 +174,9 @@ def read_subband(path: str, layout: Layout) -> Subband:
             width = float(np.abs(np.ravel(header["channel_width"][()])[0]))
             rows = [header[k][()] for k in ("time_array", "ant_1_array", "ant_2_array")]
             polarisations = [int(p) for p in header["polarization_array"][()]]
-            visibilities = _complex(group["visdata"][()])
-            flags = group["flags"][()].astype(bool, copy=False)
-            nsamples = group["nsamples"][()].astype(np.float32, copy=False)
+            visibilities = _complex(_read_into(kept, group["visdata"]))
+            flags = _read_into(kept, group["flags"]).astype(bool, copy=False)
+            nsamples = _read_into(kept, group["nsamples"]).astype(np.float32, copy=False)
     except READ_ERRORS as error:
         raise failure(path, unreadable(error)) from None
     if any(row.shape != layout.rows[0].shape for row in rows):
@@ -199,6 +205,15 @@ def read_subband(path: str, layout: Layout) -> Subband:
         flags=flags.reshape(wanted),
         nsamples=nsamples.reshape(wanted),
     )
+
+
+def _read_into(kept: dict[str, NDArray], dataset) -> NDArray:
+    """A dataset, in the array that `kept` has for it if that is of its shape and type."""
+    array = kept.get(dataset.name)
+    if array is None or (array.shape, array.dtype) != (dataset.shape, dataset.dtype):
+        array = kept[dataset.name] = np.empty(dataset.shape, dataset.dtype)
+    dataset.read_direct(array)
+    return array
 
 
 def _complex(values: NDArray) -> NDArray[np.complex64]:

@@ -18,8 +18,8 @@ from contimg.convert.read import Layout, Subband, autocorrelations, read_subband
 from contimg.convert.write import MeasurementSet
 from contimg.core.errors import DataQualityError
 from contimg.flag.context import SubbandContext
-from contimg.flag.options import FlagOptions, step_list
-from contimg.flag.stream import flag_subband
+from contimg.flag.options import FlagOptions, split_steps
+from contimg.flag.stream import run_steps
 from contimg.flag.summary import Tally
 
 # so many values tell what a complete integration has
@@ -60,7 +60,8 @@ def convert_subbands(
     freq_hz = context.freq_hz
     n_times, n_base = layout.row_of.shape
     n_corr = len(layout.polarisations)
-    steps = step_list(flag)
+    steps, _ = split_steps(flag)
+    streamed = [step for step in steps if step not in ("reset", "invalid")]  # those are done here
     counts = Counts(
         samples=np.zeros((n_times, n_base, n_corr)),
         good_channels=np.zeros((n_times, n_base, n_corr), np.int64),
@@ -78,24 +79,28 @@ def convert_subbands(
             # casacore writes one of the two from its own thread while the other one is filled
             data, flags, nsamples = buffers[n_chan][turn % 2]
             if steps[0] == "reset":
+                counts.add("reset", -np.count_nonzero(subband.flags) / subband.flags.size)
                 subband.flags[:] = False
             invalid = _place(subband, layout, phasing, data, flags, nsamples)
             for why, number in zip(kernels.INVALID, invalid, strict=True):
                 counts.invalid[why] += int(number)
             counts.add("invalid", invalid.sum() / flags.size)
-            counts.add("in the file", float(flags.mean()) - invalid.sum() / flags.size)
+            counts.add("in the file", (np.count_nonzero(flags) - invalid.sum()) / flags.size)
             autos = _autos(subband, layout) if "autos" in steps else None
             here_context = dataclasses.replace(context, freq_hz=freq_hz[here], autos=autos)
-            for step, added in flag_subband(data, flags, nsamples, here_context, flag).items():
+            for step, added in run_steps(streamed, data, flags, None, here_context, flag).items():
                 counts.add(step, added)
             full = _full(nsamples)
-            kernels.count_good(flags, nsamples, full, counts.samples, counts.good_channels)
+            rows = (n_times * n_base, n_chan, n_corr)
+            totals = (a.reshape(-1, n_corr) for a in (counts.samples, counts.good_channels))
+            kernels.count_good(flags.reshape(rows), nsamples.reshape(rows), full, *totals)
             counts.full = max(counts.full, full)
             tally.add(here.start, flags)
             if written is not None:
                 written.result()
             written = writer.submit(output.put_channels, here.start, data, flags)
-            print(f"subband {slot:2d}: {flags.mean():6.1%} flagged", file=sys.stderr, flush=True)
+            flagged = np.count_nonzero(flags) / flags.size
+            print(f"subband {slot:2d}: {flagged:6.1%} flagged", file=sys.stderr, flush=True)
         written.result()
     _blank_missing(output, slots, n_chan, (n_times, n_base, freq_hz.size, n_corr))
     counts.by_step = {step: total / len(entries) for step, total in counts.by_step.items()}
@@ -108,13 +113,17 @@ def _buffers(shape: tuple[int, ...]) -> tuple[NDArray, ...]:
 
 
 def _ahead(entries: list[dict[str, Any]], layout: Layout) -> Iterator[Subband]:
-    """The subbands in order, each read while the one before is being worked on."""
+    """The subbands in order, each read while the one before is being worked on.
+
+    Its arrays are overwritten by the subband after the next one.
+    """
+    kept: tuple[dict[str, NDArray], dict[str, NDArray]] = ({}, {})
     with ThreadPoolExecutor(max_workers=1) as reader:
-        future = reader.submit(read_subband, entries[0]["path"], layout)
-        for entry in [*entries[1:], None]:
+        future = reader.submit(read_subband, entries[0]["path"], layout, kept[0])
+        for turn, entry in enumerate([*entries[1:], None], start=1):
             subband = future.result()
             if entry is not None:
-                future = reader.submit(read_subband, entry["path"], layout)
+                future = reader.submit(read_subband, entry["path"], layout, kept[turn % 2])
             yield subband
 
 

@@ -13,6 +13,8 @@ ABSURD = np.float32(1e15)
 # a sample counts for at most this many times the median power of its baseline, so that what
 # happens on one baseline cannot pass for something that all see
 POWER_CAP = np.float32(7.0)
+# loops over baselines go in so many parts, side by side
+PARTS = 64
 
 
 @numba.njit(cache=True, nogil=True)
@@ -28,10 +30,10 @@ def flag_invalid(data, flags, nsamples):
             data[i] = 0
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, fastmath=True, parallel=True)
 def amplitudes(data, out):
     """|data| of flat arrays; `data` finite."""
-    for i in range(data.size):
+    for i in numba.prange(data.size):
         value = data[i]
         out[i] = np.sqrt(value.real * value.real + value.imag * value.imag)
 
@@ -62,15 +64,23 @@ def median(values, size):
     return values[k]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, parallel=True)
 def levels(amplitude, flags, stride, level, scatter):
     """Median amplitude and 1.4826 x its median deviation by (baseline, corr).
 
     From every `stride`-th channel, another set at each time; zero where all of it is flagged.
     """
-    n_time, n_base, n_chan, n_corr = amplitude.shape
+    n_base = amplitude.shape[1]
+    for part in numba.prange(PARTS):
+        baselines = (part * n_base // PARTS, (part + 1) * n_base // PARTS)
+        _levels(amplitude, flags, stride, level, scatter, *baselines)
+
+
+@numba.njit(cache=True, nogil=True)
+def _levels(amplitude, flags, stride, level, scatter, first, last):
+    n_time, _, n_chan, n_corr = amplitude.shape
     values = np.empty(n_time * n_chan, np.float32)
-    for base in range(n_base):
+    for base in range(first, last):
         for corr in range(n_corr):
             size = 0
             for time in range(n_time):

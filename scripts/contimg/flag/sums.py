@@ -10,7 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from contimg.flag.kernels import median
+from contimg.flag.kernels import PARTS, median
 
 # half width of the running medians that follow what the sky and the bandpass do
 _HALF = 4
@@ -129,7 +129,7 @@ def _search(residual, hit, found, prefix, shortest, sigma, noise, means, work):
         length = 3 * length if 3 * length < n else n
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True)
+@numba.njit(cache=True, nogil=True, parallel=True)
 def sum_threshold(amplitude, flags, level, scatter, sigma, floor):
     """Flag windows of 1, 3, 9 ... samples in time or in frequency that are too loud.
 
@@ -138,7 +138,16 @@ def sum_threshold(amplitude, flags, level, scatter, sigma, floor):
     (beating sources), those along time likewise. `level`, `scatter` (baseline, corr) as from
     :func:`contimg.flag.kernels.levels`; `floor`: smallest relative scatter believed.
     """
-    n_time, n_base, n_chan, n_corr = amplitude.shape
+    n_base = amplitude.shape[1]
+    for part in numba.prange(PARTS):
+        baselines = (part * n_base // PARTS, (part + 1) * n_base // PARTS)
+        _sum_threshold(amplitude, flags, level, scatter, sigma, floor, *baselines)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _sum_threshold(amplitude, flags, level, scatter, sigma, floor, first, last):
+    """The same for the baselines from `first` to before `last`."""
+    n_time, _, n_chan, n_corr = amplitude.shape
     tile = np.empty((n_time, n_chan), np.float32)
     turned = np.empty((n_chan, n_time), np.float32)
     valid = np.empty((n_time, n_chan), np.float32)
@@ -150,7 +159,7 @@ def sum_threshold(amplitude, flags, level, scatter, sigma, floor):
     work = np.empty(n_time * n_chan + 1, np.float32)
     prefix = np.empty((n_time + 1, n_chan), np.float32)
     turned_prefix = np.empty((n_chan + 1, n_time), np.float32)
-    for base in range(n_base):
+    for base in range(first, last):
         for corr in range(n_corr):
             middle = level[base, corr]
             if middle <= 0:
