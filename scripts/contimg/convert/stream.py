@@ -96,11 +96,12 @@ def convert_subbands(
             kernels.count_good(flags.reshape(rows), nsamples.reshape(rows), full, *totals)
             counts.full = max(counts.full, full)
             tally.add(here.start, flags)
-            if written is not None:
-                written.result()
-            written = writer.submit(output.put_channels, here.start, data, flags)
             flagged = np.count_nonzero(flags) / flags.size
             print(f"subband {slot:2d}: {flagged:6.1%} flagged", file=sys.stderr, flush=True)
+            if written is not None:
+                written.result()
+            # casacore holds the interpreter while it writes: the next thing here is compiled
+            written = writer.submit(output.put_channels, here.start, data, flags)
         written.result()
     _blank_missing(output, slots, n_chan, (n_times, n_base, freq_hz.size, n_corr))
     counts.by_step = {step: total / len(entries) for step, total in counts.by_step.items()}
