@@ -15,7 +15,6 @@ from contimg.convert.options import ConvertOptions
 from contimg.convert.phase import Rephasing, fill_missing, rephase_drift
 from contimg.convert.read import Layout, failure, read_layout
 from contimg.core.beam import InstrumentOptions
-from contimg.core.catalog import read_sources
 from contimg.core.command import Command, Files
 from contimg.core.coords import apparent, icrs_on_meridian, mjd_time
 from contimg.core.errors import ContimgError, DataQualityError
@@ -155,6 +154,8 @@ def phase_center(group: Group, files: ConvertFiles) -> tuple[float, float]:
     """
     if files.calibrator is None or group.tracking == "sidereal":
         return float(np.radians(group.ra_deg)), float(np.radians(group.dec_deg))
+    from contimg.core.catalog import read_sources
+
     if files.calibrators is None:
         raise ContimgError("--calibrator needs --calibrators, the table that holds its position")
     table = read_sources(files.calibrators)

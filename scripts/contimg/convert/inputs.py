@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from contimg.convert.read import Layout
 from contimg.core.beam import InstrumentOptions
@@ -120,6 +119,8 @@ def with_sidereal_uvw(layout: Layout) -> Layout:
 
 
 def _read_positions(path: Path) -> dict[str, np.ndarray]:
+    import pandas as pd
+
     if not path.exists():
         raise ContimgError(f"{path}: table of antenna positions not found")
     table = pd.read_csv(path, comment="#", dtype={"name": str})
