@@ -237,6 +237,9 @@ def test_a_tracked_field_of_another_telescope_keeps_centre_and_uvw(both, tmp_pat
     start = Time(tracked.time_array.min(), format="jd").strftime("%Y-%m-%dT%H:%M:%S")
     path = tmp_path / f"{start}_sb00.hdf5"
     tracked.write_uvh5(path, run_check=False)
+    with h5py.File(path, "r+") as file:
+        file["Header/uvw_array"][17] = np.inf  # no baseline: its row is lost, its uvw is not
+    tracked.flag_array[17] = True
     files = ConvertFiles(files=[path], ms=tmp_path / "t.ms", record=tmp_path / "t.json")
     instrument = InstrumentOptions(subbands=1, telescope="ELSEWHERE")
     convert(files, instrument, ConvertOptions(), FlagOptions(steps=[]))
