@@ -7,8 +7,15 @@ import json
 import h5py
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
+from astropy.time import Time
 
+from contimg.convert.command import ConvertFiles
+from contimg.convert.command import run as convert
+from contimg.convert.options import ConvertOptions
+from contimg.core.beam import InstrumentOptions
 from contimg.core.ms import open_table, read_axes
+from contimg.flag.options import FlagOptions
 from contimg.simulate.schedule import schedule
 from truth.observe import INSTRUMENT, PERFECT, converted, observe
 
@@ -209,3 +216,43 @@ def test_pointing_follows_the_meridian_not_the_phase_centre(both):
         # diurnal aberration, 0.3 arcsec at most, belongs to the place or to the meridian
         assert np.degrees(np.cos(dec) * np.sin(ra - lst[k])) * 3600 == pytest.approx(0, abs=0.4)
         assert np.degrees(dec - np.radians(group.dec_app_deg)) * 3600 == pytest.approx(0, abs=0.4)
+
+
+@pytest.mark.parametrize("frame", ["icrs", "fk5"])
+def test_a_tracked_field_of_another_telescope_keeps_centre_and_uvw(both, tmp_path, frame):
+    """UVH5 as pyuvdata writes it today: a catalogue of phase centres, one of them used."""
+    _, reference = both
+    tracked = reference.copy()
+    tracked.telescope.name = "ELSEWHERE"
+    (number,) = np.unique(tracked.phase_center_id_array)
+    tracked.phase_center_catalog = {number: tracked.phase_center_catalog[number]}
+    if frame == "fk5":
+        tracked.phase(
+            lon=np.radians(130.0),
+            lat=np.radians(56.0),
+            phase_frame="fk5",
+            epoch=2000.0,
+            cat_name="precessed",
+        )
+    start = Time(tracked.time_array.min(), format="jd").strftime("%Y-%m-%dT%H:%M:%S")
+    path = tmp_path / f"{start}_sb00.hdf5"
+    tracked.write_uvh5(path, run_check=False)
+    with h5py.File(path, "r+") as file:
+        file["Header/uvw_array"][17] = np.inf  # no baseline: its row is lost, its uvw is not
+    tracked.flag_array[17] = True
+    files = ConvertFiles(files=[path], ms=tmp_path / "t.ms", record=tmp_path / "t.json")
+    instrument = InstrumentOptions(subbands=1, telescope="ELSEWHERE")
+    convert(files, instrument, ConvertOptions(), FlagOptions(steps=[]))
+    axes = read_axes(files.ms)
+    assert np.abs(axes.uvw_m.reshape(-1, 3) + tracked.uvw_array).max() < 1e-6
+    with open_table(files.ms) as table:
+        data, flags = table.getcol("DATA"), table.getcol("FLAG")
+    expected = np.where(tracked.flag_array, 0, tracked.data_array.conj())
+    assert np.array_equal(flags, tracked.flag_array)
+    assert np.abs(data - expected).max() < 1e-6 * np.abs(expected).max()
+    (centre,) = tracked.phase_center_catalog.values()
+    sky = SkyCoord(centre["cat_lon"], centre["cat_lat"], unit="rad", frame=frame).icrs
+    assert axes.phase_center_rad == pytest.approx(
+        (sky.ra.wrap_at("180d").rad % (2 * np.pi), sky.dec.rad), abs=1e-9
+    )
+    assert axes.antenna_names[:2] == ["DSA-1", "DSA-2"]

@@ -71,6 +71,43 @@ def test_one_file_of_a_group_becomes_a_partial_ms(tmp_path):
     assert len(read_record(tmp_path / "made.json")["data"]["missing_subbands"]) == 1
 
 
+def test_names_of_files_given_by_hand_do_not_matter(tmp_path, observation):
+    observe(tmp_path)
+    for number, path in enumerate(sorted((tmp_path / "raw").iterdir())):
+        path.rename(path.with_name(f"part {number}.uvh5"))
+    for number, files in enumerate(([tmp_path / "raw"], sorted((tmp_path / "raw").iterdir()))):
+        there = tmp_path / str(number)
+        there.mkdir()
+        made = convert(there, files=files)
+        assert np.abs(column(made, "DATA") - observation[2]).max() < 1e-4
+
+
+def test_a_missing_subband_does_not_count_as_too_little_data(tmp_path):
+    """The limits of flag.usable_* are of the data there are; what is missing has its own check."""
+    observe(tmp_path)
+    with h5py.File(sorted((tmp_path / "raw").iterdir())[0], "r+") as file:
+        file["Data/flags"][:, :, :4] = True
+    named = ConvertFiles(
+        files=sorted((tmp_path / "raw").iterdir())[:1],
+        ms=tmp_path / "t.ms",
+        record=tmp_path / "t.json",
+    )
+    run(
+        named, INSTRUMENT, ConvertOptions(), FlagOptions(steps=[], usable_fail=0.4, usable_warn=0.4)
+    )
+    record = read_record(named.record)
+    (usable,) = [c for c in record["checks"] if c["metric"] == "usable fraction"]
+    assert usable["value"] == pytest.approx(0.5) and usable["verdict"] == "pass"
+    assert record["data"]["usable_fraction"] == pytest.approx(0.25)
+    with pytest.raises(DataQualityError, match=r"50.0% of the data usable"):
+        run(
+            named,
+            INSTRUMENT,
+            ConvertOptions(),
+            FlagOptions(steps=[], usable_fail=0.6, usable_warn=0.6),
+        )
+
+
 def test_files_that_form_no_group_are_named_with_the_reason(tmp_path):
     broken = tmp_path / "2025-10-05T00:00:00_sb00.hdf5"
     broken.write_bytes(b"nothing")

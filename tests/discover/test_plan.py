@@ -78,6 +78,17 @@ def test_other_strips_do_not_serve():
     assert result["tiles"]["20251005T000000"]["calsets"] == []
 
 
+@pytest.mark.parametrize("minutes", [10, 50, 60])
+def test_the_span_is_centred_on_the_transit(minutes):
+    """Half of it before and half of it after; a tile is in by its middle."""
+    groups = strip(40)
+    star = calibrators(1, groups[20].ra_deg + 0.3, groups[20].dec_deg)
+    result = plan(groups, star, mosaic=MosaicOptions(span_minutes=minutes))
+    (calset,), (mosaic,) = result["calsets"].values(), result["mosaics"].values()
+    near = [g.group for g in groups if abs(g.mid_mjd - calset["mjd"]) * 1440 <= minutes / 2]
+    assert mosaic["tiles"] == near and len(near) == pytest.approx(minutes / 5.154, abs=1)
+
+
 def test_order_of_groups_does_not_matter():
     groups = schedule(SIMULATE, INSTRUMENT)
     assert plan(groups[::-1]) == plan(groups)

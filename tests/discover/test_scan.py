@@ -165,6 +165,12 @@ def test_headers_are_read_once(tmp_path, monkeypatch):
     uvh5(raw / NAME.format(4), 4)
     read_headers(find_files(raw), cache)
     assert opened == [NAME.format(1), NAME.format(4)]
+    opened.clear()
+    grown, before = raw / NAME.format(2), os.stat(raw / NAME.format(2))
+    grown.write_bytes(grown.read_bytes() + b"x")  # a copy that keeps the time of another file
+    os.utime(grown, ns=(before.st_atime_ns, before.st_mtime_ns))
+    read_headers(find_files(raw), cache)
+    assert opened == [NAME.format(2)]
 
 
 def test_the_cache_keeps_files_that_were_not_asked_for(tmp_path):

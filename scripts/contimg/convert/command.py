@@ -107,7 +107,8 @@ def run(
         if later:
             tally = tally_of(partial)
     flagged = summarise(tally, counts.by_step | later)
-    usable = flagged["usable_fraction"]
+    # of the subbands there are: what is missing was accepted before (discover.min_subbands)
+    usable = flagged["usable_fraction"] * instrument.subbands / len(slots)
     if usable < flag.usable_fail:
         raise DataQualityError(f"{usable:.1%} of the data usable, {flag.usable_fail:.0%} needed")
     if files.plot is not None:
@@ -138,7 +139,7 @@ def run(
             **for_record(flagged),
         },
         checks=[
-            *flag_checks(flagged, flag),
+            *flag_checks(flagged | {"usable_fraction": usable}, flag),
             *_checks(missing, layout, phasing, moved, convert),
         ],
         options=(instrument, convert, flag),

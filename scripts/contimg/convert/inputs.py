@@ -31,8 +31,8 @@ def group_of_files(
     """Group and manifest entries of UVH5 files or of a directory, complete or not.
 
     The rules are those of the discovery, so that a file is never taken here that a run rejects;
-    only the number of subbands does not matter. Raises :class:`ContimgError` when the files form
-    no group or several, of which `name` picks one.
+    only the number of subbands and the names do not matter. Raises :class:`ContimgError` when the
+    files form no group or several, of which `name` picks one.
     """
     # one definition of what a group is; this is the only place where a stage calls another one
     from contimg.discover.options import DiscoverOptions
@@ -42,15 +42,17 @@ def group_of_files(
     for path in paths:
         if path.is_dir():
             listing += find_files(path, problems)
+            listing += [_found(file) for file in path.glob("*.uvh5")]
         elif path.exists():
-            status = path.stat()
-            listing.append((str(path), status.st_size, status.st_mtime_ns))
+            listing.append(_found(path))
         else:
             raise ContimgError(f"{path}: no such file")
     if not listing and not problems:
-        raise ContimgError(f"{', '.join(map(str, paths))}: no UVH5 files (*.hdf5)")
+        raise ContimgError(f"{', '.join(map(str, paths))}: no UVH5 files (*.hdf5, *.uvh5)")
     with tempfile.TemporaryDirectory(prefix="contimg-headers-") as scratch:
-        headers = read_headers(sorted(listing), Path(scratch) / "files.parquet")
+        cache = Path(scratch) / "files.parquet"
+        headers = read_headers(sorted(set(listing)), cache, any_name=True)
+    headers["name_mjd"] = headers["name_mjd"].fillna(headers["first_mjd"])
     groups, rejected = form_groups(headers, instrument, DiscoverOptions(min_subbands=1))
     reasons = "".join(f"\n  {r.path}: {r.reason}" for r in [*rejected, *problems])
     if name is not None:
@@ -61,6 +63,11 @@ def group_of_files(
         raise ContimgError(f"the files form no group{f' {name}' if name else ''}{reasons}")
     found = ", ".join(group.group for group, _ in groups)
     raise ContimgError(f"the files form {len(groups)} groups; take one with --group: {found}")
+
+
+def _found(path: Path) -> tuple[str, int, int]:
+    status = path.stat()
+    return str(path), status.st_size, status.st_mtime_ns
 
 
 def with_positions(layout: Layout, table: Path | None) -> tuple[Layout, dict[str, float]]:

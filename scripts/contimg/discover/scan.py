@@ -108,8 +108,11 @@ def read_headers(
     *,
     listed: Sequence[FoundFile] | None = None,
     processes: int | None = None,
+    any_name: bool = False,
 ) -> pd.DataFrame:
     """One row a file: its key, its header and, if it has none, ``reason`` and its ``kind``.
+
+    With `any_name` a name that tells no time is no reason.
 
     Headers already in `cache` (same path, size and modification time) are not read again. The
     cache keeps the headers of all files in `listed` (default: `files`), and no others.
@@ -120,7 +123,7 @@ def read_headers(
     same = at >= 0
     for key in ("bytes", "mtime_ns"):
         same[same] = known[key].to_numpy()[at[same]] == table[key].to_numpy()[same]
-    new = _read(table[~same], processes)
+    new = _read(table[~same], processes, any_name)
     result = _join([known.take(at[same]), new])
     lasting = result[~result["kind"].isin(PASSING)]
     elsewhere = {path for path, *_ in listed or ()} - set(table["path"])
@@ -155,14 +158,14 @@ def _read_cache(cache: Path) -> pd.DataFrame:
     return known[COLUMNS]
 
 
-def _read(table: pd.DataFrame, processes: int | None) -> pd.DataFrame:
+def _read(table: pd.DataFrame, processes: int | None, any_name: bool) -> pd.DataFrame:
     """Rows of files that are not in the cache, those with a header or a reason."""
     rows: list[dict] = []
     to_open: list[dict] = []
     for path, size, mtime_ns in zip(*(table[key].tolist() for key in KEY), strict=True):
         row = {"path": path, "bytes": size, "mtime_ns": mtime_ns, "reason": "", "kind": ""}
         row["name_mjd"] = name_mjd(path)
-        reason, kind = _without_opening(path, size, row["name_mjd"])
+        reason, kind = _without_opening(path, size, 0.0 if any_name else row["name_mjd"])
         if reason:
             rows.append(row | {"reason": reason, "kind": kind})
         else:

@@ -77,10 +77,10 @@ class FlagOptions(Options):
         + ", ".join((*SUBBAND_STEPS, *WHOLE_MS_STEPS)),
     )
     usable_warn: float = Field(
-        0.3, ge=0, le=1, description="warn when a smaller fraction of the data is usable"
+        0.3, ge=0, le=1, description="warn when less of the data of a group's subbands is usable"
     )
     usable_fail: float = Field(
-        0.1, ge=0, le=1, description="fail when a smaller fraction of the data is usable"
+        0.1, ge=0, le=1, description="fail when less of the data of a group's subbands is usable"
     )
 
     # what is known beforehand
