@@ -6,6 +6,7 @@ data are two-dimensional, indexed [y, x].
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,9 +69,22 @@ def read_image(path: str | Path) -> Image:
     plane = data.reshape(-1, *data.shape[-2:])[0]
     beam = Beam(header["BMAJ"], header["BMIN"], header["BPA"]) if "BMAJ" in header else None
     freq = header.get("CRVAL3") if header.get("CTYPE3", "").startswith("FREQ") else None
-    wcs = WCS(WCS(header).celestial.to_header())
+    wcs = celestial_wcs(header)
     wcs.array_shape = plane.shape
     return Image(plane.astype(plane.dtype.newbyteorder("="), copy=False), wcs, beam, freq, header)
+
+
+def celestial_wcs(header: fits.Header) -> WCS:
+    """The two celestial axes of `header`.
+
+    Times and places are left out: WSClean's psf is of 1858, CASA's OVRO lies near the earth's
+    centre, and astropy warns of both though neither has a part in the coordinates of pixels.
+    """
+    kept = header.copy()
+    for key in list(kept):
+        if key.startswith(("DATE", "MJD", "OBSGEO")):
+            del kept[key]
+    return WCS(WCS(kept).celestial.to_header())
 
 
 def write_image(
@@ -84,6 +98,7 @@ def write_image(
     bandwidth_hz: float | None = None,
     mjd: float | None = None,
     start_mjd: float | None = None,
+    observatory_m: Sequence[float] | None = None,
     keywords: dict[str, object] | None = None,
     history: list[str] | None = None,
 ) -> None:
@@ -91,7 +106,8 @@ def write_image(
 
     A cube [frequency, y, x] is of planes `bandwidth_hz` apart, the first one at `freq_hz`.
     `unit` is the FITS BUNIT ("Jy/beam"); `mjd` (UTC, mid-point) becomes MJD-AVG and DATE-AVG,
-    `start_mjd` MJD-OBS and DATE-OBS. `keywords` win over what follows from the other arguments.
+    `start_mjd` MJD-OBS and DATE-OBS; `observatory_m` is ITRF (x, y, z) of the telescope, with which
+    topocentric frequencies can be turned into others. `keywords` win over what follows from the other arguments.
     The bytes of the file, checksums included, depend on the arguments only.
     """
     header = fits.Header()
@@ -126,6 +142,8 @@ def write_image(
             header["TIMESYS"] = "UTC"
             header[f"DATE-{name}"] = (_isot(when), f"{meaning} of the observation")
             header[f"MJD-{name}"] = (when, f"[d] {meaning} of the observation")
+    if observatory_m is not None:
+        header.update(_observatory(observatory_m))
     header["ORIGIN"] = f"contimg {__version__}"
     for key, value in (keywords or {}).items():
         header[key] = value
@@ -136,6 +154,15 @@ def write_image(
     hdu.add_checksum(when="data and header as written")
     with atomic(path) as partial:
         hdu.writeto(partial, output_verify="exception")
+
+
+def _observatory(xyz_m: Sequence[float]) -> dict[str, tuple[float, str]]:
+    """OBSGEO keywords; longitude, latitude and height on the ellipsoid that wcslib has."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.obsgeo[:3] = xyz_m
+    wcs.wcs.fix()  # quietly; WCS.fix() warns of what it is asked for
+    names = zip("XYZLBH", ("m", "m", "m", "deg", "deg", "m"), wcs.wcs.obsgeo, strict=True)
+    return {f"OBSGEO-{k}": (round(float(v), 9), f"[{unit}] observatory") for k, unit, v in names}
 
 
 def _isot(mjd: float) -> str:

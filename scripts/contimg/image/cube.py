@@ -55,6 +55,7 @@ def write_cube(
         bandwidth_hz=first.header["CDELT3"],
         mjd=mean_mjd(sampling),
         start_mjd=start_mjd(sampling),
-        keywords={"PRODUCT": "cube", "TELESCOP": sampling.telescope},
+        observatory_m=axes.antenna_positions_m.mean(axis=0),
+        keywords={"PRODUCT": "cube", "TELESCOP": sampling.telescope, "PBCOR": True},
     )
     return described
