@@ -31,7 +31,7 @@ real: setup  ## the VLA observation of NGC 5921 that comes with CASA, from UVH5 
 test-setup:
 	@tools/setup.sh test
 
-test: test-setup lint  ## set-up, lint and all tests (SLURM included where root may install it)
+test: test-setup lint  ## set-up, lint and all tests (SLURM and fitsverify included where root may install them)
 	@$(ENV); export PATH="$$PATH:/usr/sbin:/sbin"; \
 	python -m pytest -n $(CORES) --dist loadfile $(PYTEST)
 

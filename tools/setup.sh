@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make the checkout able to run: Python environment, WSClean and, with `tools/setup.sh test`, SLURM.
+# Make the checkout able to run: Python environment, WSClean and, with `tools/setup.sh test`, SLURM
+# and fitsverify.
 #
 # Costs nothing when everything is there. Respects PYTHON= (interpreter to use) and VENV= (where
 # the environment goes). Only PyPI and the Debian or Ubuntu archive are used.
@@ -117,4 +118,5 @@ setup_python
 setup_programs "images are made with tclean (image.backend: auto)" wsclean wsclean
 if [ "${1:-}" = test ]; then
     setup_programs "the SLURM tests are skipped" "slurm-wlm munge" slurmctld slurmd munged srun
+    setup_programs "no FITS file is verified by it" fitsverify fitsverify
 fi

@@ -7,8 +7,10 @@ import shutil
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.units import Quantity
 
 from contimg.core.beam import PrimaryBeam
+from contimg.core.casa import casa_session
 from contimg.core.coords import separation
 from contimg.core.errors import DataQualityError
 from contimg.core.fits import read_image
@@ -79,10 +81,32 @@ def test_parts_of_the_band_and_uv_range_are_counted(tile, tmp_path):
     assert [round(p["freq_hz"] / 1e6) for p in spectrum] == pytest.approx([1341, 1400, 1464], abs=5)
     with fits.open(files.cube, checksum=True) as hdus:
         planes, header = hdus[0].data[0], hdus[0].header
+    for beam, plane in zip(casa_beams(files.cube), spectrum, strict=True):
+        assert beam == pytest.approx([plane["bmaj_arcsec"], plane["bmin_arcsec"], plane["bpa_deg"]])
+    assert spectrum[0]["bmaj_arcsec"] > spectrum[2]["bmaj_arcsec"]
     assert planes.shape == (3, 400, 400) and header["CRVAL3"] < spectrum[1]["freq_hz"]
     assert planes[:, 200, 200] == pytest.approx([2.0] * 3, rel=0.02)  # a flat spectrum
     assert 0.3 * everything < record["data"]["visibilities"] < 0.95 * everything
     assert peak_near(files.pbcor, source.iloc[0]) == pytest.approx(2.0, rel=0.01)
+
+
+def casa_beams(cube):
+    """(major, minor [arcsec], position angle [deg]) of every plane as CASA reads them."""
+    with casa_session():
+        import casatools
+
+        image = casatools.image()
+        image.open(str(cube))
+        count = int(image.shape()[2])
+        found = [image.restoringbeam(channel=k, polarization=0) for k in range(count)]
+        image.close()
+    return [
+        [
+            Quantity(beam[key]["value"], beam[key]["unit"]).to_value(unit)
+            for key, unit in (("major", "arcsec"), ("minor", "arcsec"), ("positionangle", "deg"))
+        ]
+        for beam in found
+    ]
 
 
 @needs_wsclean

@@ -94,6 +94,7 @@ def write_image(
     *,
     unit: str,
     beam: Beam | None = None,
+    beams: Sequence[Beam] | None = None,
     freq_hz: float | None = None,
     bandwidth_hz: float | None = None,
     mjd: float | None = None,
@@ -104,7 +105,8 @@ def write_image(
 ) -> None:
     """Write an image [y, x] atomically as a 4-axis float32 FITS file.
 
-    A cube [frequency, y, x] is of planes `bandwidth_hz` apart, the first one at `freq_hz`.
+    A cube [frequency, y, x] is of planes `bandwidth_hz` apart, the first one at `freq_hz`; their
+    `beams` become a table in the manner of CASA, which CARTA reads too.
     `unit` is the FITS BUNIT ("Jy/beam"); `mjd` (UTC, mid-point) becomes MJD-AVG and DATE-AVG,
     `start_mjd` MJD-OBS and DATE-OBS; `observatory_m` is ITRF (x, y, z) of the telescope, with which
     topocentric frequencies can be turned into others. `keywords` win over what follows from the other arguments.
@@ -150,10 +152,29 @@ def write_image(
     for line in history or []:
         header.add_history(line)
     values = np.asarray(data, dtype=np.float32)
-    hdu = fits.PrimaryHDU(values.reshape(1, -1, *values.shape[-2:]), header)
-    hdu.add_checksum(when="data and header as written")
+    hdus = fits.HDUList([fits.PrimaryHDU(values.reshape(1, -1, *values.shape[-2:]), header)])
+    if beams is not None:
+        hdus[0].header["CASAMBM"] = (True, "beams of the planes in the table BEAMS")
+        hdus.append(_beam_table(beams))
+    for hdu in hdus:
+        hdu.add_checksum(when="data and header as written")
     with atomic(path) as partial:
-        hdu.writeto(partial, output_verify="exception")
+        hdus.writeto(partial, output_verify="exception")
+
+
+def _beam_table(beams: Sequence[Beam]) -> fits.BinTableHDU:
+    axes = np.array([(b.major_deg * 3600, b.minor_deg * 3600, b.pa_deg) for b in beams]).T
+    columns = [
+        fits.Column(name, "E", unit=unit, array=axis)
+        for name, unit, axis in zip(
+            ("BMAJ", "BMIN", "BPA"), ("arcsec", "arcsec", "deg"), axes, strict=True
+        )
+    ]
+    columns.append(fits.Column("CHAN", "J", array=np.arange(len(beams))))
+    columns.append(fits.Column("POL", "J", array=np.zeros(len(beams), int)))
+    table = fits.BinTableHDU.from_columns(columns, name="BEAMS", ver=1)
+    table.header["NCHAN"], table.header["NPOL"] = len(beams), 1
+    return table
 
 
 def _observatory(xyz_m: Sequence[float]) -> dict[str, tuple[float, str]]:

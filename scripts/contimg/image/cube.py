@@ -20,9 +20,10 @@ def write_cube(
 ) -> list[dict[str, Any]]:
     """Write the images of `parts` over their own primary beams; what each plane is.
 
-    Planes have different restoring beams, which only the record can say of a FITS cube.
+    The restoring beams of the planes are in a table of the file; a plane without data has none,
+    and then there is no table.
     """
-    planes, described = [], []
+    planes, described, beams = [], [], []
     axes = sampling.axes
     for part in parts:
         image = read_image(part)
@@ -35,6 +36,8 @@ def write_cube(
                 planes.append(np.where(pb >= pb_limit, image.data / pb, np.nan))
         else:
             planes.append(np.full_like(image.data, np.nan))
+        if image.beam is not None and np.isfinite(image.beam.area_sr):
+            beams.append(image.beam)
         described.append(
             {
                 "freq_hz": mean_frequency(its) if its.weight.any() else None,
@@ -51,6 +54,7 @@ def write_cube(
         np.stack(planes),
         first.wcs,
         unit="Jy/beam",
+        beams=beams if len(beams) == len(planes) else None,
         freq_hz=first.header["CRVAL3"],
         bandwidth_hz=first.header["CDELT3"],
         mjd=mean_mjd(sampling),
