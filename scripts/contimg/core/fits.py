@@ -108,8 +108,9 @@ def write_image(
     A cube [frequency, y, x] is of planes `bandwidth_hz` apart, the first one at `freq_hz`; their
     `beams` become a table in the manner of CASA, which CARTA reads too.
     `unit` is the FITS BUNIT ("Jy/beam"); `mjd` (UTC, mid-point) becomes MJD-AVG and DATE-AVG,
-    `start_mjd` MJD-OBS and DATE-OBS; `observatory_m` is ITRF (x, y, z) of the telescope, with which
-    topocentric frequencies can be turned into others. `keywords` win over what follows from the other arguments.
+    `start_mjd` MJD-OBS and DATE-OBS. `observatory_m` is ITRF (x, y, z) of the telescope, with
+    which topocentric frequencies can be turned into others. `keywords` win over what follows from
+    the other arguments.
     The bytes of the file, checksums included, depend on the arguments only.
     """
     header = fits.Header()
