@@ -72,7 +72,8 @@ def test_missing_integrations_fail_the_image(tile, tmp_path, monkeypatch):
 def test_parts_of_the_band_and_uv_range_are_counted(tile, tmp_path):
     """All parts of the band count as gridded; baselines left out on purpose do not."""
     options = with_(nterms=2, channels_out=3, uv_min_lambda=100, uv_max_lambda=1500)
-    source = sky(tile[0], ("A", 0.0, 0.0, 2.0))  # in the middle of a pixel
+    # in the middle of a pixel; and where the beam differs by 3 % from end to end of the band
+    source = sky(tile[0], ("A", 0.0, 0.0, 2.0), ("B", 0.45, 0.45, 2.0))
     ms = with_sky(tile[0], tmp_path / "a.ms", source, 0.3)
     files, record = image(ms, tmp_path / "out", options, cube=tmp_path / "cube.fits")
     assert record["data"]["gridded_fraction"] == pytest.approx(1, abs=0.01)
@@ -86,6 +87,8 @@ def test_parts_of_the_band_and_uv_range_are_counted(tile, tmp_path):
     assert spectrum[0]["bmaj_arcsec"] > spectrum[2]["bmaj_arcsec"]
     assert planes.shape == (3, 400, 400) and header["CRVAL3"] < spectrum[1]["freq_hz"]
     assert planes[:, 200, 200] == pytest.approx([2.0] * 3, rel=0.02)  # a flat spectrum
+    far = planes[:, 327:343, 57:73].max(axis=(1, 2))
+    assert far[0] / far[2] == pytest.approx(1, abs=0.012)
     assert 0.3 * everything < record["data"]["visibilities"] < 0.95 * everything
     assert peak_near(files.pbcor, source.iloc[0]) == pytest.approx(2.0, rel=0.01)
 
@@ -143,10 +146,19 @@ def test_multiscale_recovers_an_extended_source(tile, tmp_path):
     assert left["multiscale"] < 0.6 * left["hogbom"]
 
 
-def test_beam_follows_the_drift(tile):
+@pytest.mark.parametrize("flagged", [False, True])
+def test_beam_follows_the_drift(tile, tmp_path, flagged):
     """Against a sum over times and channels at single positions, without grid or spline."""
     ms, _, _ = tile
+    if flagged:  # the first five of eight integrations, and the lower half of the band of another
+        ms = shutil.copytree(ms, tmp_path / "flagged.ms")
+        with open_table(ms, writable=True) as table:
+            flags = table.getcol("FLAG").reshape(8, -1, 16, 2)
+            flags[:5] = flags[5, :, :8] = True
+            table.putcol("FLAG", flags.reshape(-1, 16, 2))
     sampling = read_sampling(ms)
+    assert np.array_equal(sampling.weight[:5] > 0, np.full((5, 16), not flagged))
+    assert sampling.effective_s == pytest.approx((2.5 if flagged else 8) * 51.5, rel=1e-3)
     beam = PrimaryBeam(INSTRUMENT)
     from astropy.wcs import WCS
 
@@ -163,8 +175,10 @@ def test_beam_follows_the_drift(tile):
         power = beam.power(distance[:, None], sampling.axes.freq_hz)
         expected = (power * sampling.weight).sum() / sampling.weight.sum()
         assert average[y, x] == pytest.approx(expected, abs=2e-4)
-    # the drift is along right ascension: the beam is wider that way
-    assert average[200, 60] > average[60, 200]
+    if flagged:  # the later the farther to the east is the beam: smaller x
+        assert average[200, 60] > average[200, 340] + 0.1
+    else:  # the drift is along right ascension: the beam is wider that way
+        assert average[200, 60] > average[60, 200]
 
 
 def test_derived_field_reaches_along_the_drift(tile):

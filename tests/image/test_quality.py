@@ -69,7 +69,7 @@ def field():
     return Image(data.astype(np.float32), wcs(), BEAM, 1.4e9, None), table, x, y, flux
 
 
-def compare(field, tmp_path, table=None, shift=(0.0, 0.0), scale=1.0):
+def compare(field, tmp_path, table=None, shift=(0.0, 0.0), scale=1.0, pb=1.0):
     image, its_table, *_ = field
     catalog = tmp_path / "c.csv"
     table = its_table if table is None else table
@@ -79,7 +79,8 @@ def compare(field, tmp_path, table=None, shift=(0.0, 0.0), scale=1.0):
         flux_jy=table["flux_jy"] / scale,
     ).to_csv(catalog, index=False)
     rms = np.full(image.data.shape, NOISE, np.float32)
-    found = validate(image, np.ones_like(rms), rms, BEAM, catalog, 1.4e9, ImageOptions())
+    response = np.full_like(rms, pb)
+    found = validate(image, response, rms, BEAM, catalog, 1.4e9, ImageOptions())
     return found, summarise(found, BEAM)
 
 
@@ -134,6 +135,14 @@ def test_a_bad_image_warns(field, tmp_path, change, metric):
         assert summary["offset_north_arcsec"] == pytest.approx(north, abs=0.5)
     else:
         assert summary["flux_ratio"] == pytest.approx(change["scale"], rel=0.03)
+
+
+def test_the_catalogue_is_seen_through_the_primary_beam(field, tmp_path):
+    """Sources of twice the flux density at half power are as they should be; none beyond it."""
+    _, summary = compare(field, tmp_path, scale=0.5, pb=0.5)
+    assert summary["flux_ratio"] == pytest.approx(1, abs=0.02)
+    assert sum(b["catalogued"] for b in summary["bins"]) == 120
+    assert sum(b["catalogued"] for b in compare(field, tmp_path, pb=0.1)[1]["bins"]) == 0
 
 
 def test_what_is_missing_and_what_is_false_are_counted(field, tmp_path):

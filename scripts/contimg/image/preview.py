@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.core.fits import Beam, Image
+from contimg.core.pictures import label_sky
 from contimg.core.records import atomic
 
 _LOW, _HIGH, _KNEE = -3.0, 30.0, 3.0  # of the grey scale [rms]
@@ -46,8 +47,7 @@ def draw(
     figure = Figure(figsize=(7.5, 6.5), layout="constrained")
     axes = figure.add_subplot(projection=content.wcs)
     picture = show(axes, content.data, rms)
-    axes.set_xlabel("RA (ICRS)")
-    axes.set_ylabel("Dec (ICRS)")
+    label_sky(axes)
     axes.set_title(title)
     if circles is not None:
         _circles(axes, *circles)
@@ -58,9 +58,9 @@ def draw(
         _beam(axes, content.data.shape, content.cell_deg, content.beam)
     bar = figure.colorbar(picture, ax=axes, shrink=0.8)
     ticks = np.array([-3, 0, 3, 10, 30])
-    labels = [f"{t:.2g}" for t in ticks * 1e3 * rms]
+    labels = [f"{t:.3g}" for t in ticks * 1e3 * rms]
     bar.set_ticks(np.arcsinh(ticks / _KNEE), labels=labels)
-    bar.set_label("mJy/beam")
+    bar.set_label("mJy/beam (ticks at -3, 0, 3, 10 and 30 rms)")
     with atomic(target) as partial:
         figure.savefig(partial, dpi=110, metadata={"Software": None})
 
