@@ -12,7 +12,7 @@ from astropy.units import Quantity
 from contimg.core.beam import PrimaryBeam
 from contimg.core.casa import casa_session
 from contimg.core.coords import separation
-from contimg.core.errors import DataQualityError
+from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import read_image
 from contimg.core.ms import open_table
 from contimg.image import wsclean
@@ -205,9 +205,25 @@ def test_grid_follows_from_the_data_and_is_not_changed_when_given(tile):
     half = derived.size // 2
     assert derived.size % 2 == 0 and next_fast_len(half, real=True) == half
     assert derived_size(np.radians(1000 * 10 / 3600), 10) == 1000
-    odd = effective(ImageOptions(cell_arcsec=3, imsize=1001), has_catalog=False)
-    given = image_grid(sampling, beam, odd)
-    assert (given.size, given.cell_arcsec) == (1001, 3)
+    slow = effective(ImageOptions(cell_arcsec=3, imsize=1006), has_catalog=False)  # 2 x 503
+    given = image_grid(sampling, beam, slow)
+    assert (given.size, given.cell_arcsec) == (1006, 3)
+
+
+@pytest.mark.parametrize(
+    ("backend", "size", "gridder"),
+    [pytest.param("wsclean", 122, "wgridder", marks=needs_wsclean), ("tclean", 101, "standard")],
+)
+def test_the_imagers_do_not_change_a_size_that_is_given(tile, tmp_path, backend, size, gridder):
+    """Neither a slow nor an odd one; WSClean, which rounds odd ones up, is not asked for any."""
+    options = with_(imsize=size, niter=0, backend=backend, gridder=gridder)
+    files, record = image(tile[0], tmp_path, options)
+    content = read_image(files.pbcor)
+    assert content.data.shape == (size, size) and record["data"]["imsize"] == size
+    assert content.cell_deg * 3600 == pytest.approx(12, rel=1e-9)
+    if backend == "wsclean":
+        with pytest.raises(ContimgError, match="122 or 124"):
+            image(tile[0], tmp_path, with_(imsize=123, backend=backend))
 
 
 @needs_wsclean

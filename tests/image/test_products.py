@@ -12,6 +12,7 @@ from astropy.coordinates import EarthLocation
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from contimg.core.casa import casa_session
 from contimg.core.fits import read_image
 from contimg.core.records import content_hash
 from contimg.image.options import ImageOptions
@@ -74,6 +75,28 @@ def test_fitsverify_has_nothing_to_say(made):
     result = subprocess.run(["fitsverify", "-q", *paths], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
     assert result.stdout.count("OK") == len(FITS)
+
+
+def test_casa_reads_the_same(made):
+    """Positions, frequency, time, beam and unit of the corrected image."""
+    (files, _), _ = made
+    content = read_image(files.pbcor)
+    with casa_session():
+        import casatools
+
+        image = casatools.image()
+        image.open(str(files.pbcor))
+        axes, beam, unit = image.coordsys(), image.restoringbeam(), image.brightnessunit()
+        at = axes.toworld([70, 33, 0, 0])["numeric"]
+        epoch, codes = axes.epoch()["m0"]["value"], axes.referencecode()
+        image.close()
+    ra, dec = content.wcs.all_pix2world(70, 33, 0)
+    assert np.degrees(at[:2]) == pytest.approx([float(ra), float(dec)], abs=1e-9)
+    assert at[2] == pytest.approx(content.header["RESTFRQ"], rel=1e-12)
+    assert epoch == pytest.approx(content.header["MJD-OBS"], abs=1e-9)
+    assert beam["major"]["value"] == pytest.approx(content.beam.major_deg * 3600)
+    assert beam["positionangle"]["value"] == pytest.approx(content.beam.pa_deg)
+    assert unit == "Jy/beam" and list(codes) == ["ICRS", "", "TOPO"]
 
 
 def test_a_mosaic_takes_corrected_and_uncorrected_images_alike(made, tmp_path):

@@ -64,6 +64,12 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
     with scratch_directory(files.image) as scratch:
         made, outliers, masked = _make(files, scratch, sampling, beam, grid, settings)
         images = {name: read_image(path) for name, path in made.paths.items()}
+        for name, content in images.items():
+            if content.data.shape != (grid.size, grid.size):
+                raise ContimgError(
+                    f"{made.software} made the {name} of {content.data.shape} pixels, not of"
+                    f" {grid.size}; give another image.imsize"
+                )
         spectrum = None
         if files.cube is not None:
             if len(made.channels) < 2:
