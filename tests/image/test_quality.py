@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +11,14 @@ from astropy.wcs import WCS
 from scipy.ndimage import gaussian_filter
 
 from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image
+from contimg.core.records import VERDICTS
 from contimg.image.finder import find_peaks
+from contimg.image.grid import Grid
 from contimg.image.options import ImageOptions
+from contimg.image.quality import checks as image_checks
 from contimg.image.quality import noise_map
 from contimg.image.validate import checks, huber_location, summarise, validate
+from contimg.image.visibilities import read_sampling
 
 CELL = 5 / 3600
 FWHM = 6.0  # pixels
@@ -186,3 +192,40 @@ def test_noise_map_follows_the_noise():
 def test_noise_map_of_a_small_image(shape):
     made, *_ = noise_map(np.random.default_rng(0).normal(size=shape), 5.0)
     assert made.shape == shape and made.mean() == pytest.approx(1, abs=0.1)
+
+
+GOOD = {
+    "noise_ratio": 1.2,
+    "residual_max_sigma": 6.0,
+    "residual_min_sigma": -5.5,
+    "gridded_fraction": 1.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("measured", "major", "time", "cell", "verdict", "metric"),
+    [
+        ({}, 1.0, 1.0, 10, "pass", ""),
+        ({"noise_ratio": 4.0}, 1.0, 1.0, 10, "warn", "rms over thermal noise"),
+        ({"noise_ratio": 30.0}, 1.0, 1.0, 10, "fail", "rms over thermal noise"),
+        ({"residual_max_sigma": 20.0}, 1.0, 1.0, 10, "warn", "peak of the residual"),
+        ({"residual_min_sigma": -20.0}, 1.0, 1.0, 10, "warn", "peak of the residual"),
+        ({"gridded_fraction": 0.9}, 1.0, 1.0, 10, "fail", "gridded fraction"),
+        ({"gridded_fraction": 1.1}, 1.0, 1.0, 10, "warn", "gridded fraction"),
+        ({"gridded_fraction": None}, 1.0, 1.0, 10, "pass", ""),
+        ({}, 1.5, 1.0, 10, "warn", "major axis"),
+        ({}, 0.6, 1.0, 10, "warn", "major axis"),
+        ({}, 1.0, 0.3, 10, "warn", "effective part of the time"),
+        ({}, 1.0, 1.0, 30, "warn", "pixels across the minor axis"),
+    ],
+)
+def test_every_limit_of_an_image_is_looked_at(tile, measured, major, time, cell, verdict, metric):
+    """Limits in units of the thermal noise, the local noise and the beam that is expected."""
+    sampling = read_sampling(tile[0])
+    sampling = dataclasses.replace(sampling, effective_s=time * sampling.effective_s)
+    expected = Beam(0.02, 0.015, 10.0)
+    beam = Beam(major * expected.major_deg, expected.minor_deg, 10.0)
+    grid = Grid(400, cell, (0.0, 0.0), expected)
+    made = image_checks({**GOOD, **measured}, beam, grid, sampling, ImageOptions())
+    assert max((c.verdict for c in made), key=VERDICTS.index) == verdict
+    assert all(metric in c.metric for c in made if c.verdict != "pass")
