@@ -115,6 +115,15 @@ def test_a_mosaic_takes_corrected_and_uncorrected_images_alike(made, tmp_path):
         mosaics.append(read_image(outputs.image).data)
     assert np.isfinite(mosaics[0]).sum() > 30_000
     assert np.allclose(*mosaics, rtol=1e-5, atol=1e-7, equal_nan=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with fits.open(outputs.image) as hdus:
+            header = hdus[0].header
+            WCS(header)
+    tile = read_image(files.image).header
+    for key in ("MJD-OBS", "MJD-AVG", "TELESCOP", "OBSGEO-X", "BMAJ", "RESTFRQ"):
+        assert header[key] == tile[key], key
+    assert header["METHOD"] == "pbweighted" and header["PBCOR"] is True
     cut = read_image(files.pbcor).data
     assert np.nanmax(mosaics[0]) == pytest.approx(np.nanmax(cut), rel=1e-6)
 

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import Beam, read_image
+from contimg.mosaic.beams import covariance
 from contimg.mosaic.command import MosaicFiles, run
 from contimg.mosaic.options import MosaicOptions
 from mosaic.make_tiles import BEAM, CELL, Sky, make_tile, mosaic_files, offset, primary_beam
@@ -228,6 +229,29 @@ def test_beams_that_differ_conserve_flux(tmp_path):
             order=5,
         )
         assert value[0] == pytest.approx(0.5, abs=0.01)
+
+
+def test_noise_of_tiles_that_are_convolved_is_known(tmp_path):
+    """The common beam changes the noise of each tile, and so the weights and the promise."""
+    empty = Sky(np.array([10.0]), np.array([30.0]), np.array([0.0]))
+    beams = [BEAM, Beam(42 / 3600, 30 / 3600, -40.0), Beam(60 / 3600, 40 / 3600, 80.0)]
+    tiles = [
+        make_tile(
+            tmp_path, f"t{i}", (10.0 + i * 0.1, 30.0), empty, n=500, beam=b, seed=i, pb_fwhm=0.8,
+            mjd=60953 + i,
+        )
+        for i, b in enumerate(beams)
+    ]  # fmt: skip
+    files = mosaic(tmp_path, tiles)
+    image, weight = read_image(files.image).data, read_image(files.weight).data
+    pull = (image * np.sqrt(weight))[np.isfinite(image)]
+    assert np.std(pull) == pytest.approx(1, abs=0.04)
+    target = covariance(read_image(files.image).beam)
+    noise = pd.read_csv(files.tiles)["rms_jy_beam"]
+    for beam, made in zip(beams, noise, strict=True):  # its correlation is that of the beam
+        own, after = (np.linalg.det(c) for c in (covariance(beam), 2 * target - covariance(beam)))
+        gain = np.sqrt(np.linalg.det(target) / own)
+        assert made == pytest.approx(1e-3 * gain * (own / after) ** 0.25, rel=0.03)
 
 
 @pytest.mark.parametrize("method", ["weighted", "mean"])
