@@ -181,6 +181,19 @@ def test_failed_noisy_and_blank_tiles_are_left_out_with_reasons(tmp_path):
     assert len(record["data"]["tiles_left_out"]) == 3 and record["verdict"] == "warn"
 
 
+def test_decisions_are_recorded(tmp_path):
+    """In the tile list and in the record, with their reasons."""
+    tiles = strip(tmp_path, 10.0, 30.0, grid_sky(10.0, 30.0))
+    table = tmp_path / "decisions.csv"
+    table.write_text("mosaic,tile,decision,reason\nm1,t1,leave_out,a satellite\n")
+    files = mosaic(tmp_path, tiles, overrides=table)
+    data = json.loads(files.record.read_text())["data"]
+    decision = {"tile": "t1", "decision": "leave_out", "reason": "a satellite"}
+    assert data["decisions"] == [decision] and data["tiles_used"] == ["t0", "t2"]
+    assert data["tiles_left_out"][0]["reason"] == "left out by decision: a satellite"
+    assert "left out by decision: a satellite" in files.tiles.read_text()
+
+
 def test_all_tiles_failed(tmp_path):
     sky = grid_sky(10.0, 30.0)
     failed = make_tile(tmp_path, "f", (10.0, 30.0), sky, verdict="fail")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -95,9 +96,13 @@ def test_no_partial_products_are_left(run):
     assert not [p for p in run.results.rglob("*.partial-*") if "raw" not in p.parts]
 
 
+def planned_mosaics(run) -> dict:
+    return json.loads((run.results / "inventory/plan.json").read_text())["mosaics"]
+
+
 def test_one_product_is_rebuilt_alone_and_alike(run):
     results = str(run.results)
-    mosaic = sorted(json.loads((run.results / "inventory/plan.json").read_text())["mosaics"])[0]
+    mosaic = sorted(planned_mosaics(run))[0]
     target = path("photometry", results, mosaic=mosaic)
     before = digest(target)
     for name in ("photometry", "photometry_record"):
@@ -109,11 +114,18 @@ def test_one_product_is_rebuilt_alone_and_alike(run):
 
 
 def test_only_what_is_missing_is_made_again(run):
-    """Of a validated mosaic whose tile is gone: the tile, the mosaic, its validation."""
-    record = sorted(run.results.glob("images/*/*/*.json"))[2]
-    hidden = record.rename(record.with_suffix(".hidden"))
+    """Of a mosaic that is gone with one tile: the tile, the mosaic, its validation."""
+    mosaic, content = sorted(planned_mosaics(run).items())[2]
+    lost = [
+        path("image_record", str(run.results), group=content["tiles"][0], tier="standard"),
+        path("mosaic_record", str(run.results), mosaic=mosaic),
+        path("mosaic_validation", str(run.results), mosaic=mosaic),
+    ]
+    for name in lost:
+        Path(name).rename(f"{name}.hidden")
     planned = run.snakemake("-n", "validated")
-    hidden.rename(record)
+    for name in lost:
+        Path(f"{name}.hidden").rename(name)
     counts = dict(line.split() for line in planned.splitlines() if len(line.split()) == 2)
     made = {rule: int(count) for rule, count in counts.items() if "_" in rule and count.isdigit()}
     assert made == {"image_tile": 1, "mosaic_tiles": 1, "validate_mosaic": 1}
