@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from contimg.core.errors import ContimgError, DataQualityError
-from contimg.core.fits import Beam, read_image
+from contimg.core.fits import Beam, read_image, write_image
 from contimg.mosaic.beams import covariance
 from contimg.mosaic.command import MosaicFiles, run
 from contimg.mosaic.options import MosaicOptions
@@ -179,6 +179,31 @@ def test_failed_noisy_and_blank_tiles_are_left_out_with_reasons(tmp_path):
     assert "noise" in table.loc["n", "reason"] and "no pixel" in table.loc["b", "reason"]
     record = json.loads(files.record.read_text())
     assert len(record["data"]["tiles_left_out"]) == 3 and record["verdict"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("metric", "third", "verdict"),
+    [
+        ("tiles_used_fraction", {"verdict": "fail"}, "warn"),
+        ("frequency_spread", {"data": {"freq_hz": 1.46e9}}, "warn"),
+        ("blank_fraction", {"blank": (slice(None), slice(60, 300))}, "warn"),
+        ("noise_over_expected", {"data": {"rms_jy_beam": 1e-4}}, "fail"),
+    ],
+)
+def test_what_is_odd_about_the_tiles_is_said(tmp_path, metric, third, verdict):
+    empty = Sky(np.array([10.0]), np.array([30.0]), np.array([0.0]))
+    given = [{}, {}, third] if metric != "noise_over_expected" else [third] * 3
+    tiles = [
+        make_tile(tmp_path, f"t{i}", (10.0, 30.0), empty, mjd=60953 + i, seed=i, **more)
+        for i, more in enumerate(given)
+    ]
+    if metric == "noise_over_expected":  # twelve times what the records say
+        for tile in tiles:
+            content = read_image(tile["residual"])
+            write_image(tile["residual"], 1.2 * content.data, content.wcs, unit="Jy/beam")
+    record = json.loads(mosaic(tmp_path, tiles).record.read_text())
+    assert record["verdict"] == verdict and metric in record["reason"]
+    assert [c["metric"] for c in record["checks"] if c["verdict"] != "pass"] == [metric]
 
 
 def test_decisions_are_recorded(tmp_path):
