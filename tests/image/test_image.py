@@ -15,7 +15,7 @@ from contimg.core.coords import separation
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import read_image
 from contimg.core.ms import open_table
-from contimg.image import wsclean
+from contimg.image import tclean, wsclean
 from contimg.image.grid import derived_size, field_radius, image_grid
 from contimg.image.options import ImageOptions, resolve_backend
 from contimg.image.primary_beam import drift_averaged_beam
@@ -66,6 +66,15 @@ def test_missing_integrations_fail_the_image(tile, tmp_path, monkeypatch):
     _, record = image(tile[0], tmp_path, with_(niter=0))
     assert record["verdict"] == "fail" and "gridded fraction" in record["reason"]
     assert record["data"]["gridded_fraction"] == pytest.approx(1 / 8)
+
+
+def test_channels_that_tclean_leaves_out_fail_the_image(tile, tmp_path, monkeypatch):
+    parameters = tclean.parameters
+    monkeypatch.setattr(tclean, "parameters", lambda *a: parameters(*a) | {"spw": "0:0~11"})
+    options = with_(niter=0, imsize=128, backend="tclean", gridder="standard")
+    _, record = image(tile[0], tmp_path, options)
+    assert record["verdict"] == "fail" and "gridded fraction" in record["reason"]
+    assert record["data"]["gridded_fraction"] == pytest.approx(0.75, abs=1e-3)
 
 
 @needs_wsclean
@@ -120,6 +129,7 @@ def test_tclean_agrees(tile, imaged, tmp_path):
     moved, _ = image(tile[0], tmp_path / "wsclean", with_(**options))
     other, record = image(tile[0], tmp_path / "tclean", with_(backend="tclean", **options))
     assert record["data"]["imager"].startswith("CASA")
+    assert record["data"]["gridded_fraction"] == pytest.approx(1, abs=1e-5)
     expected = peak_near(moved.pbcor, tile[1])
     assert peak_near(other.pbcor, tile[1]) == pytest.approx(expected, rel=0.02)
     assert expected == pytest.approx(peak_near(imaged[0].pbcor, tile[1]), rel=0.04)  # pixels

@@ -12,6 +12,7 @@ from contimg.core.pictures import label_sky
 from contimg.core.records import atomic
 
 _LOW, _HIGH, _KNEE = -3.0, 30.0, 3.0  # of the grey scale [rms]
+_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # behind a text
 
 
 def show(axes, data: NDArray[np.floating], rms: float, most: int = 1200):
@@ -92,7 +93,8 @@ def _scale_bar(axes, width: int, cell_deg: float) -> None:
     pixels = degrees / cell_deg
     x0, y0 = 0.95 * width - pixels, 0.04 * width
     axes.plot([x0, x0 + pixels], [y0, y0], color="C3", lw=2)
-    axes.text(x0 + pixels / 2, y0 * 1.3, f"{degrees:g}°", color="C3", ha="center", va="bottom")
+    label = {"color": "C3", "ha": "center", "va": "bottom", "bbox": _BOX}
+    axes.text(x0 + pixels / 2, y0 * 1.3, f"{degrees:g}°", **label)
 
 
 def _beam(axes, shape: tuple[int, int], cell_deg: float, beam: Beam) -> None:
@@ -109,4 +111,4 @@ def _beam(axes, shape: tuple[int, int], cell_deg: float, beam: Beam) -> None:
     )
     axes.add_patch(ellipse)
     label = "beam" if enlarge == 1 else f"beam x{enlarge}"
-    axes.text(0.09 * shape[1], 0.05 * shape[0], label, color="C0", fontsize="small")
+    axes.text(0.09 * shape[1], 0.05 * shape[0], label, color="C0", fontsize="small", bbox=_BOX)
