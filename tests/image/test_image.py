@@ -102,6 +102,23 @@ def test_parts_of_the_band_and_uv_range_are_counted(tile, tmp_path):
     assert peak_near(files.pbcor, source.iloc[0]) == pytest.approx(2.0, rel=0.01)
 
 
+@needs_wsclean
+def test_a_part_of_the_band_without_data_is_a_blank_plane(tile, tmp_path):
+    """A missing subband is flagged: WSClean gives its part zeros and a beam that is no number."""
+    ms = shutil.copytree(tile[0], tmp_path / "half.ms")
+    with open_table(ms, writable=True) as table:
+        flags = table.getcol("FLAG")
+        flags[:, :8] = True
+        table.putcol("FLAG", flags)
+    options = with_(imsize=128, niter=0, channels_out=2)
+    files, record = image(ms, tmp_path / "out", options, cube=tmp_path / "cube.fits")
+    assert record["data"]["gridded_fraction"] == pytest.approx(1, abs=1e-6)
+    empty, full = record["data"]["cube"]
+    assert empty["bmaj_arcsec"] is None and full["freq_hz"] > 1.45e9
+    planes = fits.getdata(files.cube)[0]
+    assert np.isnan(planes[0]).all() and np.isfinite(planes[1]).all()
+
+
 def casa_beams(cube):
     """(major, minor [arcsec], position angle [deg]) of every plane as CASA reads them."""
     with casa_session():
