@@ -1,7 +1,7 @@
 """Publishing.
 
-Reads a mosaic, its maps and its photometry with their records; copies what passes into one
-directory with a checksummed manifest, all at once or not at all.
+Reads a mosaic, its maps, its validation and its photometry with their records; copies what passes
+into one directory with a checksummed manifest, all at once or not at all.
 """
 
 
@@ -16,12 +16,15 @@ rule publish_mosaic:
                 "mosaic_rms",
                 "mosaic_coverage",
                 "mosaic_mjd",
+                "mosaic_time",
+                "mosaic_freq",
                 "mosaic_tiles",
                 "mosaic_plot",
+                "mosaic_page",
                 "photometry",
             )
         ],
-        records=[p("mosaic_record"), p("photometry_record")],
+        records=[p("mosaic_record"), p("mosaic_validation"), p("photometry_record")],
     output:
         manifest=p("published"),
         record=p("published_record"),

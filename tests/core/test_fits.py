@@ -7,7 +7,7 @@ import warnings
 import pytest
 from astropy.io import fits
 
-from contimg.core.fits import celestial
+from contimg.core.fits import celestial_wcs
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def header():
 def test_place_and_time_of_the_observation_do_not_matter(header):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        wcs = celestial(header)
+        wcs = celestial_wcs(header)
     assert wcs.wcs_pix2world(4, 5, 0) == pytest.approx([359.0, 55.5])
     # a hundred pixels north; SIN: arcsin of the offset
     assert wcs.wcs_pix2world(4, 105, 0)[1] == pytest.approx(56.50005, abs=1e-4)

@@ -7,13 +7,15 @@ import shutil
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.units import Quantity
 
 from contimg.core.beam import PrimaryBeam
+from contimg.core.casa import casa_session
 from contimg.core.coords import separation
-from contimg.core.errors import DataQualityError
+from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import read_image
 from contimg.core.ms import open_table
-from contimg.image import wsclean
+from contimg.image import tclean, wsclean
 from contimg.image.grid import derived_size, field_radius, image_grid
 from contimg.image.options import ImageOptions, resolve_backend
 from contimg.image.primary_beam import drift_averaged_beam
@@ -66,11 +68,21 @@ def test_missing_integrations_fail_the_image(tile, tmp_path, monkeypatch):
     assert record["data"]["gridded_fraction"] == pytest.approx(1 / 8)
 
 
+def test_channels_that_tclean_leaves_out_fail_the_image(tile, tmp_path, monkeypatch):
+    parameters = tclean.parameters
+    monkeypatch.setattr(tclean, "parameters", lambda *a: parameters(*a) | {"spw": "0:0~11"})
+    options = with_(niter=0, imsize=128, backend="tclean", gridder="standard")
+    _, record = image(tile[0], tmp_path, options)
+    assert record["verdict"] == "fail" and "gridded fraction" in record["reason"]
+    assert record["data"]["gridded_fraction"] == pytest.approx(0.75, abs=1e-3)
+
+
 @needs_wsclean
 def test_parts_of_the_band_and_uv_range_are_counted(tile, tmp_path):
     """All parts of the band count as gridded; baselines left out on purpose do not."""
     options = with_(nterms=2, channels_out=3, uv_min_lambda=100, uv_max_lambda=1500)
-    source = sky(tile[0], ("A", 0.0, 0.0, 2.0))  # in the middle of a pixel
+    # in the middle of a pixel; and where the beam differs by 3 % from end to end of the band
+    source = sky(tile[0], ("A", 0.0, 0.0, 2.0), ("B", 0.45, 0.45, 2.0))
     ms = with_sky(tile[0], tmp_path / "a.ms", source, 0.3)
     files, record = image(ms, tmp_path / "out", options, cube=tmp_path / "cube.fits")
     assert record["data"]["gridded_fraction"] == pytest.approx(1, abs=0.01)
@@ -79,10 +91,51 @@ def test_parts_of_the_band_and_uv_range_are_counted(tile, tmp_path):
     assert [round(p["freq_hz"] / 1e6) for p in spectrum] == pytest.approx([1341, 1400, 1464], abs=5)
     with fits.open(files.cube, checksum=True) as hdus:
         planes, header = hdus[0].data[0], hdus[0].header
+    for beam, plane in zip(casa_beams(files.cube), spectrum, strict=True):
+        assert beam == pytest.approx([plane["bmaj_arcsec"], plane["bmin_arcsec"], plane["bpa_deg"]])
+    assert spectrum[0]["bmaj_arcsec"] > spectrum[2]["bmaj_arcsec"]
     assert planes.shape == (3, 400, 400) and header["CRVAL3"] < spectrum[1]["freq_hz"]
     assert planes[:, 200, 200] == pytest.approx([2.0] * 3, rel=0.02)  # a flat spectrum
+    far = planes[:, 327:343, 57:73].max(axis=(1, 2))
+    assert far[0] / far[2] == pytest.approx(1, abs=0.012)
     assert 0.3 * everything < record["data"]["visibilities"] < 0.95 * everything
     assert peak_near(files.pbcor, source.iloc[0]) == pytest.approx(2.0, rel=0.01)
+
+
+@needs_wsclean
+def test_a_part_of_the_band_without_data_is_a_blank_plane(tile, tmp_path):
+    """A missing subband is flagged: WSClean gives its part zeros and a beam that is no number."""
+    ms = shutil.copytree(tile[0], tmp_path / "half.ms")
+    with open_table(ms, writable=True) as table:
+        flags = table.getcol("FLAG")
+        flags[:, :8] = True
+        table.putcol("FLAG", flags)
+    options = with_(imsize=128, niter=0, channels_out=2)
+    files, record = image(ms, tmp_path / "out", options, cube=tmp_path / "cube.fits")
+    assert record["data"]["gridded_fraction"] == pytest.approx(1, abs=1e-6)
+    empty, full = record["data"]["cube"]
+    assert empty["bmaj_arcsec"] is None and full["freq_hz"] > 1.45e9
+    planes = fits.getdata(files.cube)[0]
+    assert np.isnan(planes[0]).all() and np.isfinite(planes[1]).all()
+
+
+def casa_beams(cube):
+    """(major, minor [arcsec], position angle [deg]) of every plane as CASA reads them."""
+    with casa_session():
+        import casatools
+
+        image = casatools.image()
+        image.open(str(cube))
+        count = int(image.shape()[2])
+        found = [image.restoringbeam(channel=k, polarization=0) for k in range(count)]
+        image.close()
+    return [
+        [
+            Quantity(beam[key]["value"], beam[key]["unit"]).to_value(unit)
+            for key, unit in (("major", "arcsec"), ("minor", "arcsec"), ("positionangle", "deg"))
+        ]
+        for beam in found
+    ]
 
 
 @needs_wsclean
@@ -93,6 +146,7 @@ def test_tclean_agrees(tile, imaged, tmp_path):
     moved, _ = image(tile[0], tmp_path / "wsclean", with_(**options))
     other, record = image(tile[0], tmp_path / "tclean", with_(backend="tclean", **options))
     assert record["data"]["imager"].startswith("CASA")
+    assert record["data"]["gridded_fraction"] == pytest.approx(1, abs=1e-5)
     expected = peak_near(moved.pbcor, tile[1])
     assert peak_near(other.pbcor, tile[1]) == pytest.approx(expected, rel=0.02)
     assert expected == pytest.approx(peak_near(imaged[0].pbcor, tile[1]), rel=0.04)  # pixels
@@ -119,10 +173,19 @@ def test_multiscale_recovers_an_extended_source(tile, tmp_path):
     assert left["multiscale"] < 0.6 * left["hogbom"]
 
 
-def test_beam_follows_the_drift(tile):
+@pytest.mark.parametrize("flagged", [False, True])
+def test_beam_follows_the_drift(tile, tmp_path, flagged):
     """Against a sum over times and channels at single positions, without grid or spline."""
     ms, _, _ = tile
+    if flagged:  # the first five of eight integrations, and the lower half of the band of another
+        ms = shutil.copytree(ms, tmp_path / "flagged.ms")
+        with open_table(ms, writable=True) as table:
+            flags = table.getcol("FLAG").reshape(8, -1, 16, 2)
+            flags[:5] = flags[5, :, :8] = True
+            table.putcol("FLAG", flags.reshape(-1, 16, 2))
     sampling = read_sampling(ms)
+    assert np.array_equal(sampling.weight[:5] > 0, np.full((5, 16), not flagged))
+    assert sampling.effective_s == pytest.approx((2.5 if flagged else 8) * 51.5, rel=1e-3)
     beam = PrimaryBeam(INSTRUMENT)
     from astropy.wcs import WCS
 
@@ -139,8 +202,10 @@ def test_beam_follows_the_drift(tile):
         power = beam.power(distance[:, None], sampling.axes.freq_hz)
         expected = (power * sampling.weight).sum() / sampling.weight.sum()
         assert average[y, x] == pytest.approx(expected, abs=2e-4)
-    # the drift is along right ascension: the beam is wider that way
-    assert average[200, 60] > average[60, 200]
+    if flagged:  # the later the farther to the east is the beam: smaller x
+        assert average[200, 60] > average[200, 340] + 0.1
+    else:  # the drift is along right ascension: the beam is wider that way
+        assert average[200, 60] > average[60, 200]
 
 
 def test_derived_field_reaches_along_the_drift(tile):
@@ -167,9 +232,25 @@ def test_grid_follows_from_the_data_and_is_not_changed_when_given(tile):
     half = derived.size // 2
     assert derived.size % 2 == 0 and next_fast_len(half, real=True) == half
     assert derived_size(np.radians(1000 * 10 / 3600), 10) == 1000
-    odd = effective(ImageOptions(cell_arcsec=3, imsize=1001), has_catalog=False)
-    given = image_grid(sampling, beam, odd)
-    assert (given.size, given.cell_arcsec) == (1001, 3)
+    slow = effective(ImageOptions(cell_arcsec=3, imsize=1006), has_catalog=False)  # 2 x 503
+    given = image_grid(sampling, beam, slow)
+    assert (given.size, given.cell_arcsec) == (1006, 3)
+
+
+@pytest.mark.parametrize(
+    ("backend", "size", "gridder"),
+    [pytest.param("wsclean", 122, "wgridder", marks=needs_wsclean), ("tclean", 101, "standard")],
+)
+def test_the_imagers_do_not_change_a_size_that_is_given(tile, tmp_path, backend, size, gridder):
+    """Neither a slow nor an odd one; WSClean, which rounds odd ones up, is not asked for any."""
+    options = with_(imsize=size, niter=0, backend=backend, gridder=gridder)
+    files, record = image(tile[0], tmp_path, options)
+    content = read_image(files.pbcor)
+    assert content.data.shape == (size, size) and record["data"]["imsize"] == size
+    assert content.cell_deg * 3600 == pytest.approx(12, rel=1e-9)
+    if backend == "wsclean":
+        with pytest.raises(ContimgError, match="122 or 124"):
+            image(tile[0], tmp_path, with_(imsize=123, backend=backend))
 
 
 @needs_wsclean

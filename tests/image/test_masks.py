@@ -7,12 +7,15 @@ import pytest
 from astropy.io import fits
 
 from contimg.cli import main
+from contimg.core.beam import PrimaryBeam
 from contimg.core.errors import ContimgError
 from contimg.core.fits import Beam, read_image
 from contimg.image.grid import Grid
-from contimg.image.masks import grid_wcs
+from contimg.image.masks import clean_mask, grid_wcs
 from contimg.image.options import ImageOptions
 from contimg.image.regions import fill, read_regions, write_circles
+from contimg.image.visibilities import read_sampling
+from truth.observe import INSTRUMENT
 from truth.tiles import image, peak_near, sky, with_sky
 
 GRID = Grid(400, 12.0, (np.radians(150.0), np.radians(55.0)), Beam(0.02, 0.01, 0))
@@ -135,26 +138,45 @@ def cleaned(files, source) -> float:
     return float(model.data[y - 4 : y + 5, x - 4 : x + 5].sum()) / source["flux_jy"]
 
 
-@pytest.mark.parametrize("backend", ["wsclean", "tclean"])
-@pytest.mark.parametrize("how", ["catalog", "regions"])
+@pytest.mark.parametrize(
+    ("backend", "how"), [("wsclean", "catalog"), ("wsclean", "regions"), ("tclean", "both")]
+)
 def test_a_source_outside_the_mask_is_not_cleaned(two_sources, tmp_path, backend, how):
     ms, sources, _ = two_sources
-    if backend == "tclean" and how == "regions":
-        pytest.skip("the same mask file as of the catalogue")
     options = {"cell_arcsec": 12, "imsize": 256, "niter": 300, "backend": backend}
     first = sources.iloc[:1]
-    if how == "catalog":
+    if how != "regions":
         options["mask_catalog"] = True
-    else:
+    if how != "catalog":
         region = tmp_path / "a.reg"
         ra, dec = first[["ra_deg", "dec_deg"]].iloc[0]
+        if how == "both":
+            dec -= 0.1  # where nothing is
         region.write_text(f'icrs\ncircle({ra},{dec},120")\n')
         options["mask_regions"] = region
     files, record = image(ms, tmp_path / "out", ImageOptions(**options), first)
     assert cleaned(files, sources.iloc[0]) > 0.7
     assert cleaned(files, sources.iloc[1]) == 0
-    assert 0 < record["data"]["masked_fraction"] < 0.01
+    beam = record["data"]["expected_bmaj_arcsec"]
+    radii = {"catalog": [2 * beam], "regions": [120], "both": [2 * beam, 120]}[how]
+    area = np.pi * sum(radius**2 for radius in radii) / (12 * 256) ** 2
+    assert record["data"]["masked_fraction"] == pytest.approx(area, rel=0.1)
     assert peak_near(files.residual, sources.iloc[1]) > 0.7
+
+
+def test_the_catalogue_mask_is_of_apparent_flux_densities(tile, tmp_path):
+    """Of equal sources the one that the beam dims below the limit is left out."""
+    catalog = tmp_path / "c.csv"
+    sources = sky(tile[0], ("A", 0.0, 0.0, 0.1), ("B", 0.62, -0.62, 0.1))
+    sources.to_csv(catalog, index=False)
+    sampling, beam = read_sampling(tile[0]), PrimaryBeam(INSTRUMENT)
+    grid = Grid(480, 12.0, sampling.axes.phase_center_rad, Beam(0.02, 0.01, 0))
+    wcs = grid_wcs(grid, grid.center_rad)
+    x, y = wcs.all_world2pix(sources[["ra_deg", "dec_deg"]].to_numpy(), 0).T.round().astype(int)
+    for limit, second in ((0.07, True), (0.09, False)):  # it appears with 0.08 Jy
+        options = ImageOptions(mask_catalog=True, mask_min_jy=limit)
+        mask = clean_mask(grid, wcs, options, catalog, beam, sampling)
+        assert list(mask[y, x]) == [True, second]
 
 
 def test_without_a_mask_both_are_cleaned(two_sources, tmp_path):

@@ -30,7 +30,10 @@ def without(tile, tmp_path_factory):
 
 @pytest.mark.parametrize("steady", [True, False])
 def test_noise_is_that_without_it(tile, tmp_path, without, steady):
-    """5 Jy at 1.85 deg and 1 Jy at the edge, catalogued 30 % wrong, drifting or steadied."""
+    """5 Jy at 1.85 deg and 1 Jy at the edge, catalogued 30 % wrong, drifting or steadied.
+
+    So is the brightest source inside, whose sidelobes must not be taken for theirs.
+    """
     sources = sky(tile[0], *FIELD, BRIGHT, NEAR)
     ms = with_sky(tile[0], tmp_path / "a.ms", sources, 1.0, steady=True)
     if not steady:  # only the outliers drift
@@ -43,7 +46,7 @@ def test_noise_is_that_without_it(tile, tmp_path, without, steady):
         ms = near
     with open_table(ms) as table:
         before = table.getcol("DATA")
-    wrong = sources.assign(flux_jy=sources["flux_jy"] * [1, 1, 1, 0.7, 1.3])
+    wrong = sources.assign(flux_jy=sources["flux_jy"] * [0.3, 1, 1, 0.7, 1.3])
     files, record = image(ms, tmp_path / "on", OPTIONS, wrong)
     off, _ = image(ms, tmp_path / "off", OPTIONS.model_copy(update={"outliers": False}), wrong)
     assert rms(files) < 1.2 * rms(without[0])
@@ -52,7 +55,7 @@ def test_noise_is_that_without_it(tile, tmp_path, without, steady):
     assert set(subtracted) == {"O", "N"}
     for name, error in (("O", 0.7), ("N", 1.3)):
         found = subtracted[name]["subtracted_jy"]
-        assert found == pytest.approx(subtracted[name]["apparent_jy"] / error, rel=0.1)
+        assert found == pytest.approx(subtracted[name]["apparent_jy"] / error, rel=0.03)
     for k in range(3):
         expected = peak_near(without[0].image, sources.iloc[k])
         assert peak_near(files.image, sources.iloc[k]) == pytest.approx(expected, rel=0.05)

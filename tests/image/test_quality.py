@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,10 +11,14 @@ from astropy.wcs import WCS
 from scipy.ndimage import gaussian_filter
 
 from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image
+from contimg.core.records import VERDICTS
 from contimg.image.finder import find_peaks
+from contimg.image.grid import Grid
 from contimg.image.options import ImageOptions
+from contimg.image.quality import checks as image_checks
 from contimg.image.quality import noise_map
 from contimg.image.validate import checks, huber_location, summarise, validate
+from contimg.image.visibilities import read_sampling
 
 CELL = 5 / 3600
 FWHM = 6.0  # pixels
@@ -69,7 +75,7 @@ def field():
     return Image(data.astype(np.float32), wcs(), BEAM, 1.4e9, None), table, x, y, flux
 
 
-def compare(field, tmp_path, table=None, shift=(0.0, 0.0), scale=1.0):
+def compare(field, tmp_path, table=None, shift=(0.0, 0.0), scale=1.0, pb=1.0):
     image, its_table, *_ = field
     catalog = tmp_path / "c.csv"
     table = its_table if table is None else table
@@ -79,7 +85,8 @@ def compare(field, tmp_path, table=None, shift=(0.0, 0.0), scale=1.0):
         flux_jy=table["flux_jy"] / scale,
     ).to_csv(catalog, index=False)
     rms = np.full(image.data.shape, NOISE, np.float32)
-    found = validate(image, np.ones_like(rms), rms, BEAM, catalog, 1.4e9, ImageOptions())
+    response = np.full_like(rms, pb)
+    found = validate(image, response, rms, BEAM, catalog, 1.4e9, ImageOptions())
     return found, summarise(found, BEAM)
 
 
@@ -136,6 +143,14 @@ def test_a_bad_image_warns(field, tmp_path, change, metric):
         assert summary["flux_ratio"] == pytest.approx(change["scale"], rel=0.03)
 
 
+def test_the_catalogue_is_seen_through_the_primary_beam(field, tmp_path):
+    """Sources of twice the flux density at half power are as they should be; none beyond it."""
+    _, summary = compare(field, tmp_path, scale=0.5, pb=0.5)
+    assert summary["flux_ratio"] == pytest.approx(1, abs=0.02)
+    assert sum(b["catalogued"] for b in summary["bins"]) == 120
+    assert sum(b["catalogued"] for b in compare(field, tmp_path, pb=0.1)[1]["bins"]) == 0
+
+
 def test_what_is_missing_and_what_is_false_are_counted(field, tmp_path):
     table = field[1].sort_values("flux_jy")
     ghosts = table.tail(12).assign(name=[f"G{k}" for k in range(12)])
@@ -177,3 +192,40 @@ def test_noise_map_follows_the_noise():
 def test_noise_map_of_a_small_image(shape):
     made, *_ = noise_map(np.random.default_rng(0).normal(size=shape), 5.0)
     assert made.shape == shape and made.mean() == pytest.approx(1, abs=0.1)
+
+
+GOOD = {
+    "noise_ratio": 1.2,
+    "residual_max_sigma": 6.0,
+    "residual_min_sigma": -5.5,
+    "gridded_fraction": 1.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("measured", "major", "time", "cell", "verdict", "metric"),
+    [
+        ({}, 1.0, 1.0, 10, "pass", ""),
+        ({"noise_ratio": 4.0}, 1.0, 1.0, 10, "warn", "rms over thermal noise"),
+        ({"noise_ratio": 30.0}, 1.0, 1.0, 10, "fail", "rms over thermal noise"),
+        ({"residual_max_sigma": 20.0}, 1.0, 1.0, 10, "warn", "peak of the residual"),
+        ({"residual_min_sigma": -20.0}, 1.0, 1.0, 10, "warn", "peak of the residual"),
+        ({"gridded_fraction": 0.9}, 1.0, 1.0, 10, "fail", "gridded fraction"),
+        ({"gridded_fraction": 1.1}, 1.0, 1.0, 10, "warn", "gridded fraction"),
+        ({"gridded_fraction": None}, 1.0, 1.0, 10, "pass", ""),
+        ({}, 1.5, 1.0, 10, "warn", "major axis"),
+        ({}, 0.6, 1.0, 10, "warn", "major axis"),
+        ({}, 1.0, 0.3, 10, "warn", "effective part of the time"),
+        ({}, 1.0, 1.0, 30, "warn", "pixels across the minor axis"),
+    ],
+)
+def test_every_limit_of_an_image_is_looked_at(tile, measured, major, time, cell, verdict, metric):
+    """Limits in units of the thermal noise, the local noise and the beam that is expected."""
+    sampling = read_sampling(tile[0])
+    sampling = dataclasses.replace(sampling, effective_s=time * sampling.effective_s)
+    expected = Beam(0.02, 0.015, 10.0)
+    beam = Beam(major * expected.major_deg, expected.minor_deg, 10.0)
+    grid = Grid(400, cell, (0.0, 0.0), expected)
+    made = image_checks({**GOOD, **measured}, beam, grid, sampling, ImageOptions())
+    assert max((c.verdict for c in made), key=VERDICTS.index) == verdict
+    assert all(metric in c.metric for c in made if c.verdict != "pass")

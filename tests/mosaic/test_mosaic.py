@@ -10,7 +10,8 @@ import pytest
 from scipy import ndimage
 
 from contimg.core.errors import ContimgError, DataQualityError
-from contimg.core.fits import Beam, read_image
+from contimg.core.fits import Beam, read_image, write_image
+from contimg.mosaic.beams import covariance
 from contimg.mosaic.command import MosaicFiles, run
 from contimg.mosaic.options import MosaicOptions
 from mosaic.make_tiles import BEAM, CELL, Sky, make_tile, mosaic_files, offset, primary_beam
@@ -180,6 +181,44 @@ def test_failed_noisy_and_blank_tiles_are_left_out_with_reasons(tmp_path):
     assert len(record["data"]["tiles_left_out"]) == 3 and record["verdict"] == "warn"
 
 
+@pytest.mark.parametrize(
+    ("metric", "third", "verdict"),
+    [
+        ("tiles_used_fraction", {"verdict": "fail"}, "warn"),
+        ("frequency_spread", {"data": {"freq_hz": 1.46e9}}, "warn"),
+        ("blank_fraction", {"blank": (slice(None), slice(60, 300))}, "warn"),
+        ("noise_over_expected", {"data": {"rms_jy_beam": 1e-4}}, "fail"),
+    ],
+)
+def test_what_is_odd_about_the_tiles_is_said(tmp_path, metric, third, verdict):
+    empty = Sky(np.array([10.0]), np.array([30.0]), np.array([0.0]))
+    given = [{}, {}, third] if metric != "noise_over_expected" else [third] * 3
+    tiles = [
+        make_tile(tmp_path, f"t{i}", (10.0, 30.0), empty, mjd=60953 + i, seed=i, **more)
+        for i, more in enumerate(given)
+    ]
+    if metric == "noise_over_expected":  # twelve times what the records say
+        for tile in tiles:
+            content = read_image(tile["residual"])
+            write_image(tile["residual"], 1.2 * content.data, content.wcs, unit="Jy/beam")
+    record = json.loads(mosaic(tmp_path, tiles).record.read_text())
+    assert record["verdict"] == verdict and metric in record["reason"]
+    assert [c["metric"] for c in record["checks"] if c["verdict"] != "pass"] == [metric]
+
+
+def test_decisions_are_recorded(tmp_path):
+    """In the tile list and in the record, with their reasons."""
+    tiles = strip(tmp_path, 10.0, 30.0, grid_sky(10.0, 30.0))
+    table = tmp_path / "decisions.csv"
+    table.write_text("mosaic,tile,decision,reason\nm1,t1,leave_out,a satellite\n")
+    files = mosaic(tmp_path, tiles, overrides=table)
+    data = json.loads(files.record.read_text())["data"]
+    decision = {"tile": "t1", "decision": "leave_out", "reason": "a satellite"}
+    assert data["decisions"] == [decision] and data["tiles_used"] == ["t0", "t2"]
+    assert data["tiles_left_out"][0]["reason"] == "left out by decision: a satellite"
+    assert "left out by decision: a satellite" in files.tiles.read_text()
+
+
 def test_all_tiles_failed(tmp_path):
     sky = grid_sky(10.0, 30.0)
     failed = make_tile(tmp_path, "f", (10.0, 30.0), sky, verdict="fail")
@@ -228,6 +267,29 @@ def test_beams_that_differ_conserve_flux(tmp_path):
             order=5,
         )
         assert value[0] == pytest.approx(0.5, abs=0.01)
+
+
+def test_noise_of_tiles_that_are_convolved_is_known(tmp_path):
+    """The common beam changes the noise of each tile, and so the weights and the promise."""
+    empty = Sky(np.array([10.0]), np.array([30.0]), np.array([0.0]))
+    beams = [BEAM, Beam(42 / 3600, 30 / 3600, -40.0), Beam(60 / 3600, 40 / 3600, 80.0)]
+    tiles = [
+        make_tile(
+            tmp_path, f"t{i}", (10.0 + i * 0.1, 30.0), empty, n=500, beam=b, seed=i, pb_fwhm=0.8,
+            mjd=60953 + i,
+        )
+        for i, b in enumerate(beams)
+    ]  # fmt: skip
+    files = mosaic(tmp_path, tiles)
+    image, weight = read_image(files.image).data, read_image(files.weight).data
+    pull = (image * np.sqrt(weight))[np.isfinite(image)]
+    assert np.std(pull) == pytest.approx(1, abs=0.04)
+    target = covariance(read_image(files.image).beam)
+    noise = pd.read_csv(files.tiles)["rms_jy_beam"]
+    for beam, made in zip(beams, noise, strict=True):  # its correlation is that of the beam
+        own, after = (np.linalg.det(c) for c in (covariance(beam), 2 * target - covariance(beam)))
+        gain = np.sqrt(np.linalg.det(target) / own)
+        assert made == pytest.approx(1e-3 * gain * (own / after) ** 0.25, rel=0.03)
 
 
 @pytest.mark.parametrize("method", ["weighted", "mean"])

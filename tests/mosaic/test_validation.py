@@ -77,6 +77,10 @@ def hole(data):
     data[100:160, 100:160] = 0
 
 
+def nearly_nothing(data):
+    data[:, 40:] = 0
+
+
 def bowl(data):
     data[60:260, 60:260] -= 2 * RMS
 
@@ -91,6 +95,7 @@ def negative(data):
     [
         ("residual", noisy_region, "noise of the noisiest regions"),
         ("coverage", hole, "uncovered fraction inside"),
+        ("coverage", nearly_nothing, "covered fraction of the grid"),
         ("residual", bowl, "background's lowest region"),
         ("image", negative, "below -5 sigma"),
     ],

@@ -72,6 +72,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "tiles_left_out": [{"tile": GROUPS[1], "reason": "upstream failed"}],
     }
     record(root, "mosaic_record", "mosaic", data=mosaic, verdict="warn", mosaic=MOSAIC)
+    record(root, "mosaic_validation", "mosaic validate", verdict="fail", mosaic=MOSAIC)
     for name, key in (
         ("solutions_plot", {"calset": CALSET}),
         ("image_plot", {"group": GROUPS[0], "tier": "standard"}),
@@ -126,6 +127,7 @@ def test_everything_has_exactly_one_state(results: str) -> None:
     assert state[GROUPS[2], "apply"] == ("pending", "")
     assert state["raw/bad.hdf5", "discover"] == ("rejected", "not HDF5")
     assert state[MOSAIC, "mosaic"] == ("done", "noise is high")
+    assert state[MOSAIC, "validate"] == ("failed", "noise is high")
 
 
 def test_a_torn_record_is_a_failure_with_a_name(results: str) -> None:

@@ -64,9 +64,15 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def plan_before(tmp_path_factory) -> str:
+def fresh(tmp_path_factory) -> Run:
+    """A run of which nothing exists yet."""
+    return Run(tmp_path_factory.mktemp("plan"))
+
+
+@pytest.fixture(scope="session")
+def plan_before(fresh) -> str:
     """What `snakemake -n` prints when nothing exists."""
-    return Run(tmp_path_factory.mktemp("plan")).snakemake("-n")
+    return fresh.snakemake("-n")
 
 
 @pytest.fixture(scope="session")

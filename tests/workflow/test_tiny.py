@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from contimg.core.paths import path
 
@@ -21,12 +23,36 @@ def test_the_plan_is_complete_before_anything_exists(plan_before):
         ("apply_calset", EPOCHS),
         ("image_tile", EPOCHS),
         ("mosaic_tiles", EPOCHS),
+        ("validate_mosaic", EPOCHS),
         ("measure_photometry", EPOCHS),
         ("publish_mosaic", EPOCHS),
         ("find_variables", 1),
         ("report_run", 1),
     ):
         assert any(line.split() == [rule, str(jobs)] for line in plan_before.splitlines()), rule
+
+
+WINDOW = 'discover={since: "2025-10-06", until: "2025-10-07T23:00"}'
+
+
+@pytest.mark.parametrize(
+    ("wanted", "changes", "mosaics"),
+    [
+        ("validated", ['plan={use: ["0834+555"]}', "mosaic={span_minutes: 50}"], EPOCHS),
+        ("validated", [WINDOW, "mosaic={mode: window, window_tiles: 1, window_overlap: 0}"], 2),
+        ("20251006_0834+555", ["mosaic={span_minutes: 5}"], 1),
+    ],
+    ids=["calibrator", "window", "name"],
+)
+def test_one_command_goes_from_raw_data_to_validated_mosaics(fresh, wanted, changes, mosaics):
+    """The commands of docs/mosaics.md."""
+    if wanted != "validated":
+        wanted = path("mosaic_validation", str(fresh.results), mosaic=wanted)
+    planned = fresh.snakemake("-n", wanted, "--config", *changes)
+    counts = dict(line.split() for line in planned.splitlines() if len(line.split()) == 2)
+    for rule in ("convert_tile", "image_tile", "mosaic_tiles", "validate_mosaic"):
+        assert counts[rule] == str(mosaics), rule
+    assert "publish_mosaic" not in counts
 
 
 def test_the_sky_is_recovered(run):
@@ -70,9 +96,13 @@ def test_no_partial_products_are_left(run):
     assert not [p for p in run.results.rglob("*.partial-*") if "raw" not in p.parts]
 
 
+def planned_mosaics(run) -> dict:
+    return json.loads((run.results / "inventory/plan.json").read_text())["mosaics"]
+
+
 def test_one_product_is_rebuilt_alone_and_alike(run):
     results = str(run.results)
-    mosaic = sorted(json.loads((run.results / "inventory/plan.json").read_text())["mosaics"])[0]
+    mosaic = sorted(planned_mosaics(run))[0]
     target = path("photometry", results, mosaic=mosaic)
     before = digest(target)
     for name in ("photometry", "photometry_record"):
@@ -81,6 +111,24 @@ def test_one_product_is_rebuilt_alone_and_alike(run):
     assert output.count("rule measure_photometry:") == 1
     assert "rule image_tile:" not in output
     assert digest(target) == before
+
+
+def test_only_what_is_missing_is_made_again(run):
+    """Of a mosaic that is gone with one tile: the tile, the mosaic, its validation."""
+    mosaic, content = sorted(planned_mosaics(run).items())[2]
+    lost = [
+        path("image_record", str(run.results), group=content["tiles"][0], tier="standard"),
+        path("mosaic_record", str(run.results), mosaic=mosaic),
+        path("mosaic_validation", str(run.results), mosaic=mosaic),
+    ]
+    for name in lost:
+        Path(name).rename(f"{name}.hidden")
+    planned = run.snakemake("-n", "validated")
+    for name in lost:
+        Path(f"{name}.hidden").rename(name)
+    counts = dict(line.split() for line in planned.splitlines() if len(line.split()) == 2)
+    made = {rule: int(count) for rule, count in counts.items() if "_" in rule and count.isdigit()}
+    assert made == {"image_tile": 1, "mosaic_tiles": 1, "validate_mosaic": 1}
 
 
 def digest(file: str) -> str:
@@ -93,6 +141,10 @@ def test_publications_are_what_their_manifest_says(run):
     assert len(manifests) == EPOCHS
     for manifest in manifests:
         content = json.loads(manifest.read_text())
+        names = {entry["name"] for entry in content["files"]}
+        assert {"mosaic.json", "mosaic_validate.json", "photometry.json"} < names
+        maps = ("image", "residual", "weight", "rms", "coverage", "mjd", "time", "freq")
+        assert {f"{manifest.parent.name}.{kind}.fits" for kind in maps} < names
         for entry in content["files"]:
             assert digest(manifest.parent / entry["name"]) == entry["sha256"]
 

@@ -6,6 +6,7 @@ data are two-dimensional, indexed [y, x].
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,6 @@ from contimg.core.records import atomic
 # keywords of a celestial WCS, without their axis numbers
 _CELESTIAL = {"CRPIX", "PC", "CDELT", "CUNIT", "CTYPE", "CRVAL", "LONPOLE", "LATPOLE", "PV"}
 # keywords of the observation that astropy would complete or correct, with a warning each
-_OBSERVATION = ("DATE-OBS", "MJD-OBS", "DATE-AVG", "MJD-AVG", "OBSGEO-X", "OBSGEO-Y", "OBSGEO-Z")
 FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 
 
@@ -70,21 +70,22 @@ def read_image(path: str | Path) -> Image:
     plane = data.reshape(-1, *data.shape[-2:])[0]
     beam = Beam(header["BMAJ"], header["BMIN"], header["BPA"]) if "BMAJ" in header else None
     freq = header.get("CRVAL3") if header.get("CTYPE3", "").startswith("FREQ") else None
-    wcs = celestial(header)
+    wcs = celestial_wcs(header)
     wcs.array_shape = plane.shape
     return Image(plane.astype(plane.dtype.newbyteorder("="), copy=False), wcs, beam, freq, header)
 
 
-def celestial(header: fits.Header) -> WCS:
-    """The coordinates on the sky, whatever the header says of place and time of the observation.
+def celestial_wcs(header: fits.Header) -> WCS:
+    """The two celestial axes of `header`.
 
-    CASA writes OBSGEO-X, Y, Z of some telescopes a kilometre from the centre of the Earth (the
-    height as the length of the vector), and MJD 0 for images of no time; nothing here needs them.
+    Times and places are left out: WSClean's psf is of 1858, CASA's OVRO lies near the earth's
+    centre, and astropy warns of both though neither has a part in the coordinates of pixels.
     """
-    plain = header.copy()
-    for keyword in _OBSERVATION:
-        plain.remove(keyword, ignore_missing=True)
-    return WCS(WCS(plain).celestial.to_header())
+    kept = header.copy()
+    for key in list(kept):
+        if key.startswith(("DATE", "MJD", "OBSGEO")):
+            del kept[key]
+    return WCS(WCS(kept).celestial.to_header())
 
 
 def write_image(
@@ -94,18 +95,23 @@ def write_image(
     *,
     unit: str,
     beam: Beam | None = None,
+    beams: Sequence[Beam] | None = None,
     freq_hz: float | None = None,
     bandwidth_hz: float | None = None,
     mjd: float | None = None,
     start_mjd: float | None = None,
+    observatory_m: Sequence[float] | None = None,
     keywords: dict[str, object] | None = None,
     history: list[str] | None = None,
 ) -> None:
     """Write an image [y, x] atomically as a 4-axis float32 FITS file.
 
-    A cube [frequency, y, x] is of planes `bandwidth_hz` apart, the first one at `freq_hz`.
+    A cube [frequency, y, x] is of planes `bandwidth_hz` apart, the first one at `freq_hz`; their
+    `beams` become a table in the manner of CASA, which CARTA reads too.
     `unit` is the FITS BUNIT ("Jy/beam"); `mjd` (UTC, mid-point) becomes MJD-AVG and DATE-AVG,
-    `start_mjd` MJD-OBS and DATE-OBS. `keywords` win over what follows from the other arguments.
+    `start_mjd` MJD-OBS and DATE-OBS. `observatory_m` is ITRF (x, y, z) of the telescope, with
+    which topocentric frequencies can be turned into others. `keywords` win over what follows from
+    the other arguments.
     The bytes of the file, checksums included, depend on the arguments only.
     """
     header = fits.Header()
@@ -140,16 +146,46 @@ def write_image(
             header["TIMESYS"] = "UTC"
             header[f"DATE-{name}"] = (_isot(when), f"{meaning} of the observation")
             header[f"MJD-{name}"] = (when, f"[d] {meaning} of the observation")
+    if observatory_m is not None:
+        header.update(_observatory(observatory_m))
     header["ORIGIN"] = f"contimg {__version__}"
     for key, value in (keywords or {}).items():
         header[key] = value
     for line in history or []:
         header.add_history(line)
     values = np.asarray(data, dtype=np.float32)
-    hdu = fits.PrimaryHDU(values.reshape(1, -1, *values.shape[-2:]), header)
-    hdu.add_checksum(when="data and header as written")
+    hdus = fits.HDUList([fits.PrimaryHDU(values.reshape(1, -1, *values.shape[-2:]), header)])
+    if beams is not None:
+        hdus[0].header["CASAMBM"] = (True, "beams of the planes in the table BEAMS")
+        hdus.append(_beam_table(beams))
+    for hdu in hdus:
+        hdu.add_checksum(when="data and header as written")
     with atomic(path) as partial:
-        hdu.writeto(partial, output_verify="exception")
+        hdus.writeto(partial, output_verify="exception")
+
+
+def _beam_table(beams: Sequence[Beam]) -> fits.BinTableHDU:
+    axes = np.array([(b.major_deg * 3600, b.minor_deg * 3600, b.pa_deg) for b in beams]).T
+    columns = [
+        fits.Column(name, "E", unit=unit, array=axis)
+        for name, unit, axis in zip(
+            ("BMAJ", "BMIN", "BPA"), ("arcsec", "arcsec", "deg"), axes, strict=True
+        )
+    ]
+    columns.append(fits.Column("CHAN", "J", array=np.arange(len(beams))))
+    columns.append(fits.Column("POL", "J", array=np.zeros(len(beams), int)))
+    table = fits.BinTableHDU.from_columns(columns, name="BEAMS", ver=1)
+    table.header["NCHAN"], table.header["NPOL"] = len(beams), 1
+    return table
+
+
+def _observatory(xyz_m: Sequence[float]) -> dict[str, tuple[float, str]]:
+    """OBSGEO keywords; longitude, latitude and height on the ellipsoid that wcslib has."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.obsgeo[:3] = xyz_m
+    wcs.wcs.fix()  # quietly; WCS.fix() warns of what it is asked for
+    names = zip("XYZLBH", ("m", "m", "m", "deg", "deg", "m"), wcs.wcs.obsgeo, strict=True)
+    return {f"OBSGEO-{k}": (round(float(v), 9), f"[{unit}] observatory") for k, unit, v in names}
 
 
 def _isot(mjd: float) -> str:

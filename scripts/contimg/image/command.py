@@ -64,6 +64,12 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
     with scratch_directory(files.image) as scratch:
         made, outliers, masked = _make(files, scratch, sampling, beam, grid, settings)
         images = {name: read_image(path) for name, path in made.paths.items()}
+        for name, content in images.items():
+            if content.data.shape != (grid.size, grid.size):
+                raise ContimgError(
+                    f"{made.software} made the {name} of {content.data.shape} pixels, not of"
+                    f" {grid.size}; give another image.imsize"
+                )
         spectrum = None
         if files.cube is not None:
             if len(made.channels) < 2:
@@ -74,7 +80,8 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
     wcs = images["image"].wcs
     pb = drift_averaged_beam(beam, sampling, wcs, (grid.size, grid.size))
     noise = quality.noise_map(images["residual"].data, restored.major_deg * 3600 / grid.cell_arcsec)
-    measured = quality.measure(images, pb, noise, sampling, instrument, settings, made.gridded)
+    gridded = made.gridded_fraction(sampling.count, float(sampling.weight.sum()))
+    measured = quality.measure(images, pb, noise, sampling, instrument, settings, gridded)
     results = quality.checks(measured, restored, grid, sampling, settings)
     data: dict[str, Any] = {
         **{k: upstream[k] for k in ("group", "ra_deg", "dec_deg", "calset")},

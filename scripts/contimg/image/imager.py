@@ -19,10 +19,17 @@ class Made:
     """Files of an imager: image, residual, psf, dirty and, if it cleaned, model."""
 
     paths: dict[str, Path]
-    gridded: int | None  # visibilities gridded; None where the imager does not tell
+    gridded: int | None  # visibilities gridded; None where the imager does not count
     software: str
     log: str = ""
     channels: list[Path] = field(default_factory=list)  # images of the parts of the band
+    gridded_weight: float | None = None  # sum of the weights gridded, where that is told instead
+
+    def gridded_fraction(self, count: int, weight: float) -> float | None:
+        """Part gridded of `count` visibilities whose weights add up to `weight`."""
+        if self.gridded is not None:
+            return self.gridded / count
+        return None if self.gridded_weight is None else self.gridded_weight / weight
 
 
 def thinned(plane: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -84,7 +84,9 @@ def draw_validation(image: Image, found: Validation, summary: dict[str, Any], rm
     offsets.plot(*found.offset_arcsec[seen].T, ".", ms=3)
     offsets.axhline(0, color="0.7", lw=0.7)
     offsets.axvline(0, color="0.7", lw=0.7)
-    offsets.set(xlabel="east offset [arcsec]", ylabel="north offset [arcsec]", aspect="equal")
+    offsets.set(xlabel="east offset [arcsec]", ylabel="north offset [arcsec]")
+    reach = 1.15 * max(1.0, float(np.nanmax(np.abs(found.offset_arcsec[seen]), initial=0)))
+    offsets.set(xlim=(reach, -reach), ylim=(-reach, reach), aspect="equal")  # east to the left
     if summary["offset_east_arcsec"] is not None:
         offsets.plot(summary["offset_east_arcsec"], summary["offset_north_arcsec"], "C3x")
     used = seen & found.clear

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.core.fits import Beam, Image
+from contimg.core.pictures import label_sky
 from contimg.core.records import atomic
 
 _LOW, _HIGH, _KNEE = -3.0, 30.0, 3.0  # of the grey scale [rms]
+_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # behind a text
 
 
 def show(axes, data: NDArray[np.floating], rms: float, most: int = 1200):
@@ -46,8 +48,7 @@ def draw(
     figure = Figure(figsize=(7.5, 6.5), layout="constrained")
     axes = figure.add_subplot(projection=content.wcs)
     picture = show(axes, content.data, rms)
-    axes.set_xlabel("RA (ICRS)")
-    axes.set_ylabel("Dec (ICRS)")
+    label_sky(axes)
     axes.set_title(title)
     if circles is not None:
         _circles(axes, *circles)
@@ -58,9 +59,9 @@ def draw(
         _beam(axes, content.data.shape, content.cell_deg, content.beam)
     bar = figure.colorbar(picture, ax=axes, shrink=0.8)
     ticks = np.array([-3, 0, 3, 10, 30])
-    labels = [f"{t:.2g}" for t in ticks * 1e3 * rms]
+    labels = [f"{t:.3g}" for t in ticks * 1e3 * rms]
     bar.set_ticks(np.arcsinh(ticks / _KNEE), labels=labels)
-    bar.set_label("mJy/beam")
+    bar.set_label("mJy/beam (ticks at -3, 0, 3, 10 and 30 rms)")
     with atomic(target) as partial:
         figure.savefig(partial, dpi=110, metadata={"Software": None})
 
@@ -92,7 +93,8 @@ def _scale_bar(axes, width: int, cell_deg: float) -> None:
     pixels = degrees / cell_deg
     x0, y0 = 0.95 * width - pixels, 0.04 * width
     axes.plot([x0, x0 + pixels], [y0, y0], color="C3", lw=2)
-    axes.text(x0 + pixels / 2, y0 * 1.3, f"{degrees:g}°", color="C3", ha="center", va="bottom")
+    label = {"color": "C3", "ha": "center", "va": "bottom", "bbox": _BOX}
+    axes.text(x0 + pixels / 2, y0 * 1.3, f"{degrees:g}°", **label)
 
 
 def _beam(axes, shape: tuple[int, int], cell_deg: float, beam: Beam) -> None:
@@ -109,4 +111,4 @@ def _beam(axes, shape: tuple[int, int], cell_deg: float, beam: Beam) -> None:
     )
     axes.add_patch(ellipse)
     label = "beam" if enlarge == 1 else f"beam x{enlarge}"
-    axes.text(0.09 * shape[1], 0.05 * shape[0], label, color="C0", fontsize="small")
+    axes.text(0.09 * shape[1], 0.05 * shape[0], label, color="C0", fontsize="small", bbox=_BOX)

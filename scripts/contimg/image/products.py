@@ -55,6 +55,7 @@ def write_products(
         "bandwidth_hz": axes.width_hz * axes.freq_hz.size,
         "mjd": mean_mjd(sampling),
         "start_mjd": start_mjd(sampling),
+        "observatory_m": axes.antenna_positions_m.mean(axis=0),
     }
     keywords: dict[str, Any] = {
         "OBJECT": upstream["group"],
@@ -73,6 +74,8 @@ def write_products(
     kinds = {"psf": "Beam", "pb": "Sensitivity"}
     for name, (data, unit, beam) in made.items():
         its = {**keywords, "PRODUCT": name}
+        if unit == "Jy/beam":
+            its["PBCOR"] = (name == "pbcor", "corrected for the primary beam")
         if name in kinds:
             its["BTYPE"] = kinds[name]
         write_image(paths[name], data, wcs, unit=unit, beam=beam, keywords=its, **common)

@@ -55,7 +55,7 @@ def measure(
     sampling: Sampling,
     instrument: InstrumentOptions,
     options: ImageOptions,
-    gridded: int | None,
+    gridded_fraction: float | None,
 ) -> dict[str, float | int | None]:
     """Noise, peak, structure of the residual, and what was imaged."""
     noise, _, medians = rms
@@ -80,7 +80,7 @@ def measure(
         "residual_bowl_sigma": float(medians.min() / level),
         "visibilities": sampling.count,
         "unflagged_fraction": sampling.count / sampling.samples,
-        "gridded_fraction": None if gridded is None else gridded / sampling.count,
+        "gridded_fraction": gridded_fraction,
     }
 
 

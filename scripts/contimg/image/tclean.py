@@ -93,7 +93,7 @@ def make_images(
     threads: int = 1,
     shifted: bool = False,
 ) -> Made:
-    """Run tclean. It does not tell how many visibilities it gridded."""
+    """Run tclean."""
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when casatools is loaded
     with casa_session():
         import casatools
@@ -124,7 +124,30 @@ def make_images(
         for product in PRODUCTS:
             if product != "model" or options.niter:
                 export(product, product)
-        return Made(paths, None, f"CASA {casatools.version_string()}")
+        weight = None
+        if not _uvrange(options):
+            weight = _gridded_weight({**common, "imagename": f"{name}.count"})
+        software = f"CASA {casatools.version_string()}"
+        return Made(paths, None, software, gridded_weight=weight)
+
+
+def _gridded_weight(common: dict[str, Any]) -> float:
+    """Sum of the weights of the visibilities that tclean selects and grids.
+
+    It does not count them, and Briggs weighting changes their weights: so those of a small image
+    of natural weight. With a uv range it takes and leaves whole rows, which we do not follow.
+    """
+    import casatools
+    from casatasks import tclean
+
+    small = {"imsize": 64, "weighting": "natural", "gridder": "standard", "restoration": False}
+    plain = {"deconvolver": "hogbom", "nterms": 1, "scales": [], "robust": 0.0, "wprojplanes": 1}
+    tclean(niter=0, calcres=False, **{**common, **small, **plain})
+    image = casatools.image()
+    image.open(f"{common['imagename']}.sumwt")
+    total = float(image.getchunk().sum())
+    image.close()
+    return total
 
 
 def _import_mask(mask: Path, like: str, target: str) -> None:

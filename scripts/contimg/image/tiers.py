@@ -82,6 +82,9 @@ def effective(options: ImageOptions, *, has_catalog: bool) -> ImageOptions:
     if options.gridder is not None and options.gridder not in GRIDDERS[backend]:
         names = " or ".join(GRIDDERS[backend])
         raise ContimgError(f"image.gridder {options.gridder}: {backend} has {names}")
+    if backend == "wsclean" and options.imsize is not None and options.imsize % 2:
+        near = f"{options.imsize - 1} or {options.imsize + 1}"
+        raise ContimgError(f"image.imsize {options.imsize}: WSClean makes even sizes only; {near}?")
     preset = {k: v for k, v in PRESETS[options.tier].items() if k not in ONLY[other]}
     values = {**options.model_dump(), "backend": backend}
     values |= {key: value for key, value in preset.items() if values[key] is None}

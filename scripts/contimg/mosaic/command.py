@@ -60,7 +60,7 @@ def run(files: MosaicFiles, options: MosaicOptions) -> None:
     factors = measure_factors(
         mosaic.residual, mosaic.noise, beam, grid.cell_deg, options.rms_box_beams
     )
-    writer = MapWriter(name, grid.wcs, beam, mosaic.mjd0, used)
+    writer = MapWriter(name, grid.wcs, beam, mosaic.mjd0, used, options.method)
     writer.write(files.weight, mosaic.noise**-2, "beam2/Jy2")
     expected = float(np.nanmedian(mosaic.noise[::4, ::4]))
     scale_by_factors(mosaic.noise, factors)  # from here on the measured noise

@@ -26,21 +26,24 @@ def draw_validation(
     """Four panels in pixels of the mosaic; the edges of the tiles drawn on the last."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     ny, nx = maps.residual.shape
     step = max(1, int(np.ceil(max(ny, nx) / _MAX_PIXELS)))
     extent = (-0.5, nx * maps.thin - 0.5, -0.5, ny * maps.thin - 0.5)
     depth = (maps.noise[::step, ::step] / np.nanmin(maps.noise)) ** -2
     background = (maps.residual / maps.noise)[::step, ::step]
+    coverage = maps.coverage[::step, ::step]
+    coverage = np.where(coverage > 0, coverage, np.nan)
     panels = (
         ("weight (1 = greatest)", depth, 0, 1, "viridis"),
-        ("tiles at each pixel", maps.coverage[::step, ::step], 0, None, "viridis"),
+        ("tiles at each pixel", coverage, 0, None, "viridis"),
         ("measured over expected noise", factors.measured, 0.5, 2.5, "magma"),
         ("residual over expected noise; edges with a step in red", background, -3, 3, "gray"),
     )
     width = 11.0
     height = float(np.clip(width * ny / nx, 5.0, 12.0))
-    figure = Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 2).ravel()
     for axis, (name, data, low, high, colours) in zip(axes, panels, strict=True):
@@ -50,7 +53,8 @@ def draw_validation(
         )  # fmt: skip
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
-        figure.colorbar(shown, ax=axis, shrink=0.9).ax.tick_params(labelsize=7)
+        whole = MaxNLocator(integer=True) if data is coverage else None
+        figure.colorbar(shown, ax=axis, shrink=0.9, ticks=whole).ax.tick_params(labelsize=7)
     stepped = {s.tile for s in seams if s.significant}
     for name, corners in outlines.items():
         line = np.concatenate([corners, corners[:1]])
@@ -62,6 +66,6 @@ def draw_validation(
     axes[3].set_xlim(extent[:2])
     axes[3].set_ylim(extent[2:])
     figure.suptitle(title, fontsize=10)
-    figure.subplots_adjust(0.05, 0.05, 0.98, 0.9, 0.12, 0.22)
+    figure.supxlabel("pixel of the mosaic", fontsize=8)
     with atomic(path) as partial:
         figure.savefig(partial, dpi=100, metadata={"Software": None})

@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError
-from contimg.core.fits import Beam, celestial
+from contimg.core.fits import Beam, celestial_wcs
 
 Window = tuple[int, int, int, int]  # y0, y1, x0, x1, half open
 
@@ -50,7 +50,7 @@ class Plane:
     @cached_property
     def wcs(self) -> WCS:
         """Celestial coordinates of the pixels."""
-        wcs = celestial(self.header)
+        wcs = celestial_wcs(self.header)
         wcs.array_shape = self.shape
         return wcs
 

@@ -9,6 +9,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from contimg.core.fits import Beam
+from contimg.core.pictures import label_sky
 from contimg.core.records import atomic
 from contimg.mosaic.beams import beam_of, covariance
 
@@ -44,9 +45,7 @@ def plot_mosaic(
         interpolation="nearest",
     )
     figure.colorbar(shown, ax=axes, shrink=0.8, pad=0.02, label="mJy/beam")
-    axes.coords[0].set_axislabel("RA (ICRS)")
-    axes.coords[1].set_axislabel("Dec (ICRS)")
-    axes.coords.grid(color="tab:blue", alpha=0.25, linewidth=0.5)
+    label_sky(axes)
     axes.set_title(title, fontsize=10)
     _draw_beam(axes, small_wcs, beam, nx, ny)
     _draw_scale(axes, small_wcs, nx, ny)

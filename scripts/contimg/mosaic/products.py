@@ -23,15 +23,28 @@ from contimg.mosaic.tiles import Tile, region
 class MapWriter:
     """Writes the maps of one mosaic with one header."""
 
-    def __init__(self, name: str, wcs: WCS, beam: Beam, mjd: float, used: Sequence[Tile]) -> None:
+    def __init__(
+        self, name: str, wcs: WCS, beam: Beam, mjd: float, used: Sequence[Tile], method: str
+    ) -> None:
         self.wcs = wcs
         freq = mid_frequency(used)
+        headers = [tile.image.header for tile in used if tile.image is not None]
+        starts = [header["MJD-OBS"] for header in headers if "MJD-OBS" in header]
+        place = [headers[0].get(f"OBSGEO-{axis}") for axis in "XYZ"]
         self.common: dict[str, Any] = {
             "beam": beam,
             "freq_hz": freq if np.isfinite(freq) else None,
             "bandwidth_hz": max(tile.bandwidth_hz for tile in used) or None,
             "mjd": mjd,
-            "keywords": {"OBJECT": name, "NTILES": len(used), "PBCOR": True},
+            "start_mjd": min(starts) if len(starts) == len(used) else None,
+            "observatory_m": None if None in place else place,
+            "keywords": {
+                "OBJECT": name,
+                **{key: headers[0][key] for key in ("TELESCOP",) if key in headers[0]},
+                "NTILES": len(used),
+                "METHOD": (method, "weights of the tiles"),
+                "PBCOR": (True, "corrected for the primary beam"),
+            },
             "history": [f"tile {tile.name}" for tile in used],
         }
 

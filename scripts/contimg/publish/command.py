@@ -40,7 +40,9 @@ def run(files: PublishFiles, options: PublishOptions) -> None:
         existing(path, "product to publish")
         if not path.is_file():
             raise ContimgError(f"{path}: only files can be published, this is a directory")
-    record_names = {path: f"{content['stage']}.json" for path, content in records.items()}
+    record_names = {
+        path: f"{content['stage'].replace(' ', '_')}.json" for path, content in records.items()
+    }
     names = [*(path.name for path in files.products), *record_names.values()]
     if len(set(names)) != len(names):
         raise ContimgError(f"{target}: two of the files to publish have the same name")

@@ -19,6 +19,7 @@ PLOTS = {
     "solve": ("solutions", "solutions_plot"),
     "image": ("image_record", "image_plot"),
     "mosaic": ("mosaic_record", "mosaic_plot"),
+    "validate": ("mosaic_validation", "mosaic_validation_plot"),
     "lightcurves": ("lightcurves_record", "lightcurves_plot"),
     "variability": ("variability_record", "candidates_plot"),
 }

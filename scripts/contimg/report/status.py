@@ -32,6 +32,7 @@ STAGES = (
     ("group", "apply", "calibrated_record"),
     ("group", "image", "image_record"),
     ("mosaic", "mosaic", "mosaic_record"),
+    ("mosaic", "validate", "mosaic_validation"),
     ("mosaic", "photometry", "photometry_record"),
     ("run", "lightcurves", "lightcurves_record"),
     ("run", "variability", "variability_record"),
