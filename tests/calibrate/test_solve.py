@@ -28,21 +28,8 @@ from contimg.core.records import worst, write_record
 from contimg.flag.options import FlagOptions
 from contimg.simulate.command import simulate_group
 from contimg.simulate.schedule import schedule
-from truth.gains import errors, rms
-from truth.observe import INSTRUMENT, PERFECT, observe, sky_of
-
-CORRUPTED = PERFECT.model_copy(
-    update={
-        "noise": True,
-        "gain_rms": 0.15,
-        "gain_phases": True,
-        "delay_rms_ns": 8.0,
-        "bandpass_rms": 0.1,
-        "raw_scale": 0.01,
-        "channels_per_subband": 16,
-        "dead_antennas": [9],
-    }
-)
+from truth.gains import recovered, rms, tables_of
+from truth.observe import CORRUPTED, INSTRUMENT, observe, sky_of
 
 
 @pytest.fixture(scope="module")
@@ -75,20 +62,6 @@ def solved(tmp_path_factory):
     )
     solve.run(files, INSTRUMENT, CalibrateOptions())
     return directory, group, files
-
-
-def tables_of(files) -> dict[str, Path]:
-    given = {"K": files.k, "B": files.b, "G": files.g, "2G": files.g2}
-    return {name: path for name, path in given.items() if path is not None}
-
-
-def recovered(files, group, simulate):
-    """Record of a solution, its errors, and whether each antenna has any solution."""
-    record = json.loads(files.record.read_text())
-    axes = read_axes(files.ms)
-    found = errors(tables_of(files), axes, record["data"]["refant"], simulate, group)
-    alive = np.isfinite(found.amplitude).any(axis=1)
-    return record["data"], found, [n for n, a in zip(axes.antenna_names, alive, strict=True) if a]
 
 
 def test_gains_are_recovered(solved):
