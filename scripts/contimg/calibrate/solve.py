@@ -25,7 +25,7 @@ from contimg.core.casa import casa_session
 from contimg.core.catalog import flux_density, scaled
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
-from contimg.core.ms import read_axes
+from contimg.core.ms import read_axes, working_copy
 from contimg.core.records import atomic, require, write_record
 
 
@@ -73,7 +73,7 @@ def run(
     cwd = Path.cwd()
     with casa_session() as scratch:
         working = scratch / "work.ms"
-        shutil.copytree(cwd / files.ms, working)
+        working_copy(cwd / files.ms, working)
         path = None if options.model_path is None else cwd / options.model_path
         kind = {"kind": options.model_kind, "path": path, "standard": options.model_standard}
         model = write_model(working, axes, sources, beam, **kind)
