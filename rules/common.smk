@@ -35,6 +35,7 @@ def load_run(content):
             settings.plan,
             settings.mosaic,
             settings.simulate,
+            settings.flux_scale,
         )
     except (ContimgError, FileNotFoundError) as error:
         raise WorkflowError(str(error))

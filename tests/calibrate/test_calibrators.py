@@ -12,8 +12,8 @@ from astropy.coordinates import SkyCoord
 from contimg.calibrate.calibrators import CalibratorsFiles
 from contimg.calibrate.calibrators import run as show
 from contimg.calibrate.calibrators_import import ImportFiles, parse, run
-from contimg.core.calibrators import may_set_scale, read_calibrators
-from contimg.core.catalog import flux_density
+from contimg.core.calibrators import may_set_scale, read_calibrators, scale_origin
+from contimg.core.catalog import flux_density, scaled
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
 
@@ -57,6 +57,39 @@ def test_who_may_set_the_scale(tmp_path, row, allowed, why):
         answer, reason = may_set_scale(form)
         assert answer is allowed
         assert why in reason
+
+
+@pytest.mark.parametrize(
+    ("row", "never", "needed", "always"),
+    [
+        ({}, "calibrator", "calibrator", "field"),
+        ({"flux_jy": None}, "", "", ""),
+        ({"role": "bandpass"}, "", "field", "field"),
+        ({"role": "phase"}, "", "", ""),
+        ({"variable": "blazar"}, "", "field", "field"),
+        ({"variable": "blazar", "scale": "yes"}, "calibrator", "calibrator", "field"),
+        ({"scale": "no"}, "", "field", "field"),
+    ],
+)
+def test_what_sets_the_scale(tmp_path, row, never, needed, always):
+    found = read_calibrators(table(tmp_path, ROW | row)).iloc[0]
+    answers = {when: scale_origin(found, when) for when in ("never", "needed", "always")}
+    assert {when: origin for when, (origin, _) in answers.items()} == {
+        "never": never,
+        "needed": needed,
+        "always": always,
+    }
+    if never != "calibrator":
+        assert answers["needed"][1] == may_set_scale(found)[1]
+
+
+def test_scaled_sources_are_as_many_times_as_bright_at_all_frequencies(tmp_path):
+    power_law = ROW | {"log_poly": ""}
+    polynomial = ROW | {"name": "B", "ra_deg": 50.0, "log_poly": "1.2 -0.4 -0.1"}
+    found = read_calibrators(table(tmp_path, power_law, polynomial))
+    freq = np.array([1.3e9, 1.4e9, 1.5e9])
+    ratio = flux_density(scaled(found, 0.7), freq) / flux_density(found, freq)
+    assert ratio == pytest.approx(0.7, rel=1e-12)
 
 
 def test_a_plain_source_table_is_one_of_flux_calibrators(tmp_path):

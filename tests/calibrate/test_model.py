@@ -267,8 +267,9 @@ def test_who_may_not_set_the_scale_gives_no_model_for_it(tile, tmp_path):
     files = files_of(tmp_path, cal, None)
     with pytest.raises(ContimgError, match="cannot set the flux scale: its role is bandpass"):
         model.sky_model(files, axes, AIRY, limit)
-    assert len(model.sky_model(files, axes, AIRY, limit, need_scale=False)) == 1
+    tied = model.sky_model(files, axes, AIRY, limit, field_scale="needed")
+    assert len(tied) == 1 and tied.attrs["scale"] == ("field", "its role is bandpass")
     files = files_of(tmp_path, cal.assign(flux_jy=np.nan), None)
-    for need_scale in (True, False):
+    for field_scale in ("never", "needed", "always"):
         with pytest.raises(ContimgError, match="no flux density"):
-            model.sky_model(files, axes, AIRY, limit, need_scale=need_scale)
+            model.sky_model(files, axes, AIRY, limit, field_scale=field_scale)

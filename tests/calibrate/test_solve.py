@@ -19,6 +19,7 @@ from contimg.calibrate.solutions import read_table
 from contimg.convert.command import ConvertFiles
 from contimg.convert.command import run as convert
 from contimg.convert.options import ConvertOptions
+from contimg.core import ms as ms_module
 from contimg.core.catalog import read_sources
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.groups import write_manifest
@@ -28,21 +29,9 @@ from contimg.core.records import worst, write_record
 from contimg.flag.options import FlagOptions
 from contimg.simulate.command import simulate_group
 from contimg.simulate.schedule import schedule
-from truth.gains import errors, rms
-from truth.observe import INSTRUMENT, PERFECT, observe, sky_of
-
-CORRUPTED = PERFECT.model_copy(
-    update={
-        "noise": True,
-        "gain_rms": 0.15,
-        "gain_phases": True,
-        "delay_rms_ns": 8.0,
-        "bandpass_rms": 0.1,
-        "raw_scale": 0.01,
-        "channels_per_subband": 16,
-        "dead_antennas": [9],
-    }
-)
+from truth.faults import jump, swap_hands
+from truth.gains import recovered, rms, tables_of
+from truth.observe import CORRUPTED, INSTRUMENT, observe, sky_of
 
 
 @pytest.fixture(scope="module")
@@ -75,20 +64,6 @@ def solved(tmp_path_factory):
     )
     solve.run(files, INSTRUMENT, CalibrateOptions())
     return directory, group, files
-
-
-def tables_of(files) -> dict[str, Path]:
-    given = {"K": files.k, "B": files.b, "G": files.g, "2G": files.g2}
-    return {name: path for name, path in given.items() if path is not None}
-
-
-def recovered(files, group, simulate):
-    """Record of a solution, its errors, and whether each antenna has any solution."""
-    record = json.loads(files.record.read_text())
-    axes = read_axes(files.ms)
-    found = errors(tables_of(files), axes, record["data"]["refant"], simulate, group)
-    alive = np.isfinite(found.amplitude).any(axis=1)
-    return record["data"], found, [n for n, a in zip(axes.antenna_names, alive, strict=True) if a]
 
 
 def test_gains_are_recovered(solved):
@@ -154,31 +129,6 @@ WOUNDED = CORRUPTED.model_copy(update={"n_times": 8, "integration_s": 38.65, "se
 SWAPPED, JUMPING = "DSA-18", "DSA-68"
 
 
-def swap_hands(ms: Path, name: str) -> None:
-    """Exchanged hands of an antenna leave noise in XX and YY."""
-    axes = read_axes(ms)
-    number = axes.antenna_names.index(name)
-    rows = np.tile((axes.ant1 == number) | (axes.ant2 == number), axes.mjd.size)
-    sigma = 6500 / np.sqrt(2 * axes.width_hz * axes.integration_s) * WOUNDED.raw_scale
-    noise = np.random.default_rng(1).standard_normal((2, rows.sum(), axes.freq_hz.size, 2))
-    with open_table(ms, writable=True) as table:
-        data = table.getcol("DATA")
-        data[rows] = sigma * (noise[0] + 1j * noise[1])
-        table.putcol("DATA", data)
-
-
-def jump(ms: Path, name: str) -> None:
-    """The gain of one hand of an antenna changes in the middle of the transit."""
-    axes = read_axes(ms)
-    number = axes.antenna_names.index(name)
-    late = np.repeat(np.arange(axes.mjd.size) >= axes.mjd.size // 2, axes.shape[1])
-    with open_table(ms, writable=True) as table:
-        data = table.getcol("DATA")
-        for antenna, factor in ((axes.ant1, 0.8 * np.exp(0.5j)), (axes.ant2, 0.8 * np.exp(-0.5j))):
-            data[np.tile(antenna == number, axes.mjd.size) & late, :, 0] *= factor
-        table.putcol("DATA", data)
-
-
 @pytest.fixture(scope="module")
 def wounded(tmp_path_factory):
     """A calibrator half a degree off the axis, a bright neighbour, and three sick antennas.
@@ -203,8 +153,8 @@ def wounded(tmp_path_factory):
         record=directory / "cal.json",
     )
     convert(converted, INSTRUMENT, ConvertOptions(), FlagOptions(steps=[]))
-    swap_hands(converted.ms, SWAPPED)
-    jump(converted.ms, JUMPING)
+    swap_hands(converted.ms, SWAPPED, WOUNDED)
+    jump(converted.ms, JUMPING, corrs=[0])
     before = content(converted.ms)
     files = solve.SolveFiles(
         ms=converted.ms,
@@ -226,6 +176,22 @@ def wounded(tmp_path_factory):
 def test_the_input_is_not_touched(wounded):
     _, files, before = wounded
     assert content(files.ms) == before
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_all_but_the_data_of_a_working_copy_is_its_own(solved, tmp_path, monkeypatch, writable):
+    source, copy = solved[2].ms, tmp_path / "copy.ms"
+    monkeypatch.setattr(ms_module.os, "access", lambda *_: writable)
+    before = content(source)
+    ms_module.working_copy(source, copy)
+    assert content(copy) == before
+    linked = [file for file in copy.rglob("*") if file.is_symlink()]
+    assert bool(linked) is writable
+    with open_table(source) as first, open_table(copy, writable=True) as second:
+        assert np.array_equal(first.getcol("DATA"), second.getcol("DATA"))
+        second.putcol("FLAG", ~first.getcol("FLAG"))
+        second.putcol("UVW", -first.getcol("UVW"))
+    assert content(source) == before != content(copy)
 
 
 def test_sick_antennas_are_found_with_their_reasons(wounded):

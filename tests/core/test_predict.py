@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from contimg.core import predict as module
 from contimg.core.beam import C_M_S, InstrumentOptions, PrimaryBeam
 from contimg.core.coords import direction_cosines, separation
 from contimg.core.errors import ContimgError
@@ -75,6 +76,26 @@ def test_against_a_direct_sum():
     found = np.stack(list(predict(sources, beam, axes)))
     expected = direct(sources, beam, axes)
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("defect", ["speed of light of 3e8", "no w", "flat spectra", "no beam"])
+def test_a_classic_defect_is_noticed(monkeypatch, defect):
+    rng = np.random.default_rng(2)
+    axes, sources = made_axes(rng), made_sources(rng)
+    beam = PrimaryBeam(InstrumentOptions())
+    expected = direct(sources, beam, axes)
+    if defect == "speed of light of 3e8":
+        monkeypatch.setattr(module, "C_M_S", 3e8)
+    elif defect == "no w":
+        monkeypatch.setattr(
+            module, "direction_cosines", lambda *a: (*direction_cosines(*a)[:2], np.ones(6))
+        )
+    elif defect == "flat spectra":
+        sources = sources.assign(spectral_index=0.0)
+    else:
+        beam = PrimaryBeam(InstrumentOptions(beam_model="gaussian", beam_fwhm_deg=170))
+    found = np.stack(list(predict(sources, beam, axes)))
+    assert np.abs(found - expected).max() > 1e-2 * np.abs(expected).max()
 
 
 def test_many_channels_lose_no_accuracy():

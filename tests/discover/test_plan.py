@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from contimg.calibrate.options import FROM_CALIBRATOR, ScaleOptions
 from contimg.core.beam import PrimaryBeam
 from contimg.core.coords import apparent, icrs_on_meridian, mjd_time, separation, transit_mjd
 from contimg.core.errors import ContimgError
@@ -37,7 +38,7 @@ CALIBRATOR = pd.DataFrame(
 )
 
 
-def plan(groups=None, calibrators=CALIBRATOR, mosaic=None, **options):
+def plan(groups=None, calibrators=CALIBRATOR, mosaic=None, scale=FROM_CALIBRATOR, **options):
     groups = schedule(SIMULATE, INSTRUMENT) if groups is None else groups
     return make_plan(
         groups,
@@ -45,6 +46,7 @@ def plan(groups=None, calibrators=CALIBRATOR, mosaic=None, **options):
         PrimaryBeam(INSTRUMENT),
         PlanOptions(**options),
         mosaic or MosaicOptions(span_minutes=20),
+        scale,
     )
 
 
@@ -112,6 +114,17 @@ def test_a_calibrator_asked_for_must_be_usable():
     with pytest.raises(ContimgError, match="its role is bandpass"):
         plan(calibrators=bandpass, use=["0834+555"])
     assert len(plan(calibrators=bandpass.assign(scale="yes"))["calsets"]) == 3
+
+
+def test_a_variable_calibrator_serves_only_where_the_field_sets_the_scale():
+    blazar = CALIBRATOR.assign(role="flux", variable="blazar", scale="")
+    assert plan(calibrators=blazar)["calsets"] == {}
+    for when in ("needed", "always"):
+        assert len(plan(calibrators=blazar, scale=ScaleOptions(field_scale=when))["calsets"]) == 3
+    tied = ScaleOptions(field_scale="needed")
+    assert len(plan(calibrators=blazar, scale=tied, use=["0834+555"])["calsets"]) == 3
+    assert plan(calibrators=blazar.assign(flux_jy=np.nan), scale=tied)["calsets"] == {}
+    assert plan(calibrators=blazar.assign(role="phase"), scale=tied)["calsets"] == {}
 
 
 def test_names_that_cannot_be_paths():

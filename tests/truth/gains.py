@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from contimg.calibrate.solutions import read_table, table_freq_hz
 from contimg.core.beam import C_M_S
 from contimg.core.groups import Group
-from contimg.core.ms import Axes
+from contimg.core.ms import Axes, read_axes
 from contimg.core.predict import antenna_uvw
 from contimg.simulate.instrument import gains
 from contimg.simulate.options import SimulateOptions
@@ -116,6 +117,21 @@ def errors(
         offset_arcsec=offset,
         steady_phase_deg=steady,
     )
+
+
+def tables_of(files) -> dict[str, Path]:
+    """The tables that a solution (SolveFiles) writes, by name."""
+    given = {"K": files.k, "B": files.b, "G": files.g, "2G": files.g2}
+    return {name: path for name, path in given.items() if path is not None}
+
+
+def recovered(files, group: Group, simulate: SimulateOptions) -> tuple[dict, Errors, list[str]]:
+    """Record of a solution (SolveFiles), its errors, and the antennas that have any solution."""
+    record = json.loads(files.record.read_text())
+    axes = read_axes(files.ms)
+    found = errors(tables_of(files), axes, record["data"]["refant"], simulate, group)
+    alive = np.isfinite(found.amplitude).any(axis=1)
+    return record["data"], found, [n for n, a in zip(axes.antenna_names, alive, strict=True) if a]
 
 
 def _spread(values: NDArray[np.float64]) -> NDArray[np.float64]:

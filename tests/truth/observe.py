@@ -40,6 +40,18 @@ PERFECT = SimulateOptions(
     dead_antennas=[],
     raw_scale=1,
 )
+CORRUPTED = PERFECT.model_copy(
+    update={
+        "noise": True,
+        "gain_rms": 0.15,
+        "gain_phases": True,
+        "delay_rms_ns": 8.0,
+        "bandpass_rms": 0.1,
+        "raw_scale": 0.01,
+        "channels_per_subband": 16,
+        "dead_antennas": [9],
+    }
+)
 
 
 def sky_of(group: Group, east_deg: float, north_deg: float, flux_jy: float) -> pd.DataFrame:

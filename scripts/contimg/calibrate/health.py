@@ -87,15 +87,22 @@ def look(ms: Path, axes: Axes, chosen: slice) -> Look:
     )
 
 
+def blocks(axes: Axes) -> tuple[int, list[int]]:
+    """Channels of a block of the sampled band, and where each block starts."""
+    n_chan = axes.freq_hz.size
+    width = min(max(1, round(_BLOCK_HZ / axes.width_hz)), n_chan)
+    n_blocks = min(_BLOCKS, n_chan // width)
+    spacing = n_chan / n_blocks
+    return width, [int(b * spacing + (spacing - width) / 3) for b in range(n_blocks)]
+
+
 def _sample(
     ms: Path, axes: Axes, chosen: slice, antennas: NDArray[np.int64]
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Data over model and weights, (time, block, corr, antenna, antenna); unflagged parts."""
-    n_base, n_chan = axes.shape[1], axes.freq_hz.size
-    width = min(max(1, round(_BLOCK_HZ / axes.width_hz)), n_chan)
-    n_blocks = min(_BLOCKS, n_chan // width)
-    spacing = n_chan / n_blocks
-    starts = [int(b * spacing + (spacing - width) / 3) for b in range(n_blocks)]
+    n_base = axes.shape[1]
+    width, starts = blocks(axes)
+    n_blocks = len(starts)
     times = range(*chosen.indices(axes.mjd.size))
     first, second = (np.searchsorted(antennas, a) for a in (axes.ant1, axes.ant2))
     cross = np.flatnonzero(first != second)

@@ -34,7 +34,7 @@ import pandas as pd
 
 from contimg.calibrate.components import read_components
 from contimg.core.beam import C_M_S, PrimaryBeam
-from contimg.core.calibrators import has_flux, may_set_scale, read_calibrators
+from contimg.core.calibrators import FieldScale, read_calibrators, scale_origin
 from contimg.core.catalog import COLUMNS, SIZES, flux_density, read_sources
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
@@ -69,27 +69,28 @@ def sky_model(
     beam: PrimaryBeam,
     options: ModelLimit,
     *,
-    need_scale: bool = True,
+    field_scale: FieldScale = "never",
 ) -> pd.DataFrame:
     """The calibrator (first row) and, from the catalogue, all else that is bright enough.
 
     ``attrs["without_flux"]`` counts the rows of the catalogue that have no flux density and are
-    therefore not in the model. Raises :class:`ContimgError` for a calibrator that is not in the
-    table, has no flux density (there is no default) or, unless `need_scale` is off because only
-    shape and phases are wanted, may not set the flux scale.
+    therefore not in the model; ``attrs["scale"]`` says what sets the flux scale, and why, of
+    :func:`contimg.core.calibrators.scale_origin`. Raises :class:`ContimgError` for a calibrator
+    that is not in the table, has no flux density (there is no default), or may not set the flux
+    scale when `field_scale` does not let the field do so.
     """
     table = read_calibrators(files.calibrators)
     calibrator = table[table["name"] == files.calibrator]
     if calibrator.empty:
         raise ContimgError(f"{files.calibrators}: no calibrator named {files.calibrator}")
-    allowed, why = may_set_scale(calibrator.iloc[0])
-    if not has_flux(calibrator.iloc[0]) or (need_scale and not allowed):
+    origin, why = scale_origin(calibrator.iloc[0], field_scale)
+    if not origin:
         raise ContimgError(
             f"{files.calibrators}: {files.calibrator} cannot set the flux scale: {why}"
         )
     calibrator = calibrator[[*COLUMNS, "log_poly"]]
     if files.catalog is None:
-        calibrator.attrs["without_flux"] = 0
+        calibrator.attrs |= {"without_flux": 0, "scale": (origin, why)}
         return calibrator
     field = read_sources(files.catalog)
     middle = float(axes.freq_hz.mean())
@@ -105,7 +106,7 @@ def sky_model(
     model = pd.concat(
         [calibrator, field.loc[bright & (distance > _SAME_SOURCE_RAD), columns]], ignore_index=True
     )
-    model.attrs["without_flux"] = without_flux
+    model.attrs |= {"without_flux": without_flux, "scale": (origin, why)}
     return model
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from contimg.core.calibrators import FieldScale
 from contimg.core.options import Options
 
 
@@ -123,6 +124,39 @@ class CalibrateOptions(Options):
     fail_flagged: float = Field(
         0.6, ge=0, le=1, description="a calset with more of its solutions flagged fails"
     )
+
+
+class ScaleOptions(Options):
+    """What sets the flux scale where a calibrator may not do so by itself."""
+
+    section = "flux_scale"
+    field_scale: FieldScale = Field(
+        "never",
+        description="use the catalogued sources around a calibrator: never (calibrators that vary"
+        " are not used at all), needed (for those that may not set the scale), always",
+    )
+    field_min_snr: float = Field(
+        20.0, gt=0, description="smallest signal-to-noise ratio of the scale from the field"
+    )
+    field_min_sources: int = Field(4, ge=3, description="field sources it must rest on at least")
+    field_max_sources: int = Field(
+        16, ge=3, description="field sources that are measured one by one, brightest first"
+    )
+    field_min_pb: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="beam response they must have: farther out the beam is known less well",
+    )
+
+    @model_validator(mode="after")
+    def _enough(self) -> ScaleOptions:
+        if self.field_max_sources < self.field_min_sources:
+            raise ValueError("field_max_sources is below field_min_sources")
+        return self
+
+
+FROM_CALIBRATOR = ScaleOptions()  # what is not said otherwise
 
 
 class ApplyOptions(Options):

@@ -2,7 +2,8 @@
 
 The model holds the calibrator and the catalogued sources around it, each with its spectrum and
 with the primary beam of every integration and channel; B is not normalised, so that B and G
-together turn correlator units into Jy. Antennas that are not well are flagged first, with a
+together turn correlator units into Jy. Where the calibrator varies, the sources around it set the
+scale (:mod:`contimg.calibrate.tie`). Antennas that are not well are flagged first, with a
 reason each; everything happens in a copy, the input is only read.
 """
 
@@ -10,18 +11,21 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from pydantic import Field
 
-from contimg.calibrate import health, integrations, presets, refant, sequence, solutions
+from contimg.calibrate import health, integrations, presets, refant, sequence, solutions, tie
 from contimg.calibrate.model import sky_model, write_model
-from contimg.calibrate.options import CalibrateOptions
+from contimg.calibrate.options import FROM_CALIBRATOR, CalibrateOptions, ScaleOptions
 from contimg.calibrate.plots import plot
 from contimg.core.beam import InstrumentOptions, PrimaryBeam
 from contimg.core.casa import casa_session
+from contimg.core.catalog import flux_density, scaled
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
-from contimg.core.ms import read_axes
+from contimg.core.ms import read_axes, working_copy
 from contimg.core.records import atomic, require, write_record
 
 
@@ -41,7 +45,12 @@ class SolveFiles(Files):
     record: Path = Field(description="JSON record to write")
 
 
-def run(files: SolveFiles, instrument: InstrumentOptions, options: CalibrateOptions) -> None:
+def run(
+    files: SolveFiles,
+    instrument: InstrumentOptions,
+    options: CalibrateOptions,
+    scale: ScaleOptions = FROM_CALIBRATOR,
+) -> None:
     """Solve for one calset."""
     require(files.ms_record)
     settings = presets.effective(options)
@@ -51,26 +60,36 @@ def run(files: SolveFiles, instrument: InstrumentOptions, options: CalibrateOpti
     prefix = instrument.antenna_prefix
     wanted = refant.named(options.refant or [], axes, prefix, "calibrate.refant")
     prefer = refant.named(options.refant_prefer or [], axes, prefix, "calibrate.refant_prefer")
-    sources = sky_model(files, axes, beam, options)
+    sources = sky_model(files, axes, beam, options, field_scale=scale.field_scale)
     used = integrations.choose(sources.iloc[:1], axes, beam, settings)
+    origin, why = sources.attrs["scale"]
+    tied = origin == "field"
+    if tied and (files.catalog is None or options.model_kind != "catalog"):
+        raise ContimgError(
+            f"the scale of {files.calibrator} is to come from the field ({why}): that needs a"
+            " catalogue and calibrate.model_kind catalog"
+        )
+    flux_scale: dict[str, Any] = {"source": origin, "why": why, "factor": 1.0, "sources": 0}
     cwd = Path.cwd()
     with casa_session() as scratch:
         working = scratch / "work.ms"
-        shutil.copytree(cwd / files.ms, working)
-        model = write_model(
-            working,
-            axes,
-            sources,
-            beam,
-            kind=options.model_kind,
-            path=None if options.model_path is None else cwd / options.model_path,
-            standard=options.model_standard,
-        )
+        working_copy(cwd / files.ms, working)
+        path = None if options.model_path is None else cwd / options.model_path
+        kind = {"kind": options.model_kind, "path": path, "standard": options.model_standard}
+        model = write_model(working, axes, sources, beam, **kind)
         seen = health.look(working, axes, used.chosen)
         findings = health.examine(seen, settings)
         ranking = refant.rank(seen, findings, axes, prefer)
         refants, passed = refant.choose(wanted, ranking)
         health.flag(working, axes, findings)
+        if tied:
+            found_scale = tie.measure(
+                working, axes, sources, beam, used.chosen, settings.uvrange, scale
+            )
+            flux_scale |= found_scale.describe()
+            sources = _rescaled(sources, found_scale.factor)
+            used = integrations.choose(sources.iloc[:1], axes, beam, settings)
+            model = write_model(working, axes, sources, beam, **kind)
         found = sequence.solve(working, scratch, refants, settings, used.timerange(axes))
         findings += solutions.unsolved(found, seen.antennas, findings)
         for name, table in found.items():
@@ -96,18 +115,27 @@ def run(files: SolveFiles, instrument: InstrumentOptions, options: CalibrateOpti
             "flagged": health.describe(findings, axes, health.hands(files.ms)),
             "model": model,
             "model_sources": len(sources),
+            "flux_scale": flux_scale
+            | {"flux_jy": float(flux_density(sources.iloc[:1], axes.freq_hz.mean())[0, 0])},
             "catalog_rows_without_flux": sources.attrs["without_flux"],
             "tables": {name: target.name for name, target in targets.items()},
             **summary,
         },
         checks=[*solutions.checks(summary, options), solutions.refant_check(passed, refants)],
-        options=(instrument, options),
+        options=(instrument, options, scale),
         inputs=[
             path
             for path in (files.ms, files.calibrators, files.catalog, options.model_path)
             if path is not None
         ],
     )
+
+
+def _rescaled(sources: pd.DataFrame, factor: float) -> pd.DataFrame:
+    """`sources` with the first of them, the calibrator, `factor` times as bright."""
+    result = pd.concat([scaled(sources.iloc[:1], factor), sources.iloc[1:]], ignore_index=True)
+    result.attrs = sources.attrs
+    return result
 
 
 def _targets(files: SolveFiles, options: CalibrateOptions) -> dict[str, Path]:
@@ -124,7 +152,7 @@ def _targets(files: SolveFiles, options: CalibrateOptions) -> dict[str, Path]:
 COMMAND = Command(
     help="Solve delays, bandpass and gains on a calibrator, on an absolute flux scale.",
     files=SolveFiles,
-    options=(InstrumentOptions, CalibrateOptions),
+    options=(InstrumentOptions, CalibrateOptions, ScaleOptions),
     run=run,
     outputs=("k", "b", "g", "g2", "plot", "record"),
     record="record",

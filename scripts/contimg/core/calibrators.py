@@ -1,4 +1,4 @@
-"""The table of calibrators: its columns, its rules, who may set the flux scale.
+"""The table of calibrators: its columns, its rules, who may set the flux scale and who may not.
 
 Beyond those of a source table (:mod:`contimg.core.catalog`) it may have the columns
 
@@ -15,7 +15,7 @@ density is taken for a flux calibrator.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,8 @@ from contimg.core.catalog import flux_density, read_sources
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
 
+# when the flux scale is tied to the catalogued sources around a calibrator
+FieldScale = Literal["never", "needed", "always"]
 ROLES = ("flux", "bandpass", "phase")
 TEXTS = ("role", "variable", "scale", "source", "remarks")
 _SAME_RAD = np.radians(1 / 60)  # calibrators nearer to each other are one source entered twice
@@ -92,6 +94,10 @@ def has_flux(row: pd.Series) -> bool:
     return bool(np.isfinite(flux_density(row.to_frame().T, _SCALE_HZ)).all())
 
 
+def _series(row: pd.Series | Any) -> pd.Series:
+    return row if isinstance(row, pd.Series) else pd.Series(row._asdict())
+
+
 def may_set_scale(row: pd.Series | Any) -> tuple[bool, str]:
     """Whether a row of :func:`read_calibrators` may set the flux scale by itself, and why.
 
@@ -99,8 +105,7 @@ def may_set_scale(row: pd.Series | Any) -> tuple[bool, str]:
     may, whatever the table says, nor is there a default flux density. A variable source, or one
     whose role is not ``flux``, may only where ``scale`` says ``yes``.
     """
-    if not isinstance(row, pd.Series):
-        row = pd.Series(row._asdict())
+    row = _series(row)
     if not has_flux(row):
         return False, "no flux density"
     if row.get("scale", "") == "no":
@@ -112,3 +117,23 @@ def may_set_scale(row: pd.Series | Any) -> tuple[bool, str]:
     if row.get("role", "flux") != "flux":
         return False, f"its role is {row['role']}"
     return True, "flux calibrator"
+
+
+def scale_origin(row: pd.Series | Any, field: FieldScale) -> tuple[str, str]:
+    """What sets the flux scale of a calset on a row of :func:`read_calibrators`, and why.
+
+    ``calibrator``; ``field``, the catalogued sources around it (with `field` ``always``, or where
+    it is ``needed`` because the calibrator may not set the scale); or empty, when the calibrator
+    must not be used. Of a source whose role is ``phase`` not even the bandpass is wanted, and
+    without a flux density nothing is known of the shape of its spectrum.
+    """
+    allowed, why = may_set_scale(row)
+    if allowed:
+        return (
+            ("field", "flux_scale.field_scale is always")
+            if field == "always"
+            else ("calibrator", why)
+        )
+    if field == "never" or not has_flux(_series(row)) or _series(row).get("role", "") == "phase":
+        return "", why
+    return "field", why

@@ -154,3 +154,15 @@ def with_flux(table: pd.DataFrame, freq_hz: ArrayLike) -> tuple[pd.DataFrame, in
     """The sources of known flux density at all of `freq_hz`, and how many there are without."""
     known = np.isfinite(flux_density(table, freq_hz)).all(axis=1)
     return table[known], int((~known).sum())
+
+
+def scaled(table: pd.DataFrame, factor: float) -> pd.DataFrame:
+    """The sources of `table`, each `factor` times as bright at all frequencies."""
+    polynomials = [
+        " ".join([repr(float(a) + float(np.log10(factor))), *rest])
+        for a, *rest in (text.split() or [""] for text in table["log_poly"])
+        if a
+    ]
+    result = table.assign(flux_jy=table["flux_jy"] * factor)
+    result.loc[table["log_poly"].str.strip() != "", "log_poly"] = polynomials
+    return result

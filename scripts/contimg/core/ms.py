@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +50,26 @@ def open_table(path: str | Path, *, writable: bool = False) -> Iterator:
         yield table
     finally:
         table.close()
+
+
+def working_copy(source: Path, target: Path) -> None:
+    """Copy an MS for work in which all but DATA may change.
+
+    DATA, nearly all of its bytes, is not copied but linked to, if it has files of its own and
+    these can be opened for writing (as CASA opens them, though it does not write).
+    """
+    with open_table(source) as table:
+        managers = table.getdminfo().values()
+    numbers = [m["SEQNR"] for m in managers if list(m["COLUMNS"]) == ["DATA"]]
+    shared = {file for n in numbers for file in source.glob(f"table.f{n}_TSM*")}
+
+    def copy(file: str, to: str) -> None:
+        if Path(file) in shared and os.access(file, os.W_OK):
+            os.symlink(Path(file).absolute(), to)
+        else:
+            shutil.copy2(file, to)
+
+    shutil.copytree(source, target, copy_function=copy)
 
 
 def read_axes(path: str | Path) -> Axes:

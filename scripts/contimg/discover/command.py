@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from contimg.calibrate.options import ScaleOptions
 from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
 from contimg.discover.options import DiscoverOptions, PlanOptions
@@ -26,15 +27,23 @@ def run(
     plan: PlanOptions,
     mosaic: MosaicOptions,
     simulate: SimulateOptions,
+    scale: ScaleOptions,
 ) -> None:
     """Write the inventory and the plan and print what they hold."""
-    content = refresh(files.results, instrument, discover, plan, mosaic, simulate)
+    content = refresh(files.results, instrument, discover, plan, mosaic, simulate, scale)
     print(summary(content, files.results))
 
 
 COMMAND = Command(
     help="Find the UVH5 files, form groups, plan the run.",
     files=DiscoverFiles,
-    options=(InstrumentOptions, DiscoverOptions, PlanOptions, MosaicOptions, SimulateOptions),
+    options=(
+        InstrumentOptions,
+        DiscoverOptions,
+        PlanOptions,
+        MosaicOptions,
+        SimulateOptions,
+        ScaleOptions,
+    ),
     run=run,
 )

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from contimg.calibrate.options import FROM_CALIBRATOR, ScaleOptions
 from contimg.core.beam import PrimaryBeam
-from contimg.core.calibrators import may_set_scale
+from contimg.core.calibrators import scale_origin
 from contimg.core.catalog import flux_density
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
@@ -39,6 +40,7 @@ def make_plan(
     beam: PrimaryBeam,
     options: PlanOptions,
     mosaic: MosaicOptions,
+    scale: ScaleOptions = FROM_CALIBRATOR,
 ) -> dict[str, Any]:
     """Plan of a run: ``groups``, ``calsets``, ``tiles`` and ``mosaics``, all by name.
 
@@ -50,7 +52,7 @@ def make_plan(
     if len(set(names)) != len(names):
         double = sorted({n for n in names if names.count(n) > 1})
         raise ContimgError(f"more than one group is named {', '.join(double)}")
-    calsets = find_calsets(groups, chosen(calibrators, options), beam, options)
+    calsets = find_calsets(groups, chosen(calibrators, options, scale), beam, options)
     return {
         "groups": {g.group: dict(vars(g)) for g in groups},
         "calsets": calsets,
@@ -59,10 +61,13 @@ def make_plan(
     }
 
 
-def chosen(calibrators: pd.DataFrame, options: PlanOptions) -> pd.DataFrame:
-    """The calibrators that may set the flux scale, in order of name.
+def chosen(
+    calibrators: pd.DataFrame, options: PlanOptions, scale: ScaleOptions = FROM_CALIBRATOR
+) -> pd.DataFrame:
+    """The calibrators of whose calsets the flux scale is known, in order of name.
 
-    One that ``plan.use`` asks for and that may not is an error.
+    Those that may set it and, where ``flux_scale.field_scale`` lets the field do so, others too.
+    One that ``plan.use`` asks for and that is not among them is an error.
     """
     table = calibrators.sort_values("name", ignore_index=True)
     if options.use is not None:
@@ -72,17 +77,17 @@ def chosen(calibrators: pd.DataFrame, options: PlanOptions) -> pd.DataFrame:
                 f"{options.calibrators}: no calibrator named {', '.join(unknown)} (plan.use)"
             )
         table = table[table["name"].isin(options.use)]
-    answers = [may_set_scale(row) for _, row in table.iterrows()]
-    allowed = np.array([answer for answer, _ in answers], dtype=bool)
+    answers = [scale_origin(row, scale.field_scale) for _, row in table.iterrows()]
+    allowed = np.array([bool(origin) for origin, _ in answers], dtype=bool)
     if options.use is not None and not allowed.all():
         useless = "; ".join(
             f"{name} ({why})"
-            for name, (answer, why) in zip(table["name"], answers, strict=True)
-            if not answer
+            for name, (origin, why) in zip(table["name"], answers, strict=True)
+            if not origin
         )
         raise ContimgError(
-            f"{options.calibrators}: cannot set the flux scale: {useless}; correct the table or"
-            " take it out of plan.use"
+            f"{options.calibrators}: cannot set the flux scale: {useless}; correct the table,"
+            " tie the scale to the field (flux_scale.field_scale), or take it out of plan.use"
         )
     return table[allowed].reset_index(drop=True)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from contimg.calibrate.options import FROM_CALIBRATOR, ScaleOptions
 from contimg.core.beam import InstrumentOptions, PrimaryBeam
 from contimg.core.calibrators import read_calibrators
 from contimg.core.errors import ContimgError
@@ -36,6 +37,7 @@ def refresh(
     plan: PlanOptions,
     mosaic: MosaicOptions,
     simulate: SimulateOptions,
+    scale: ScaleOptions = FROM_CALIBRATOR,
 ) -> dict[str, Any]:
     """Scan (or schedule, when the data are simulated), plan, write the inventory; the plan."""
     plan_path = Path(path("plan", results))
@@ -52,6 +54,7 @@ def refresh(
         PrimaryBeam(instrument),
         plan,
         mosaic,
+        scale,
     )
     for group, entries in groups:
         expected = simulated_bytes(simulate, group.subbands) if simulate.enabled else 0

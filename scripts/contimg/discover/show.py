@@ -6,6 +6,7 @@ import os
 
 from pydantic import Field
 
+from contimg.calibrate.options import ScaleOptions
 from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
@@ -36,12 +37,13 @@ def run(
     plan: PlanOptions,
     mosaic: MosaicOptions,
     simulate: SimulateOptions,
+    scale: ScaleOptions,
 ) -> None:
     """Print the plan that is there; with ``--raw-dir`` or ``--enabled``, make it first."""
     if "raw_dir" in discover.model_fields_set or simulate.enabled:
-        content = refresh(files.results, instrument, discover, plan, mosaic, simulate)
+        content = refresh(files.results, instrument, discover, plan, mosaic, simulate, scale)
     else:
-        _refuse_unused(instrument, discover, plan, mosaic, simulate)
+        _refuse_unused(instrument, discover, plan, mosaic, simulate, scale)
         content = read_plan(files.results)
     cores = files.cores or len(os.sched_getaffinity(0))
     print(overview(content, files.results, cores, files.lines))
@@ -60,6 +62,13 @@ def _refuse_unused(*options: Options) -> None:
 COMMAND = Command(
     help="Print the plan of a run and what it will cost (with --raw-dir: make it first).",
     files=PlanFiles,
-    options=(InstrumentOptions, DiscoverOptions, PlanOptions, MosaicOptions, SimulateOptions),
+    options=(
+        InstrumentOptions,
+        DiscoverOptions,
+        PlanOptions,
+        MosaicOptions,
+        SimulateOptions,
+        ScaleOptions,
+    ),
     run=run,
 )
