@@ -159,15 +159,15 @@ def _choice_checks(choice: Choice) -> list[Check]:
 
 
 def _refinement_check(refined: dict[str, Any]) -> Check:
-    """A warning when a refinement that was wanted was not done."""
-    missing = refined["wanted"] != "none" and refined["done"] == "none"
+    """A warning when a refinement diverged."""
+    diverged = [step for step in refined["iterations"] if step["verdict"] == "diverged"]
     return Check(
-        metric="refinement wanted and not done",
-        value=float(missing),
+        metric="refinement diverged",
+        value=float(len(diverged)),
         unit="",
-        limit="",
-        verdict="pass",
-        reason=f"not refined: {refined['reason']}" if missing else "",
+        limit="warn if > 0",
+        verdict="warn" if diverged else "pass",
+        reason=f"refinement {refined['reason']}" if diverged else "",
     )
 
 

@@ -30,6 +30,11 @@ class State:
     snr: float  # of the model in all of the data
     chi2: float  # reduced; about 1 when only noise is left
 
+    @property
+    def numbers(self) -> int:
+        """Two of every baseline and hand with data: what a wrong model is wrong by."""
+        return int(2 * (self.power.sum(axis=0) > 0).sum())
+
     def signal(self, times: int) -> float:
         """Signal to noise ratio of the model in the data of the median feed in `times`."""
         each = np.zeros(self.alive.shape)

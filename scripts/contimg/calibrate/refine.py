@@ -2,9 +2,13 @@
 
 Gains drift between the calibrator's transit and the tile. Phases are solved with intervals that
 start long and shorten, then, if wanted, amplitudes and phases once for the whole tile. The model
-stays the catalogue's; nothing is imaged. A step is kept when chi^2 falls enough, and refinement
-ends at the first that does not; one that makes things worse undoes all of it. What catalogues get
-wrong must not become gains:
+stays the catalogue's; nothing is imaged. A step is kept when the reduced chi^2 falls enough; the
+first that does not ends the phases; one that makes things worse undoes all of it. What catalogues
+get wrong must not become gains:
+
+* sources that the model lacks or has wrong add a misfit that is alike at all times: of the n
+  numbers of it (two a baseline and hand) a fit of p gains takes about p/n away without any gain
+  being wrong. A step is kept only if the misfit beyond the noise falls by twice that more;
 
 * a solution below the limit of signal to noise changes nothing;
 * phases common to all antennas of one hand are nobody's drift and are left alone;
@@ -38,6 +42,7 @@ _MAX_FLAGGED = 0.5
 _MIN_BEAM = 0.5  # for amplitudes: beam response to the dominant flux density
 _DIVERGED = 1.05  # chi^2 times this, or signal over this, is worse than before
 _MAX_FAILED = 0.5  # part of the solutions
+_CHANCE = 2.0  # times what as many free numbers take from any misfit
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Step:
     chi2: float  # reduced, after
     snr_before: float
     chi2_before: float
+    chi2_limit: float  # to be kept
     verdict: str  # kept, no improvement, diverged, no solution
 
 
@@ -135,7 +141,21 @@ def refine(
     done = "amplitude_phase" if kept[-1].calmode == "ap" else "phase"
     if steps[-1].verdict != "kept":
         reason = f"{steps[-1].verdict} in {steps[-1].calmode}, {steps[-1].solint}"
-    return result(done, reason, steps, **start)
+    return result(done, reason, steps, **start, corrections=_corrections(total, axes, state.alive))
+
+
+def _corrections(
+    total: NDArray[np.complex128], axes: Axes, alive: NDArray[np.bool_]
+) -> dict[str, dict[str, list[float]]]:
+    """Mean over the times of the corrections of each antenna that has data, by hand."""
+    mean = total.mean(axis=0)
+    return {
+        axes.antenna_names[a]: {
+            "phase_deg": np.degrees(np.angle(mean[a])).round(2).tolist(),
+            "amplitude": np.abs(mean[a]).round(4).tolist(),
+        }
+        for a in np.flatnonzero(alive.any(axis=1))
+    }
 
 
 def _try(
@@ -151,22 +171,24 @@ def _try(
     identity = np.ones((axes.mjd.size, len(axes.antenna_names), 2), complex)
     judged = {"calmode": calmode, "solint": solint, "snr_before": before.snr}
     judged["chi2_before"] = before.chi2
-    nothing = {"change": 0.0, "snr": before.snr, "chi2": before.chi2}
+    nothing = {"change": 0.0, "snr": before.snr, "chi2": before.chi2, "chi2_limit": 0.0}
     if not table.is_dir():
         return Step(solved=0.0, verdict="no solution", **nothing, **judged), identity, before
     gains, solved, intervals = _gains(table, axes, before.alive)
     if solved < 1 - _MAX_FAILED:
         return Step(solved=solved, verdict="no solution", **nothing, **judged), identity, before
     gains = fit.anchored(gains, before)
-    parameters = before.alive.sum() * intervals * (2 if calmode == "ap" else 1)
+    free = int(before.alive.sum()) * (2 if calmode == "ap" else 1)  # in one interval
     fit.correct(working, axes, gains, weigh=False)
-    after = fit.measure(working, axes, variance=before.variance, parameters=int(parameters))
+    after = fit.measure(working, axes, variance=before.variance, parameters=free * intervals)
+    limit = min(
+        before.chi2 * (1 - options.refine_min_gain),
+        1 + (before.chi2 - 1) * (1 - options.refine_min_gain - _CHANCE * free / before.numbers),
+    )
     if after.chi2 > before.chi2 * _DIVERGED or after.snr < before.snr / _DIVERGED:
         verdict = "diverged"
-    elif after.chi2 > before.chi2 * (1 - options.refine_min_gain):
-        verdict = "no improvement"
     else:
-        verdict = "kept"
+        verdict = "kept" if after.chi2 <= limit else "no improvement"
     if verdict != "kept":
         fit.correct(working, axes, 1 / gains, weigh=False)
     alive = gains[:, before.alive]
@@ -176,6 +198,7 @@ def _try(
         change=float(np.sqrt(np.mean(change**2))),
         snr=after.snr,
         chi2=after.chi2,
+        chi2_limit=limit,
         verdict=verdict,
         **judged,
     )
