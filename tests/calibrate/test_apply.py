@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from contimg.calibrate import apply
+from contimg.calibrate import apply, usable
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions
 from contimg.core.errors import DataQualityError
 from contimg.core.ms import open_table, read_axes
-from contimg.simulate.schedule import schedule
-from truth.calsets import apply_files, observe_sky
-from truth.observe import INSTRUMENT, PERFECT, sky_of
-
-SIMULATE = PERFECT.model_copy(
-    update={
-        "noise": True,
-        "gain_rms": 0.15,
-        "gain_phases": True,
-        "delay_rms_ns": 8.0,
-        "bandpass_rms": 0.1,
-        "raw_scale": 0.01,
-        "channels_per_subband": 16,
-        "dead_antennas": [9],
-    }
-)
-
-
-@pytest.fixture(scope="module")
-def observed(tmp_path_factory):
-    """A calibrator and a neighbour; the tile, and the record of the calset."""
-    group = schedule(SIMULATE, INSTRUMENT)[0]
-    sky = pd.concat([sky_of(group, 0.1, -0.3, 8.8), sky_of(group, -0.6, 0.4, 1.0)])
-    sky["name"] = ["CAL", "B"]
-    seen = observe_sky(tmp_path_factory.mktemp("apply"), group, sky, SIMULATE)
-    return seen, seen.convert(seen.directory / "tile.ms"), seen.solved("calset")
+from contimg.core.records import write_record
+from truth.observe import INSTRUMENT
 
 
 def flags_of(ms):
@@ -47,9 +23,9 @@ def flags_of(ms):
         return axes, table.getcol("FLAG").reshape(*axes.shape, axes.freq_hz.size, 2)
 
 
-def test_exactly_what_has_no_solution_is_flagged(observed, tmp_path):
+def test_exactly_what_has_no_solution_is_flagged(calibrated, tmp_path):
     """Solutions taken out of the tables: one feed of G, an antenna of K, channels of B."""
-    _, tile, record = observed
+    _, tile, record = calibrated
     wounded = tmp_path / "calset"
     shutil.copytree(record.parent, wounded)
     axes, before = flags_of(tile)
@@ -69,7 +45,7 @@ def test_exactly_what_has_no_solution_is_flagged(observed, tmp_path):
             antenna, flags = table.getcol("ANTENNA1"), table.getcol("FLAG")
             wound(antenna, flags)
             table.putcol("FLAG", flags)
-    files = apply_files(tile, [wounded / "solutions.json"], tmp_path)
+    files = calibrated.files([wounded / "solutions.json"], tmp_path)
     apply.run(files, INSTRUMENT, ApplyOptions(channel_bin=1))
     _, after = flags_of(files.calibrated)
     expected = before | (missing[axes.ant1] | missing[axes.ant2])[None, :, :, None]
@@ -78,21 +54,98 @@ def test_exactly_what_has_no_solution_is_flagged(observed, tmp_path):
     assert data["antennas_lost"] == [axes.antenna_names[a] for a in (no_k, no_g)]
 
 
-def test_coarse_solutions_serve_all_channels(observed, tmp_path):
+def test_coarse_solutions_serve_all_channels(calibrated, tmp_path):
     """A bandpass of four channels in one has no solution of its own for each; none is lost."""
-    seen, tile, _ = observed
+    seen, tile, _ = calibrated
     record = seen.solved("coarse", CalibrateOptions(preset="development"))
-    files = apply_files(tile, [record], tmp_path, tier="development")
+    files = calibrated.files([record], tmp_path, tier="development")
     apply.run(files, INSTRUMENT, ApplyOptions(channel_bin=1))
     assert np.array_equal(flags_of(files.calibrated)[1], flags_of(tile)[1])
 
 
-def test_development_serves_no_other_tier(observed, tmp_path):
-    seen, tile, _ = observed
-    record = seen.directory / "coarse" / "solutions.json"
-    files = apply_files(tile, [record], tmp_path, tier="standard")
+def test_development_serves_no_other_tier(calibrated, tmp_path):
+    shutil.copytree(calibrated.record.parent, tmp_path / "calset")
+    record = tmp_path / "calset" / "solutions.json"
+    record.write_text(record.read_text().replace('"tier": "standard"', '"tier": "development"'))
+    files = calibrated.files([record], tmp_path, tier="standard")
     with pytest.raises(DataQualityError, match="not fit for images of tier standard"):
         apply.run(files, INSTRUMENT, ApplyOptions())
     choice = json.loads(files.choice.read_text())
     assert choice["calset"] == "" and "not fit" in choice["candidates"][0]["refused"]
     assert not files.calibrated.exists()
+
+
+def test_nothing_is_calibrated_by_a_default(calibrated, tmp_path):
+    files = calibrated.files([], tmp_path)
+    with pytest.raises(DataQualityError, match="no calset may serve"):
+        apply.run(files, INSTRUMENT, ApplyOptions())
+    assert json.loads(files.choice.read_text())["used"] == []
+    assert not files.calibrated.exists()
+
+
+def test_a_failed_tile_says_so_in_place_of_the_choice(calibrated, tmp_path):
+    failed = tmp_path / "tile.json"
+    write_record(failed, product="t", stage="convert", data={}, verdict="fail", reason="wet")
+    files = calibrated.files([calibrated.record], tmp_path).model_copy(update={"ms_record": failed})
+    with pytest.raises(DataQualityError, match="t failed: wet"):
+        apply.run(files, INSTRUMENT, ApplyOptions())
+    assert json.loads(files.choice.read_text())["reason"] == "t failed: wet"
+
+
+def test_what_is_lost_or_wrong_is_named(calibrated, tmp_path):
+    """A subband and an antenna flagged after the calibration, an antenna with zeros and NaN."""
+    ms = tmp_path / "after.ms"
+    shutil.copytree(calibrated.tile, ms)
+    axes = read_axes(ms)
+    before = usable.tally(calibrated.tile, axes, INSTRUMENT, values=False)
+    lost, spoilt = (axes.antenna_names.index(name) for name in ("DSA-45", "DSA-68"))
+    mine = [np.tile((axes.ant1 == a) | (axes.ant2 == a), axes.mjd.size) for a in (lost, spoilt)]
+    with open_table(ms, writable=True) as table:
+        flags, data = table.getcol("FLAG"), table.getcol("DATA")
+        flags[mine[0]] = True
+        flags[:, 16:] = True
+        data[mine[1], 3, 0] = 0
+        data[mine[1], 4, 1] = np.nan
+        table.putcol("FLAG", flags)
+        table.putcol("DATA", data)
+    after = usable.tally(ms, axes, INSTRUMENT, values=True)
+    summary = usable.describe(before, after, axes)
+    assert summary["antennas_lost"] == ["DSA-45"] and summary["subbands_lost"] == [1]
+    assert summary["antennas_without_data"] == ["DSA-9"]
+    assert summary["bad_by_antenna"]["DSA-68"] == pytest.approx(2 / 32)
+    assert set(summary["bad_by_subband"]) == {"0"}
+    assert summary["unflagged_by_antenna"]["DSA-45"] == 0
+    assert summary["usable_fraction"] == pytest.approx((~flags).mean() - summary_bad(mine, flags))
+    verdicts = {c.metric: c for c in usable.checks(summary, after, ApplyOptions())}
+    bad = verdicts["part of the unflagged data zero or not finite"]
+    assert bad.verdict == "fail"
+    reasons = [c.reason for c in verdicts.values() if c.verdict == "warn"]
+    assert any("antennas that lost all data in the calibration: DSA-45" in r for r in reasons)
+    assert any("subbands that lost all data in the calibration: 1" in r for r in reasons)
+
+
+def summary_bad(mine, flags) -> float:
+    """Part of all samples that is unflagged and spoilt."""
+    spoilt = np.zeros_like(flags)
+    spoilt[mine[1], 3, 0] = spoilt[mine[1], 4, 1] = True
+    return float((spoilt & ~flags).mean())
+
+
+def test_the_tile_is_not_touched_and_a_good_one_passes(calibrated, tmp_path):
+    before = content(calibrated.tile)
+    files = calibrated.files([calibrated.record], tmp_path)
+    apply.run(files, INSTRUMENT, ApplyOptions())
+    assert content(calibrated.tile) == before
+    record = json.loads(files.record.read_text())
+    assert record["verdict"] == "pass", record["reason"]
+    assert record["data"]["antennas_without_data"] == ["DSA-9"]
+    assert record["data"]["antennas_lost"] == [] and record["data"]["bad_by_antenna"] == {}
+    assert record["data"]["refinement"]["done"] == "none"
+
+
+def content(directory) -> str:
+    """Hash of all files below a directory."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in directory.rglob("*") if p.is_file() and p.name != "table.lock"):
+        digest.update(str(file.relative_to(directory)).encode() + file.read_bytes())
+    return digest.hexdigest()

@@ -41,7 +41,10 @@ class Observed:
     def solved(self, name: str, options: CalibrateOptions | None = None) -> Path:
         """The record of the calset `name`, solved on the first source."""
         folder = self.directory / name
-        ms = self.convert(folder / "cal.ms", calibrator=str(self.sky["name"].iloc[0]))
+        folder.mkdir()
+        ms = self.directory / "cal.ms"
+        if not ms.exists():
+            self.convert(ms, calibrator=str(self.sky["name"].iloc[0]))
         files = solve.SolveFiles(
             ms=ms,
             ms_record=ms.with_suffix(".json"),

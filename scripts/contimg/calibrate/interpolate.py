@@ -104,6 +104,7 @@ def between(first: Gains, second: Gains, weight: float) -> tuple[Gains, dict[str
 
     Also masks (antenna, corr): feeds that ``jumped`` and feeds taken from one set ``alone``.
     """
+    both = first.complete & second.complete
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # feeds without solutions
         ratio = second.band * second.gain[..., None] / (first.band * first.gain[..., None])
@@ -112,17 +113,16 @@ def between(first: Gains, second: Gains, weight: float) -> tuple[Gains, dict[str
         rest = np.angle(unit * np.exp(-1j * drift[..., None]))
         step = second.delay_ns - first.delay_ns
         turn = 2 * np.pi * step[..., None] * 1e-9 * (first.freq_hz - first.freq_hz.mean())
-        turned = np.nanmax(np.abs(drift[..., None] + rest + turn), axis=-1)
+        turned = np.abs(drift[..., None] + rest + turn)
+        jumped = both & (np.nanmax(turned, axis=-1) > _JUMP_RAD)
+        # in the division of `first`, as far as the drift goes
+        moved = np.exp(1j * (np.angle(second.gain / first.gain) - drift))[..., None] * second.band
     band = _line(first.band, second.band, rest, weight)
-    # a channel that one set lacks: the other's, less or plus the drift that G takes
-    moved = second.band * (second.gain / first.gain * np.exp(-1j * drift))[..., None]
-    moved = np.abs(second.band) * np.exp(1j * np.angle(moved))
     band = np.where(np.isfinite(first.band), band, moved)
     band = np.where(np.isfinite(second.band), band, first.band)
     gain = _line(first.gain, second.gain, drift, weight)
     delay = first.delay_ns + weight * step
     nearer = second if weight > 0.5 else first
-    jumped = first.complete & second.complete & (turned > _JUMP_RAD)
     for mask, source in (
         (jumped, nearer),
         (first.complete & ~second.complete, first),
