@@ -89,6 +89,8 @@ def refine(
     shutil.copytree(ms, working)
     write_model(working, axes, sources, beam)
     state = fit.measure(working, axes)
+    if not state.variance > 0:
+        return result("none", "too few data to measure the noise", [])
     start = {
         "sources": len(sources),
         "beam_of_the_flux": response,
