@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from contimg.calibrate import apply
-from contimg.calibrate.interpolate import Gains, between, common_reference
+from contimg.calibrate.interpolate import Gains, between, common_reference, read_gains
 from contimg.calibrate.options import ApplyOptions
 from contimg.core.ms import open_table, read_axes
 from contimg.core.records import read_record
@@ -133,6 +133,45 @@ def shifted(record, target, hours: float, phase, amplitude, delay_ns):
     return new
 
 
+def lacking(antennas, wounded: int, shape) -> np.ndarray:
+    """Flags (row, channel, corr) of one antenna's channel 4."""
+    flags = np.zeros(shape, bool)
+    flags[antennas == wounded, 4] = True
+    return flags
+
+
+def test_of_several_times_the_nearest_counts_and_short_gains_go_into_the_long(days, tmp_path):
+    folder = tmp_path / "calset"
+    shutil.copytree(days.record.parent, folder)
+    tables = {name: folder / f"t.{name}" for name in ("K", "B", "G")}
+    plain = read_gains(tables, 0.0)
+    mjd = read_record(days.record)["data"]["mjd"]
+    feed = tuple(np.argwhere(plain.complete)[4])
+    tables["2G"] = folder / "t.2G"
+    shutil.copytree(tables["G"], tables["2G"])
+    with open_table(tables["2G"], writable=True) as table:
+        table.putcol("CPARAM", np.full_like(table.getcol("CPARAM"), 2))
+        table.copyrows(table)
+        n = table.nrows() // 2
+        values, flags, times = (table.getcol(c) for c in ("CPARAM", "FLAG", "TIME"))
+        values[n:], times[n:] = 3, times[n:] + 3600
+        flags[n:] |= lacking_feed(table.getcol("ANTENNA1")[n:], feed, flags[n:].shape)
+        for column, content in (("CPARAM", values), ("FLAG", flags), ("TIME", times)):
+            table.putcol(column, content)
+    for when, factor in ((mjd, 2), (mjd + 1 / 24, 3)):
+        found = read_gains(tables, when).gain
+        expected = np.where(plain.complete, factor, np.nan) * plain.gain
+        expected[feed] = 2 * plain.gain[feed]  # flagged at the later time: the other one
+        assert found == pytest.approx(expected, nan_ok=True)
+
+
+def lacking_feed(antennas, feed: tuple[int, int], shape) -> np.ndarray:
+    """Flags (row, channel, corr) of one feed."""
+    flags = np.zeros(shape, bool)
+    flags[antennas == feed[0], :, feed[1]] = True
+    return flags
+
+
 def test_the_tile_gets_what_lies_between(days, tmp_path):
     """Two sets that have drifted away to either side of the true one, two to one in time."""
     seen, tile, record = days.seen[0], days.tiles[0], days.record
@@ -143,19 +182,24 @@ def test_the_tile_gets_what_lies_between(days, tmp_path):
     offset = 24 * (seen.group.mid_mjd - read_record(record)["data"]["mjd"])
     early = shifted(record, tmp_path / "early", offset - 3, *(-drift))
     late = shifted(record, tmp_path / "late", offset + 6, *(2 * drift))
-    data, records = {}, {}
+    wounded = np.unique(read_axes(tile).ant1)[3]
+    for folder in (early.parent, late.parent):  # a channel that both lack
+        change_table(folder / "t.B", "FLAG", lambda a, f: f | lacking(a, wounded, f.shape))
+    data, flagged, records = {}, {}, {}
     for name, sets, options in (
         ("true", [record], {}),
         ("linear", [late, early], {"interpolate": "linear"}),
     ):
         files = days.files(0, sets, tmp_path / name)
-        apply.run(files, INSTRUMENT, ApplyOptions(channel_bin=2, **options))
+        apply.run(files, INSTRUMENT, ApplyOptions(channel_bin=1, **options))
         with open_table(files.calibrated) as table:
-            flags = table.getcol("FLAG")
-            data[name] = np.where(flags, 0, table.getcol("DATA"))
-            assert flags.mean() < 0.5
+            flagged[name], data[name] = table.getcol("FLAG"), table.getcol("DATA")
+            rows = (table.getcol("ANTENNA1") == wounded) | (table.getcol("ANTENNA2") == wounded)
         records[name] = read_record(files.record)["data"]
-    size = np.abs(data["true"]).max()
-    assert np.abs(data["linear"] - data["true"]).max() < 1e-4 * size
+    good = ~flagged["linear"]
+    error = np.abs(data["linear"] - data["true"])[good]
+    assert error.max() < 1e-4 * np.abs(data["true"])[good].max()
+    flagged["true"][rows, 4] = True
+    assert np.array_equal(flagged["linear"], flagged["true"]) and good.mean() > 0.5
     assert records["linear"]["calset"] == "early+late"
     assert records["linear"]["calset_interpolation"]["feeds_jumped"] == {}

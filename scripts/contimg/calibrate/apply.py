@@ -172,7 +172,7 @@ def _refinement_check(refined: dict[str, Any]) -> Check:
 
 
 COMMAND = Command(
-    help="Calibrate a tile with the nearest passing calset and average it for imaging.",
+    help="Calibrate a tile with the nearest passing calset, or between two, and average it.",
     files=ApplyFiles,
     options=(InstrumentOptions, ApplyOptions),
     run=run,

@@ -130,7 +130,7 @@ def choose(
         reason = f"the nearest alone: {before.calset} and {after.calset} do not fit: {why}"
     else:
         assert before.hours is not None and after.hours is not None
-        weight = round(-before.hours / (after.hours - before.hours), 6)
+        weight = round(abs(before.hours) / (after.hours - before.hours), 6)
         reason = "nearest before and nearest after the tile of those that may serve"
         return Choice(mode, mode, mjd, [before, after], [1 - weight, weight], order, reason)
     return Choice(mode, "nearest", mjd, fit[:1], [1.0], order, reason)
