@@ -2,7 +2,8 @@
 
 Reads a calibrator's MS, the calibrator table and the catalogue; writes the tables K, B and G with
 a record and a picture. A tile takes the records of all calsets that may serve it and applies the
-nearest one in time that did not fail; which and why is in the record of the calibrated MS.
+nearest one in time that did not fail, or what lies between two; which and why is a file beside the
+calibrated MS. docs/calibration.md explains choice, interpolation and refinement.
 """
 
 # flag of contimg solve for each table
@@ -58,6 +59,7 @@ rule apply_calset:
         catalog=CONFIG.catalog,
     output:
         calibrated=ms("calibrated_ms"),
+        choice=p("calset_choice"),
         record=p("calibrated_record"),
     log:
         log_of("apply_calset", "{day}/{group}"),
@@ -72,9 +74,14 @@ rule apply_calset:
         mem_mb=lambda wildcards, attempt: attempt * 3000,
         runtime=lambda wildcards, attempt: attempt * 30,
     params:
+        tier=TIER,
+        staleness=CONFIG.plan.staleness_hours,
+        dec_tolerance=CONFIG.plan.dec_tolerance_deg,
         flags=flags(CONFIG, "apply"),
         code=code("apply"),
     shell:
-        "contimg apply --ms {input.ms} --ms-record {input.record}"
-        " --catalog {input.catalog} --calibrated {output.calibrated} --record {output.record} {params.flags}"
+        "contimg apply --ms {input.ms} --ms-record {input.record} --catalog {input.catalog}"
+        " --tier {params.tier} --staleness-hours {params.staleness}"
+        " --dec-tolerance-deg {params.dec_tolerance} --calibrated {output.calibrated}"
+        " --choice {output.choice} --record {output.record} {params.flags}"
         " --solutions {input.solutions} > {log} 2>&1"

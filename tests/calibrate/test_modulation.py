@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from contimg.calibrate.apply import remove_modulation
 from contimg.calibrate.options import ApplyOptions
+from contimg.calibrate.steady import remove_modulation
 from contimg.core.beam import C_M_S, PrimaryBeam
 from contimg.core.coords import direction_cosines
 from contimg.core.ms import open_table, read_axes

@@ -21,11 +21,11 @@ from contimg.convert.command import run as convert
 from contimg.convert.options import ConvertOptions
 from contimg.core import ms as ms_module
 from contimg.core.catalog import read_sources
-from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.errors import ContimgError
 from contimg.core.groups import write_manifest
 from contimg.core.ms import open_table, read_axes
 from contimg.core.predict import apparent_flux
-from contimg.core.records import worst, write_record
+from contimg.core.records import worst
 from contimg.flag.options import FlagOptions
 from contimg.simulate.command import simulate_group
 from contimg.simulate.schedule import schedule
@@ -92,6 +92,7 @@ def test_calibrated_data_are_in_jansky(solved):
         ms_record=files.ms_record,
         solutions=[files.record],
         calibrated=directory / "calibrated.ms",
+        choice=directory / "calset.json",
         record=directory / "calibrated.json",
     )
     apply.run(out, INSTRUMENT, ApplyOptions(channel_bin=2))
@@ -401,26 +402,3 @@ def test_limits_of_the_verdict_are_those_of_the_options():
     assert verdict() == "pass"
     assert verdict(max_flagged=0.15) == "warn"
     assert verdict(max_flagged=0.05, fail_flagged=0.15) == "fail"
-
-
-def fake_calset(directory, verdict):
-    record = directory / "solutions.json"
-    write_record(
-        record, product=directory.name, stage="solve", data={}, verdict=verdict, reason="because"
-    )
-    return record
-
-
-def test_failed_calset_is_passed_over_with_its_reason(tmp_path):
-    first = fake_calset(tmp_path / "a", "fail")
-    second = fake_calset(tmp_path / "b", "warn")
-    chosen, reasons = apply.choose_calset([first, second])
-    assert chosen == second
-    assert reasons == ["a: failed, because", "b: used (warn)"]
-
-
-def test_no_calset_is_a_named_failure(tmp_path):
-    with pytest.raises(DataQualityError, match="staleness_hours"):
-        apply.choose_calset([])
-    with pytest.raises(DataQualityError, match="no calset passes: a: failed, because"):
-        apply.choose_calset([fake_calset(tmp_path / "a", "fail")])

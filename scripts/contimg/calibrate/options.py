@@ -163,6 +163,11 @@ class ApplyOptions(Options):
     """How tiles are calibrated and averaged."""
 
     section = "apply"
+    interpolate: Literal["nearest", "linear"] = Field(
+        "nearest",
+        description="the calset nearest in time, or amplitudes and phases between those before"
+        " and after the tile (plan.max_calsets must reach both)",
+    )
     calwt: bool = Field(True, description="scale the weights with the gains")
     channel_bin: int | None = Field(
         None, ge=1, description="channels averaged (from the smearing limit if unset)"
@@ -183,4 +188,30 @@ class ApplyOptions(Options):
     )
     min_usable: float = Field(
         0.1, ge=0, le=1, description="fraction of calibrated data below which a tile fails"
+    )
+    refine: Literal["none", "phase", "amplitude_phase"] = Field(
+        "none", description="refine the gains on the tile itself, against the catalogue"
+    )
+    refine_solints: list[str] = Field(
+        ["inf", "120s", "60s", "30s"],
+        min_length=1,
+        max_length=4,
+        description="intervals of the phases, CASA syntax, tried in this order while they help",
+    )
+    refine_minsnr: float = Field(
+        3.0, ge=0, description="smallest signal-to-noise ratio of a phase in the refinement"
+    )
+    refine_amplitude_minsnr: float = Field(
+        5.0, ge=0, description="the same of amplitude and phase, solved once a tile"
+    )
+    refine_min_gain: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="part by which the reduced chi^2 of the tile must fall for a step to be kept",
+    )
+    refine_min_jy: float = Field(
+        0.005,
+        ge=0,
+        description="faintest apparent flux density of a source in the model [Jy]",
     )

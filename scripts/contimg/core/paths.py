@@ -48,6 +48,7 @@ PATTERNS = {
     "solutions_plot": "cal/{day}/{calset}/solutions.png",
     "calibrated_ms": "calibrated/{day}/{group}.ms",
     "calibrated_record": "calibrated/{day}/{group}.json",
+    "calset_choice": "calibrated/{day}/{group}.calset.json",
     # image
     "image": "images/{day}/{group}/{group}.{tier}.image.fits",
     "residual": "images/{day}/{group}/{group}.{tier}.residual.fits",
