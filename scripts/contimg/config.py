@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions
+from contimg.calset.options import CalsetValidationOptions
 from contimg.cli import VERBS, load
 from contimg.convert.options import ConvertOptions
 from contimg.core.beam import InstrumentOptions
@@ -54,6 +55,7 @@ class Config(BaseModel):
     convert: ConvertOptions = Field(default_factory=ConvertOptions)
     flag: FlagOptions = Field(default_factory=FlagOptions)
     calibrate: CalibrateOptions = Field(default_factory=CalibrateOptions)
+    calset_validation: CalsetValidationOptions = Field(default_factory=CalsetValidationOptions)
     apply: ApplyOptions = Field(default_factory=ApplyOptions)
     image: ImageOptions = Field(default_factory=ImageOptions)
     mosaic: MosaicOptions = Field(default_factory=MosaicOptions)

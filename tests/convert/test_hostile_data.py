@@ -128,7 +128,12 @@ def test_group_with_too_little_data_fails(tmp_path):
         victim = next((tmp_path / "raw").glob("*sb00.hdf5"))
         with h5py.File(victim, "r+") as file:
             file["Data/flags"][:10] = True
-        run(files, INSTRUMENT, ConvertOptions(), FlagOptions(steps=[], usable_warn=1.0, usable_fail=1.0))
+        run(
+            files,
+            INSTRUMENT,
+            ConvertOptions(),
+            FlagOptions(steps=[], usable_warn=1.0, usable_fail=1.0),
+        )
 
 
 def test_missing_uvw_are_filled_from_the_others():

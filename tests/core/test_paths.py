@@ -20,6 +20,7 @@ keys = st.fixed_dictionaries(
         "mosaic": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,20}", fullmatch=True),
         "tier": st.sampled_from(["development", "standard", "high_precision"]),
         "table": st.sampled_from(["K", "B", "G", "2G"]),
+        "view": st.sampled_from(["bandpass", "gains", "delays", "quality"]),
     }
 )
 
