@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from contimg.calset.gains import Slope, fit_delays, total
+from contimg.calset.gains import Slope, fit_delays, rereferenced, total
 from contimg.calset.judge import residual_check
 from contimg.calset.measure import delays_ns, measure, significant_ns
 from contimg.calset.options import CalsetValidationOptions
@@ -52,8 +52,8 @@ def run(
         calset = read_calset(inputs[0])
     if files.ms is not None:
         inputs.append(files.ms)
-        names, slope = in_visibilities(files.ms, files.column, calset)
-        left = significant_ns(slope)
+        names, slope, band_hz = in_visibilities(files.ms, files.column, calset)
+        left = significant_ns(slope, band_hz)
         hands = [str(number) for number in range(slope.delay_ns.shape[1])]
         what = f"{files.column} of {files.ms.name}"
         what += f" corrected by {calset.name}" if calset is not None else ""
@@ -102,8 +102,8 @@ def describe(item: Check, rows: pd.DataFrame) -> str:
     return f"{text}{known}: {_WORDS[item.verdict]}"
 
 
-def in_visibilities(ms: Path, column: str, calset: Calset | None) -> tuple[list[str], Slope]:
-    """Antennas with data and their delays (antenna, corr) against the first with all hands."""
+def in_visibilities(ms: Path, column: str, calset: Calset | None) -> tuple[list[str], Slope, float]:
+    """Antennas with data, their delays (antenna, corr) against one of them, and the band [Hz]."""
     axes = read_axes(ms)
     antennas = np.union1d(axes.ant1, axes.ant2)
     names = [axes.antenna_names[a] for a in antennas]
@@ -115,8 +115,8 @@ def in_visibilities(ms: Path, column: str, calset: Calset | None) -> tuple[list[
     empty = (matrix == 0).all(axis=-1).transpose(2, 1, 0)
     gain = np.where(empty | (np.abs(gain) < 1e-12), np.nan, gain)
     reference = int(np.argmax(np.isfinite(gain).sum(axis=(1, 2))))
-    against = gain[reference]
-    return names, fit_delays(gain * np.exp(-1j * np.angle(against)), freq)
+    slope = fit_delays(rereferenced(gain, reference, axis=0), freq)
+    return names, slope, float(np.ptp(freq))
 
 
 def _gains_at(calset: Calset, axes: Axes) -> NDArray[np.complex128]:

@@ -18,6 +18,7 @@ from contimg.core.html import cell, checks_table, document, number, picture, tab
 from contimg.core.records import Check, worst
 
 _NAMED = 5  # so many antennas are told by name where they leave the limit
+_LEAST = 0.2  # of the limit: the scales show at least that much
 _LABELS = 24  # times along a picture
 
 
@@ -47,7 +48,7 @@ def draw_drift(
         values = scale * (_larger(rows, column, zero, names, list(sets["calset"])) - zero)
         _lines(lines, sets["mjd"].to_numpy(), values, names, limit)
         lines.set_title(label, fontsize=10)
-        edge = float(np.nanquantile(np.abs(values), 0.98)) or limit
+        edge = max(float(np.nanquantile(np.abs(values), 0.98)), _LEAST * limit)
         signed = column != "bandpass_rms"
         mesh = image.imshow(
             values,
@@ -58,7 +59,14 @@ def draw_drift(
             vmax=edge,
         )
         image.set_facecolor("0.87")
-        figure.colorbar(mesh, ax=image, location="bottom", pad=0.01, aspect=40, extend="max")
+        figure.colorbar(
+            mesh,
+            ax=image,
+            location="bottom",
+            pad=0.01,
+            aspect=40,
+            extend="both" if signed else "max",
+        )
         every = -(-len(sets) // _LABELS)
         shown = range(0, len(sets), every)
         days = [mjd_time(m).strftime("%m-%d %H:%M") for m in sets["mjd"].iloc[::every]]
@@ -91,6 +99,9 @@ def _lines(axes: Any, mjd: np.ndarray, values: np.ndarray, names: list[str], lim
     middle = [np.median(v[np.isfinite(v)]) if np.isfinite(v).any() else np.nan for v in values.T]
     axes.plot(days, middle, color="black", lw=1.8, marker=".", ms=4)
     low, high = axes.get_ylim()
+    low = min(low, -_LEAST * limit if (values < 0).any() else 0.0)
+    high = max(high, _LEAST * limit)
+    axes.set_ylim(low, high)
     for level in (-limit, limit):
         if low < level < high:
             axes.axhline(level, color="tab:red", lw=0.7, ls="--")

@@ -26,7 +26,7 @@ class Slope:
     delay_ns: NDArray[np.float64]
     error_ns: NDArray[np.float64]  # one sigma, from the scatter about the line
     phase_deg: NDArray[np.float64]  # at the middle of the band
-    scatter_deg: NDArray[np.float64]  # rms about the line
+    scatter_deg: NDArray[np.float64]  # rms about the line, channels by their weight
 
 
 def median(values: NDArray, axis: int | tuple[int, ...] | None = None) -> NDArray:
@@ -111,38 +111,38 @@ def course(calset: Calset, antenna: int) -> tuple[NDArray, NDArray, str]:
 def fit_delays(gain: NDArray[np.complex128], freq_hz: NDArray[np.float64]) -> Slope:
     """Straight lines through the phases of gains (..., channel), NaN where flagged.
 
-    The delay with the greatest sum of phasors is the start, so that any number of turns over the
-    band is followed (up to one in two channels); least squares on what is left refine it.
+    Channels weigh with their |gain|^2, as the noise of their phases has it: the edges of a
+    bandpass say little. The delay with the greatest sum is the start, so that any number of turns
+    over the band is followed (up to one in two channels); least squares on what is left refine it.
     """
-    phasor = unit(gain)
-    good = np.isfinite(phasor)
-    phasor = np.where(good, phasor, 0)
+    good = np.isfinite(gain) & (gain != 0)
+    power = np.where(good, np.abs(gain) ** 2, 0)
     count = good.sum(axis=-1)
-    enough = count >= _MIN_CHANNELS
+    n = np.where(count >= _MIN_CHANNELS, count, np.nan)
+    weight = power * (n / np.where(count > 0, power.sum(axis=-1), 1))[..., None]
+    phasor = np.where(good, unit(gain), 0)
     spacing = float(np.median(np.diff(freq_hz))) if freq_hz.size > 1 else 1.0
     cell = np.round((freq_hz - freq_hz[0]) / spacing).astype(int)
     size = _OVERSAMPLE * int(2 ** np.ceil(np.log2(cell[-1] + 1)))
     grid = np.zeros((*phasor.shape[:-1], size), np.complex64)
-    grid[..., cell] = phasor
+    grid[..., cell] = np.nan_to_num(weight) * phasor
     peak = np.abs(np.fft.fft(grid, axis=-1)).argmax(axis=-1)
     delay = np.fft.fftfreq(size, spacing)[peak]
     x = freq_hz - freq_hz.mean()
     rest = phasor * np.exp(-2j * np.pi * delay[..., None] * x)
-    middle = np.angle(rest.sum(axis=-1))
+    middle = np.angle((power * rest).sum(axis=-1))
     left = np.angle(rest * np.exp(-1j * middle[..., None]))
-    n = np.where(enough, count, np.nan)
-    x_mean = (good * x).sum(axis=-1) / n
-    offset = np.where(good, x - x_mean[..., None], 0)
-    power = (offset**2).sum(axis=-1)
-    slope = (offset * left).sum(axis=-1) / np.where(power > 0, power, np.nan)
-    level = np.where(good, left, 0).sum(axis=-1) / n
-    about = np.where(good, left - level[..., None] - slope[..., None] * offset, 0)
-    variance = (about**2).sum(axis=-1) / np.maximum(n - 2, 1)
+    x_mean = (weight * x).sum(axis=-1) / n
+    offset = x - x_mean[..., None]
+    length = (weight * offset**2).sum(axis=-1)
+    slope = (weight * offset * left).sum(axis=-1) / length
+    level = (weight * left).sum(axis=-1) / n
+    about = (weight * (left - level[..., None] - slope[..., None] * offset) ** 2).sum(axis=-1)
     return Slope(
         delay_ns=1e9 * (delay + slope / (2 * np.pi)),
-        error_ns=1e9 * np.sqrt(variance / np.where(power > 0, power, np.nan)) / (2 * np.pi),
+        error_ns=1e9 * np.sqrt(about / (n - 2) / length) / (2 * np.pi),
         phase_deg=_wrapped(np.degrees(middle + level - slope * x_mean)),
-        scatter_deg=np.degrees(np.sqrt((about**2).sum(axis=-1) / n)),
+        scatter_deg=np.degrees(np.sqrt(about / n)),
     )
 
 

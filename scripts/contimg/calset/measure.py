@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from contimg.calset.gains import Slope, course, fit_delays, mean, median, total, unit
 from contimg.calset.read import Calset
 
+_TURN_DEG = 10.0  # over the band; 0.15 ns over 187.5 MHz
 _SIGNIFICANT = 3.0  # a residual delay within so many errors is none
 
 
@@ -24,6 +25,7 @@ class Measures:
     snr: dict[str, NDArray[np.float64]]  # by table, median (antenna, corr)
     delay_ns: NDArray[np.float64]  # (antenna, corr) K; NaN without K
     residual: Slope  # (antenna, corr) in the phases of B
+    band_hz: float
     level: NDArray[np.float64]  # (antenna, corr) amplitude of the whole gain over the median
     channel_noise: NDArray[np.float64]  # (antenna, corr) of |B|, relative
     channel_phase_deg: NDArray[np.float64]  # (antenna, corr) of the phase of B
@@ -36,7 +38,7 @@ class Measures:
     @property
     def residual_ns(self) -> NDArray[np.float64]:
         """|residual delay| where it is more than its error, else 0, (antenna, corr)."""
-        return significant_ns(self.residual)
+        return significant_ns(self.residual, self.band_hz)
 
     def subbands_solved(self) -> NDArray[np.bool_]:
         """Whether most solutions of the antennas that have any are there, (subband,)."""
@@ -68,6 +70,7 @@ def measure(calset: Calset, subbands: int) -> Measures:
         snr={n: median(t.snr, axis=(0, 2))[antennas] for n, t in calset.tables.items()},
         delay_ns=delays_ns(calset)[antennas],
         residual=Slope(**{k: v[antennas] for k, v in vars(slope).items()}),
+        band_hz=float(np.ptp(band.freq_hz)),
         level=level[antennas] / median(level),
         channel_noise=noise[0][antennas],
         channel_phase_deg=np.degrees(noise[1][antennas]),
@@ -83,10 +86,14 @@ def measure(calset: Calset, subbands: int) -> Measures:
     )
 
 
-def significant_ns(slope: Slope) -> NDArray[np.float64]:
-    """|delay| where it is more than its error, else 0; NaN where not fitted."""
+def significant_ns(slope: Slope, band_hz: float) -> NDArray[np.float64]:
+    """|delay| where it is more than its error, else 0; NaN where not fitted.
+
+    One that turns the phase by only a few degrees over the whole band is none either.
+    """
     found = np.abs(slope.delay_ns)
-    seen = np.where(found > _SIGNIFICANT * slope.error_ns, found, 0.0)
+    least = np.maximum(_SIGNIFICANT * slope.error_ns, 1e9 * _TURN_DEG / 360 / band_hz)
+    seen = np.where(found > least, found, 0.0)
     return np.where(np.isfinite(found), seen, np.nan)
 
 

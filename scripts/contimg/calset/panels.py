@@ -5,7 +5,6 @@ A grid of panels is drawn in one pair of axes: a hundred axes would take many se
 
 from __future__ import annotations
 
-import re
 import textwrap
 from dataclasses import dataclass
 from typing import Any
@@ -35,8 +34,10 @@ class Antennas:
     @property
     def prefix(self) -> str:
         """What all names begin with (``DSA-``)."""
-        starts = {re.split(r"\d", name)[0] for name in self.names}
-        return starts.pop() if len(starts) == 1 else ""
+        first, last = min(self.names, default=""), max(self.names, default="")
+        same = [a == b for a, b in zip(first, last, strict=False)]
+        length = same.index(False) if False in same else 0
+        return first[:length].rstrip("0123456789")
 
     def short_names(self) -> list[str]:
         """Names without their common beginning."""
