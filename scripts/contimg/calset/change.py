@@ -73,20 +73,24 @@ def change(first: Calset, second: Calset, reference: str) -> Change:
     ratio = (gains[1] / gains[0]).transpose(0, 2, 1)
     if not np.isfinite(ratio).any():
         raise DataQualityError(f"{first.name} and {second.name} have no channels in common")
-    line = fit_delays(ratio, freq)
-    size = np.abs(ratio)
-    level = median(size, axis=-1)
-    shape = size / level[..., None] - 1
     tables = [delays_ns(c) for c in (first, second)]
     tables = [
         (t - t[c.antennas.index(reference)])[row]
         for t, c, row in zip(tables, (first, second), rows, strict=True)
     ]
+    in_tables = tables[1] - tables[0]
+    # what the tables K say is taken off first: a fit knows delays only up to turns in a channel
+    known = np.nan_to_num(in_tables)
+    turned = ratio * np.exp(-2e-9j * np.pi * known[..., None] * (freq - freq.mean()))
+    line = fit_delays(turned, freq)
+    size = np.abs(ratio)
+    level = median(size, axis=-1)
+    shape = size / level[..., None] - 1
     return Change(
         names=names,
         reference=reference,
-        delay_ns=line.delay_ns,
-        table_delay_ns=tables[1] - tables[0],
+        delay_ns=known + line.delay_ns,
+        table_delay_ns=in_tables,
         amplitude=level,
         phase_deg=line.phase_deg,
         bandpass=np.sqrt(mean(shape**2, -1)),

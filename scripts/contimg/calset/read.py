@@ -44,10 +44,10 @@ class Calset:
         return float(freq[0]), float(freq[-1])
 
     def observed(self) -> list[int]:
-        """Numbers of the antennas that took data: solved, or missed by the solution."""
-        missed = {*self.data["flagged"], *self.data["antennas_lost"]}
-        solved = self.solved()
-        return [n for n, name in enumerate(self.antennas) if name in missed or solved[n]]
+        """Numbers of the antennas that took data: healthy when solved for, or found not to be."""
+        healthy = {row["antenna"] for row in self.data["refant_ranking"]}
+        known = {*healthy, *self.data["flagged"], *self.data["antennas_lost"]}
+        return [n for n, name in enumerate(self.antennas) if name in known]
 
     def solved(self) -> np.ndarray:
         """Whether each antenna has any solution in every table, (antenna,)."""
