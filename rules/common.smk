@@ -122,9 +122,16 @@ def published_records():
     return [path("published_record", RESULTS, mosaic=name) for name in PLAN["mosaics"]]
 
 
+def calset_records():
+    """Records of the pages about the calsets, and of what changes from one to another."""
+    names = PLAN["calsets"]
+    pages = [path("calset_record", RESULTS, calset=name) for name in names]
+    return [*pages, path("drift_record", RESULTS)] if names else []
+
+
 def everything():
     """Records of all products of a run, tiles that are in no mosaic included."""
-    records = [*tile_records(), *published_records()]
+    records = [*tile_records(), *calset_records(), *published_records()]
     if PLAN["mosaics"]:
         records.append(path("variability_record", RESULTS))
     if CONFIG.simulate.enabled:
@@ -148,6 +155,11 @@ def caltables():
         TABLE_FLAGS[name]: directory(p("caltable").replace("{table}", name))
         for name in CALTABLES
     }
+
+
+def calset_view(view):
+    """Pattern of one picture of a calset."""
+    return p("calset_plot").replace("{view}", view)
 
 
 onstart:

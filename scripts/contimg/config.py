@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions, ScaleOptions
+from contimg.calset.options import CalsetValidationOptions
 from contimg.cli import VERBS, load
 from contimg.convert.options import ConvertOptions
 from contimg.core.beam import InstrumentOptions
@@ -55,6 +56,7 @@ class Config(BaseModel):
     flag: FlagOptions = Field(default_factory=FlagOptions)
     calibrate: CalibrateOptions = Field(default_factory=CalibrateOptions)
     flux_scale: ScaleOptions = Field(default_factory=ScaleOptions)
+    calset_validation: CalsetValidationOptions = Field(default_factory=CalsetValidationOptions)
     apply: ApplyOptions = Field(default_factory=ApplyOptions)
     image: ImageOptions = Field(default_factory=ImageOptions)
     mosaic: MosaicOptions = Field(default_factory=MosaicOptions)

@@ -15,11 +15,11 @@ from contimg.calibrate import apply, solutions, solve
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions
 from contimg.calibrate.presets import refusal
 from contimg.calibrate.smooth import smooth_table
-from contimg.calibrate.solutions import read_table
 from contimg.convert.command import ConvertFiles
 from contimg.convert.command import run as convert
 from contimg.convert.options import ConvertOptions
 from contimg.core import ms as ms_module
+from contimg.core.caltable import read_table, table_freq_hz
 from contimg.core.catalog import read_sources
 from contimg.core.errors import ContimgError
 from contimg.core.groups import write_manifest
@@ -321,7 +321,7 @@ def test_development_keeps_the_scale_and_says_what_it_is(solved, tmp_path):
     assert found.flux_scale == pytest.approx(1, abs=0.01)
     gains = read_table(out.g)["value"]
     assert np.nanmax(np.abs(np.abs(gains) - 1)) < 1e-4
-    assert solutions.table_freq_hz(out.b).size == 8
+    assert table_freq_hz(out.b).size == 8
     assert data["tier"] == "development"
     assert refusal(json.loads(out.record.read_text()), "standard")
 

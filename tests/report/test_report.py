@@ -118,7 +118,7 @@ def test_everything_has_exactly_one_state(results: str) -> None:
     rows = table_of(results)
     seen = {(row.kind, row.item, row.stage) for row in rows}
     assert len(seen) == len(rows)
-    sizes = {"group": 3, "calset": 1, "mosaic": 1, "run": 1}
+    sizes = {"group": 3, "calset": 1, "calsets": 1, "mosaic": 1, "run": 1}
     assert len(rows) == 1 + sum(sizes[kind] for kind, _, _ in STAGES)
     assert {row.state for row in rows} == set(STATES)
     state = {(row.item, row.stage): (row.state, row.reason) for row in rows}
@@ -182,6 +182,19 @@ def test_page_is_complete_in_its_folder(results: str) -> None:
     for source in sources:
         assert (folder / source.replace("%2B", "+")).is_file()
     assert not re.search(r"https?://", page)
+
+
+def test_page_links_to_the_pages_of_the_calibration(results: str) -> None:
+    """Also to that of a calset that failed its checks; not to a placeholder, which is empty."""
+    own = path("calset_page", results, calset=CALSET)
+    put(own, "<p>a page</p>")
+    record(results, "calset_record", "calset inspect", verdict="fail", calset=CALSET)
+    put(path("drift_page", results), "")
+    record(results, "drift_record", "calset drift", verdict="fail", run="drift")
+    page = make_page(results)
+    links = [link.replace("%2B", "+") for link in re.findall(r'href="(\.\./[^"]*)"', page)]
+    assert links == [f"../{Path(own).relative_to(results)}"]
+    assert (Path(path("report", results)).parent / links[0]).is_file()
 
 
 def test_page_of_a_run_that_has_not_begun(results: str) -> None:

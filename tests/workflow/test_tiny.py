@@ -20,6 +20,8 @@ def test_the_plan_is_complete_before_anything_exists(plan_before):
         ("convert_tile", EPOCHS),
         ("convert_calibrator", EPOCHS),
         ("solve_calset", EPOCHS),
+        ("inspect_calset", EPOCHS),
+        ("drift_calsets", 1),
         ("apply_calset", EPOCHS),
         ("image_tile", EPOCHS),
         ("mosaic_tiles", EPOCHS),

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.calibrate.solutions import read_table, table_freq_hz
+from contimg.core.caltable import read_table, table_freq_hz
 from contimg.core.ms import open_table
 
 _JUMP_RAD = np.pi / 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from contimg.calibrate.solutions import read_table, table_freq_hz
+from contimg.core.caltable import read_table, table_freq_hz
 from contimg.core.records import atomic
 
 _POINTS = 192  # along each curve: more cannot be seen

@@ -31,8 +31,8 @@ from contimg.calibrate import fit
 from contimg.calibrate.model import write_model
 from contimg.calibrate.options import ApplyOptions
 from contimg.calibrate.sequence import run_task
-from contimg.calibrate.solutions import read_table
 from contimg.core.beam import PrimaryBeam
+from contimg.core.caltable import read_table
 from contimg.core.catalog import flux_density, read_sources, with_flux
 from contimg.core.ms import Axes, read_axes
 from contimg.core.predict import beam_track

@@ -10,33 +10,11 @@ from numpy.typing import NDArray
 
 from contimg.calibrate.health import Finding
 from contimg.calibrate.options import CalibrateOptions
+from contimg.core.caltable import read_table
 from contimg.core.ms import Axes, open_table
 from contimg.core.records import Check, check
 
 _MIN_BAND = 0.5  # a feed with less of the solved channels is flagged
-
-
-def read_table(path: Path) -> dict[str, NDArray]:
-    """Columns of a CASA calibration table; solutions (row, channel, corr), flagged ones NaN."""
-    with open_table(path) as table:
-        column = "FPARAM" if "FPARAM" in table.colnames() else "CPARAM"
-        values = table.getcol(column)
-        flags = table.getcol("FLAG")
-        content = {
-            "antenna": table.getcol("ANTENNA1"),
-            "mjd": table.getcol("TIME") / 86400,
-            "flag": flags,
-            "snr": table.getcol("SNR"),
-        }
-    values = values.astype(complex if column == "CPARAM" else float)
-    values[flags] = np.nan
-    return content | {"value": values}
-
-
-def table_freq_hz(path: Path) -> NDArray[np.float64]:
-    """Channel centres of a CASA calibration table [Hz]; B may have fewer than the data."""
-    with open_table(f"{path}/SPECTRAL_WINDOW") as window:
-        return window.getcell("CHAN_FREQ", 0)
 
 
 def reference(gains: Path, axes: Axes) -> str:

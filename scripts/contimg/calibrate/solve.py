@@ -96,6 +96,7 @@ def run(
             solutions.flag_feeds(table, findings)
             with atomic(cwd / targets[name]) as partial:
                 shutil.copytree(table, partial)
+    hands = health.hands(files.ms)
     summary = solutions.summarise(targets, axes)
     plot(targets, files.plot, title=files.record.parent.name)
     write_record(
@@ -112,7 +113,8 @@ def run(
             "refant_order": refants,
             "refant_passed_over": passed,
             "refant_ranking": ranking,
-            "flagged": health.describe(findings, axes, health.hands(files.ms)),
+            "hands": hands,
+            "flagged": health.describe(findings, axes, hands),
             "model": model,
             "model_sources": len(sources),
             "flux_scale": flux_scale

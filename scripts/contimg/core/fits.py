@@ -22,7 +22,6 @@ from contimg.core.records import atomic
 
 # keywords of a celestial WCS, without their axis numbers
 _CELESTIAL = {"CRPIX", "PC", "CDELT", "CUNIT", "CTYPE", "CRVAL", "LONPOLE", "LATPOLE", "PV"}
-# keywords of the observation that astropy would complete or correct, with a warning each
 FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 
 

@@ -18,6 +18,7 @@ WILDCARDS = {
     "mosaic": r"[A-Za-z0-9][A-Za-z0-9_.+-]*",
     "tier": r"development|standard|high_precision",
     "table": r"K|B|G|2G",
+    "view": r"bandpass|gains|delays|quality",
 }
 
 PATTERNS = {
@@ -46,6 +47,13 @@ PATTERNS = {
     "caltable": "cal/{day}/{calset}/{calset}.{table}",
     "solutions": "cal/{day}/{calset}/solutions.json",
     "solutions_plot": "cal/{day}/{calset}/solutions.png",
+    "calset_page": "cal/{day}/{calset}/{calset}.html",
+    "calset_record": "cal/{day}/{calset}/{calset}.inspection.json",
+    "calset_plot": "cal/{day}/{calset}/{calset}.{view}.png",
+    "drift_table": "cal/drift.csv",
+    "drift_record": "cal/drift.json",
+    "drift_plot": "cal/drift.png",
+    "drift_page": "cal/drift.html",
     "calibrated_ms": "calibrated/{day}/{group}.ms",
     "calibrated_record": "calibrated/{day}/{group}.json",
     "calset_choice": "calibrated/{day}/{group}.calset.json",

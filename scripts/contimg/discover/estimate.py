@@ -24,6 +24,8 @@ SHIPPED = {
     "convert_tile": (30.0, 4.0),
     "convert_calibrator": (30.0, 4.0),
     "solve_calset": (135.0, 8.0),
+    "inspect_calset": (0.0, 10.0),
+    "drift_calsets": (0.0, 10.0),
     "apply_calset": (20.0, 8.0),
     "image_tile": (55.0, 4.0),
     "mosaic_tiles": (5.0, 4.0),  # a tile
@@ -66,6 +68,7 @@ def estimate(plan: dict[str, Any], benchmarks: Path, cores: int, keep_ms: bool =
     jobs = {
         "simulate_group": 0 if plan.get("files") else tiles,
         **{"convert_tile": tiles, "convert_calibrator": calsets, "solve_calset": calsets},
+        **{"inspect_calset": calsets, "drift_calsets": int(calsets > 0)},
         **{"apply_calset": tiles, "image_tile": tiles, "mosaic_tiles": mosaics},
         **{"measure_photometry": mosaics, "publish_mosaic": mosaics},
         **dict.fromkeys(("normalise_lightcurves", "find_variables"), int(mosaics > 0)),

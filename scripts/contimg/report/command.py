@@ -51,6 +51,7 @@ def run(files: ReportFiles, options: ReportOptions) -> None:
         problems=[i for i in items if i.verdict in {"warn", "fail"}],
         rejected=read_rejected(files.rejected),
         stage=by_stage,
+        looks={item.item: item for item in by_stage["inspect"]},
         tiles=tiles,
         tiles_left_out=len(by_stage["image"]) - len(tiles),
         epochs=content.read_table(Path(path("epochs", files.results))),

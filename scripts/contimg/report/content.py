@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -17,11 +18,17 @@ from contimg.core.records import read_record
 # stages with a picture: stage -> patterns of its record and of its plot
 PLOTS = {
     "solve": ("solutions", "solutions_plot"),
+    "drift": ("drift_record", "drift_plot"),
     "image": ("image_record", "image_plot"),
     "mosaic": ("mosaic_record", "mosaic_plot"),
     "validate": ("mosaic_validation", "mosaic_validation_plot"),
     "lightcurves": ("lightcurves_record", "lightcurves_plot"),
     "variability": ("variability_record", "candidates_plot"),
+}
+# stages with a page of their own, to which the report has a link
+PAGES = {
+    "inspect": ("calset_record", "calset_page"),
+    "drift": ("drift_record", "drift_page"),
 }
 
 
@@ -37,6 +44,7 @@ class Item:
     reason: str
     record: str
     plot: Path | None = None  # where the stage left it
+    page: str = ""  # address of its own page, as seen from the report
     data: dict[str, Any] = field(default_factory=dict)
     checks: list[dict[str, Any]] = field(default_factory=list)
     software: dict[str, str] = field(default_factory=dict)
@@ -54,20 +62,29 @@ def read_items(status: Path, results: str) -> list[Item]:
 
 
 def _item(row: dict[str, str], results: str) -> Item:
+    page = _beside(PAGES, row, results)  # also that of a calset that failed its checks
+    home = Path(path("report", results)).parent
+    address = "" if page is None else Path(os.path.relpath(page, home)).as_posix()
     if row["state"] != "done":
-        return Item(**row)
+        return Item(**row, page=address)
     record = read_record(row["record"])
-    plot = None
-    if row["stage"] in PLOTS:
-        its_record, its_plot = PLOTS[row["stage"]]
-        plot = Path(path(its_plot, results, **parse(its_record, row["record"], results)))
     return Item(
         **row,
-        plot=plot if plot is not None and plot.exists() else None,
+        plot=_beside(PLOTS, row, results),
+        page=address,
         data=record["data"],
         checks=record["checks"],
         software=record["software"],
     )
+
+
+def _beside(kinds: dict[str, tuple[str, str]], row: dict[str, str], results: str) -> Path | None:
+    """The product that belongs to the record of a row, if there is one (none is empty)."""
+    if row["stage"] not in kinds:
+        return None
+    its_record, name = kinds[row["stage"]]
+    product = Path(path(name, results, **parse(its_record, row["record"], results)))
+    return product if product.exists() and product.stat().st_size else None
 
 
 def summary(plan: dict[str, Any], items: list[Item]) -> list[tuple[str, str]]:

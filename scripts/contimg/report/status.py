@@ -29,6 +29,8 @@ STAGES = (
     ("group", "convert", "ms_record"),
     ("calset", "convert", "cal_ms_record"),
     ("calset", "solve", "solutions"),
+    ("calset", "inspect", "calset_record"),
+    ("calsets", "drift", "drift_record"),
     ("group", "apply", "calibrated_record"),
     ("group", "image", "image_record"),
     ("mosaic", "mosaic", "mosaic_record"),
@@ -81,6 +83,7 @@ def run(files: StatusFiles) -> None:
 def statuses(plan: dict[str, Any], results: str, tier: str) -> list[Status]:
     """One row for every item of the plan at every stage, and for every rejected file."""
     items = {kind: list(plan[f"{kind}s"]) for kind in ("group", "calset", "mosaic")}
+    items["calsets"] = ["calsets"] if items["calset"] else []
     items["run"] = ["run"] if items["mosaic"] else []  # without mosaics there are no light curves
     rows = [
         Status("file", row["path"], "discover", "rejected", "", row["reason"], "")
