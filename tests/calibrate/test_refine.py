@@ -207,6 +207,19 @@ def test_what_must_be_there_to_start(days, unrefined, tmp_path, spoil, reason):
         assert np.array_equal(table.getcol("DATA"), data)
 
 
+def test_without_solutions_above_the_limit_nothing_changes(days, unrefined, tmp_path):
+    ms = tmp_path / "work.ms"
+    shutil.copytree(unrefined[0], ms)
+    days.sky.to_csv(tmp_path / "catalog.csv", index=False)
+    options = ApplyOptions(refine="phase", refine_solints=["inf", "30s"], refine_minsnr=1e6)
+    with casa_session() as scratch:
+        done = refine.refine(ms, tmp_path / "catalog.csv", BEAM, options, "", scratch)
+    assert [step["verdict"] for step in done["iterations"]] == ["no solution"]
+    assert done["reason"] == "no solution: the unrefined data are kept"
+    with open_table(ms) as table, open_table(unrefined[0]) as before:
+        assert np.array_equal(table.getcol("DATA"), before.getcol("DATA"))
+
+
 def test_far_from_the_axis_amplitudes_are_left_alone(days, unrefined, tmp_path):
     """The beam is at a quarter of its height over the only source."""
     ms = tmp_path / "work.ms"

@@ -27,6 +27,9 @@ from contimg.core.records import Check, atomic, check, read_record, write_record
 from contimg.discover.options import PlanOptions
 
 _PLAN = PlanOptions()
+# How CASA applies a table. linearflag: no bandpass is made up for channels that have none; CASA
+# refuses a line without spwmap.
+HOW = {"tinterp": "nearest", "finterp": "linearflag", "spwmap": [0]}
 
 
 class ApplyFiles(Files):
@@ -99,6 +102,8 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
             "calset_mode": choice.mode,
             "calset_hours": [candidate.hours for candidate in choice.used],
             "calset_interpolation": between,
+            "tables_applied": list(tables),
+            "applied_with": HOW,
             "tier": files.tier,
             "channel_bin": channel_bin,
             "refinement": refined,
@@ -120,13 +125,11 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
 
 
 def callib(tables: dict[str, Path], calwt: bool) -> str:
-    """CASA calibration library. ``spwmap`` must be given or CASA refuses the line."""
+    """CASA calibration library."""
     lines = []
     for name, path in tables.items():
-        weigh = calwt and name != "K"
-        lines.append(
-            f"caltable='{path}' calwt={weigh} tinterp='nearest' finterp='linearflag' spwmap=[0]"
-        )
+        how = " ".join(f"{key}={value!r}" for key, value in HOW.items())
+        lines.append(f"caltable='{path}' calwt={calwt and name != 'K'} {how}")
     return "\n".join(lines) + "\n"
 
 

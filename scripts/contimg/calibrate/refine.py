@@ -107,7 +107,7 @@ def refine(
         plan.append(("ap", "inf"))
     steps: list[Step] = []
     total = np.ones((axes.mjd.size, len(axes.antenna_names), 2), complex)
-    reason = "all iterations done"
+    reason = ""
     for number, (calmode, solint) in enumerate(plan):
         if calmode == "ap" and response < _MIN_BEAM:
             reason = f"no amplitudes: beam response {response:.2f} to the flux density"
@@ -141,8 +141,9 @@ def refine(
         return result("none", f"{steps[0].verdict}: the unrefined data are kept", steps, **start)
     fit.correct(ms, axes, total, weigh=options.calwt)
     done = "amplitude_phase" if kept[-1].calmode == "ap" else "phase"
-    if steps[-1].verdict != "kept":
+    if not reason and steps[-1].verdict != "kept":
         reason = f"{steps[-1].verdict} in {steps[-1].calmode}, {steps[-1].solint}"
+    reason = reason or "all iterations done"
     return result(done, reason, steps, **start, corrections=_corrections(total, axes, state.alive))
 
 
