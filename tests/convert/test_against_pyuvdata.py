@@ -159,6 +159,7 @@ def test_subtables_hold_what_the_data_say(both):
         for name in ("CHAN_WIDTH", "EFFECTIVE_BW", "RESOLUTION"):
             assert np.allclose(table.getcell(name, 0), 187.5e6 / 16)
         assert table.getcell("REF_FREQUENCY", 0) == axes.freq_hz[0]
+        assert table.getcell("MEAS_FREQ_REF", 0) == 5  # TOPO, in casacore's order of frames
     with open_table(f"{ms}/FIELD") as table:
         assert table.nrows() == 1 and table.getcell("SOURCE_ID", 0) == -1
         for name in ("PHASE_DIR", "DELAY_DIR", "REFERENCE_DIR"):
