@@ -38,13 +38,16 @@ def both(tmp_path_factory):
 
 
 def thin_out(path, seed):
-    """Lost packets and flags of the correlator: another number of samples everywhere."""
+    """Lost packets and flags of the correlator, and hands that are not alike."""
     rng = np.random.default_rng(seed)
     with h5py.File(path, "r+") as file:
         data = file["Data"]
         shape = data["nsamples"].shape
         data["nsamples"][()] = rng.integers(1, 97, shape)
         data["flags"][()] = rng.random(shape) < 0.2
+        values = data["visdata"][()]
+        values[..., 1] *= 2
+        data["visdata"][()] = values
 
 
 def pyuvdata_phased(manifest, group):
