@@ -142,6 +142,8 @@ def test_rows_in_any_order_and_sense_give_the_same_ms(tmp_path, observation):
 
     edit(tmp_path / "raw", shuffle)
     made = convert(tmp_path, manifest=manifest)
+    checks = {c["metric"]: c for c in read_record(tmp_path / "made.json")["checks"]}
+    assert checks["uvw of the file against antenna positions"]["value"] < 0.01  # turned with them
     assert np.array_equal(column(made, "ANTENNA1"), column(observation[1], "ANTENNA1"))
     scale = np.abs(observation[2]).max()
     assert np.abs(column(made, "DATA") - observation[2]).max() < 2e-6 * scale
