@@ -38,13 +38,16 @@ def both(tmp_path_factory):
 
 
 def thin_out(path, seed):
-    """Lost packets and flags of the correlator: another number of samples everywhere."""
+    """Lost packets and flags of the correlator, and hands that are not alike."""
     rng = np.random.default_rng(seed)
     with h5py.File(path, "r+") as file:
         data = file["Data"]
         shape = data["nsamples"].shape
         data["nsamples"][()] = rng.integers(1, 97, shape)
         data["flags"][()] = rng.random(shape) < 0.2
+        values = data["visdata"][()]
+        values[..., 1] *= 2
+        data["visdata"][()] = values
 
 
 def pyuvdata_phased(manifest, group):
@@ -159,6 +162,7 @@ def test_subtables_hold_what_the_data_say(both):
         for name in ("CHAN_WIDTH", "EFFECTIVE_BW", "RESOLUTION"):
             assert np.allclose(table.getcell(name, 0), 187.5e6 / 16)
         assert table.getcell("REF_FREQUENCY", 0) == axes.freq_hz[0]
+        assert table.getcell("MEAS_FREQ_REF", 0) == 5  # TOPO, in casacore's order of frames
     with open_table(f"{ms}/FIELD") as table:
         assert table.nrows() == 1 and table.getcell("SOURCE_ID", 0) == -1
         for name in ("PHASE_DIR", "DELAY_DIR", "REFERENCE_DIR"):

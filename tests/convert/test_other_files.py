@@ -142,9 +142,30 @@ def test_rows_in_any_order_and_sense_give_the_same_ms(tmp_path, observation):
 
     edit(tmp_path / "raw", shuffle)
     made = convert(tmp_path, manifest=manifest)
+    checks = {c["metric"]: c for c in read_record(tmp_path / "made.json")["checks"]}
+    assert checks["uvw of the file against antenna positions"]["value"] < 0.01  # turned with them
     assert np.array_equal(column(made, "ANTENNA1"), column(observation[1], "ANTENNA1"))
     scale = np.abs(observation[2]).max()
     assert np.abs(column(made, "DATA") - observation[2]).max() < 2e-6 * scale
+
+
+def test_order_of_the_antenna_table_does_not_matter(tmp_path, observation):
+    """Rows name antennas by number, which need not be the place in the table."""
+    _, _, manifest = observe(tmp_path)
+
+    def shuffle(file):
+        header = file["Header"]
+        order = np.random.default_rng(2).permutation(header["antenna_numbers"].size)
+        for name in ("antenna_numbers", "antenna_names", "antenna_positions"):
+            replace(header, name, header[name][()][order])
+
+    edit(tmp_path / "raw", shuffle)
+    made = convert(tmp_path, manifest=manifest)
+    there, expected = read_axes(made), read_axes(observation[1])
+    assert there.antenna_names == expected.antenna_names
+    assert np.array_equal(there.antenna_positions_m, expected.antenna_positions_m)
+    assert np.array_equal(there.uvw_m, expected.uvw_m)
+    assert np.array_equal(column(made, "DATA"), observation[2])
 
 
 def test_rows_that_are_missing_are_flagged(tmp_path):

@@ -80,6 +80,17 @@ def test_other_strips_do_not_serve():
     assert result["tiles"]["20251005T000000"]["calsets"] == []
 
 
+def test_a_calibrator_must_be_in_the_beam_and_bright_there():
+    """At 1405 MHz an Airy beam of 4.65 m passes a half at 1.355 deg and a tenth at 2.29 deg."""
+    groups = strip(1)
+    star = calibrators(1, groups[0].ra_deg, groups[0].dec_deg - 2.29).assign(flux_jy=1000.0)
+    assert plan(groups, star)["calsets"] == {}
+    (calset,) = plan(groups, star, min_pb=0.05)["calsets"].values()
+    assert calset["pb"] == pytest.approx(0.1, abs=0.005)
+    assert calset["apparent_flux_jy"] == pytest.approx(100, rel=0.05)
+    assert plan(groups, star, min_pb=0.05, min_flux_jy=120)["calsets"] == {}
+
+
 @pytest.mark.parametrize("minutes", [10, 50, 60])
 def test_the_span_is_centred_on_the_transit(minutes):
     """Half of it before and half of it after; a tile is in by its middle."""

@@ -375,6 +375,17 @@ def test_channel_occupancy(made):
     channel_occupancy_flags_channels(made)
 
 
+@pytest.mark.parametrize("step", ["channel_occupancy", "time_occupancy"])
+def test_dead_antennas_do_not_count_against_channels_and_times(made, step):
+    """More than half of the baselines are of dead antennas: the others lose nothing."""
+    incidence = made.context.incidence
+    dead = incidence[: len(incidence) // 2].any(axis=0)
+    assert dead.mean() > 0.6
+    made.flags[:, dead] = True
+    flags, added = run(made, step)
+    assert not flags[:, ~dead].any() and added[step] == 0
+
+
 def test_silently_skipped_channel_flagging_is_noticed(made, monkeypatch):
     monkeypatch.setitem(stream._STEPS, "channel_occupancy", lambda subband, options: None)
     with pytest.raises(AssertionError):
