@@ -230,6 +230,7 @@ def test_blank_pixels_take_no_part(tmp_path):
     """A hole in one tile is filled by the others, without a trace in the fluxes."""
     sky = grid_sky(10.0, 30.0)
     holed = strip(tmp_path, 10.0, 30.0, sky, seed=None)
+    whole = mosaic(tmp_path, holed, "whole")
     holed[1] = make_tile(
         tmp_path, "t1", (10.0, 30.0), sky, seed=None, rms=1.3e-3, mjd=60953 + 309 / 86400,
         blank=(slice(150, 220), slice(170, 200)),
@@ -240,6 +241,10 @@ def test_blank_pixels_take_no_part(tmp_path):
     assert np.abs(peaks(image, sky.ra, sky.dec)[good] - 1).max() < 0.006
     x, y = (round(float(c)) for c in image.wcs.world_to_pixel_values(10.0, 30.0))
     assert coverage.data[y, x] == 2 and np.isfinite(image.data[y, x])
+    # where the tile with the hole is used, it is used as if there were none
+    alike = coverage.data == read_image(whole.coverage).data
+    assert 0.9 < alike.mean() < 1
+    assert np.nanmax(np.abs(image.data - read_image(whole.image).data)[alike]) < 2e-3
 
 
 def test_beams_that_differ_conserve_flux(tmp_path):
