@@ -13,6 +13,7 @@ from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import Beam, read_image, write_image
 from contimg.mosaic.beams import covariance
 from contimg.mosaic.command import MosaicFiles, run
+from contimg.mosaic.noise import measure_factors, scale_by_factors
 from contimg.mosaic.options import MosaicOptions
 from mosaic.make_tiles import BEAM, CELL, Sky, make_tile, mosaic_files, offset, primary_beam
 
@@ -113,6 +114,16 @@ def test_noise_map_follows_the_residual(tmp_path):
     nx = factor.shape[1]
     assert np.nanmedian(factor[:, : nx // 5]) == pytest.approx(3, rel=0.12)
     assert np.nanmedian(factor[:, -nx // 5 :]) == pytest.approx(1, rel=0.12)
+
+
+def test_a_residual_of_nothing_promises_no_silence():
+    """Where the residual is zero, as in a clipped tile, half of the usual noise is left."""
+    residual = np.random.default_rng(0).normal(size=(400, 400)).astype(np.float32)
+    residual[:200, :200] = 0
+    noise = np.ones((400, 400), np.float32)
+    scale_by_factors(noise, measure_factors(residual, noise, BEAM, CELL, 8.0))
+    assert noise[300, 300] == pytest.approx(1, abs=0.1)
+    assert noise[80, 80] == pytest.approx(0.5, abs=0.05) == noise.min()
 
 
 def test_order_of_tiles_does_not_matter(tmp_path):
@@ -230,6 +241,7 @@ def test_blank_pixels_take_no_part(tmp_path):
     """A hole in one tile is filled by the others, without a trace in the fluxes."""
     sky = grid_sky(10.0, 30.0)
     holed = strip(tmp_path, 10.0, 30.0, sky, seed=None)
+    whole = mosaic(tmp_path, holed, "whole")
     holed[1] = make_tile(
         tmp_path, "t1", (10.0, 30.0), sky, seed=None, rms=1.3e-3, mjd=60953 + 309 / 86400,
         blank=(slice(150, 220), slice(170, 200)),
@@ -240,6 +252,10 @@ def test_blank_pixels_take_no_part(tmp_path):
     assert np.abs(peaks(image, sky.ra, sky.dec)[good] - 1).max() < 0.006
     x, y = (round(float(c)) for c in image.wcs.world_to_pixel_values(10.0, 30.0))
     assert coverage.data[y, x] == 2 and np.isfinite(image.data[y, x])
+    # where the tile with the hole is used, it is used as if there were none
+    alike = coverage.data == read_image(whole.coverage).data
+    assert 0.9 < alike.mean() < 1
+    assert np.nanmax(np.abs(image.data - read_image(whole.image).data)[alike]) < 2e-3
 
 
 def test_beams_that_differ_conserve_flux(tmp_path):

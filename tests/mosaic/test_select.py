@@ -62,6 +62,13 @@ def test_a_tile_unlike_the_others_is_left_out(tmp_path, different, reason, optio
         assert chosen(alike)[0] == ["t0", "t1", "t2"]
 
 
+@pytest.mark.parametrize("lacks", ["rms_jy_beam", "mjd"])
+def test_a_tile_whose_record_lacks_what_is_needed_is_left_out(tmp_path, lacks):
+    made = [make(tmp_path, "t0"), make(tmp_path, "t1"), make(tmp_path, "t2", data={lacks: None})]
+    used, reasons = chosen(made)
+    assert used == ["t0", "t1"] and "not known" in reasons["t2"]
+
+
 def record_chain(folder: Path, *, dec=30.0, verdict="pass", preset="standard") -> Path:
     """Records from an image back to the manifests of its data and of its calset."""
 
