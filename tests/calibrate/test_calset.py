@@ -289,6 +289,22 @@ def test_bandpasses_of_other_channels_are_compared_by_frequency(results, tmp_pat
     assert found.bandpass.max() < 1e-6
 
 
+def test_a_set_without_delays_is_compared_and_shown(results, tmp_path):
+    """Where the second has no K, its gains lack just the delays that the first has."""
+    record = copied(results, tmp_path)
+    content = json.loads(record.read_text())
+    for name in ("K", "2G"):
+        del content["data"]["tables"][name]
+    record.write_text(json.dumps(content))
+    first = read_calset(solutions(results))
+    found = change(first, read_calset(record), "DSA-45")
+    k = delays_ns(first)[[first.antennas.index(name) for name in found.names]]
+    assert found.delay_ns == pytest.approx(-k, abs=1e-3) and np.ptp(k) > 10
+    assert np.isnan(found.table_delay_ns).all()
+    text = inspect(record, tmp_path).read_text()
+    assert "scatter of the delays" not in text and "tables B, G;" in text
+
+
 def test_delays_of_many_turns_are_fitted():
     freq = np.linspace(1.3e9, 1.5e9, 201)
     true = np.array([-480.0, -3.2, 0.0, 0.4, 490.0])
@@ -373,6 +389,15 @@ def test_inspect_shows_a_set_and_what_is_wrong_with_it(results, tmp_path):
     antenna = qa["data"]["antennas"]["DSA-45"]
     assert antenna["delay_ns"] == [0, 0] and len(antenna["snr"]) == 4
     assert [s["solved"] for s in qa["data"]["subbands"]] == [True, True]
+
+
+def test_inspect_of_a_set_without_any_solution(results, tmp_path):
+    record = copied(results, tmp_path)
+    edit(record, "B", "FLAG", lambda v, a: np.ones_like(v))
+    text = inspect(record, tmp_path).read_text()
+    assert "DSA-37</td><td>no solutions" in text
+    reason = json.loads((tmp_path / "qa.json").read_text())["reason"]
+    assert "antennas with solutions 0 < 0.5" in reason and "B solutions flagged 1" in reason
 
 
 def test_inspect_of_nothing_is_a_named_failure(results, tmp_path):
