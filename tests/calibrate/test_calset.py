@@ -498,6 +498,9 @@ def test_drift_follows_what_was_put_in(results, tmp_path):
     record = json.loads(outputs["record"].read_text())
     assert record["data"]["reference"] not in {"DSA-45", "DSA-9"}
     assert record["data"]["left_out"] == {"20251007T080000_CAL": "failed: rain"}
+    (odd,) = [r for r in record["data"]["beyond"] if r["quantity"] == "delay_change_ns"]
+    assert (odd["antenna"], odd["calset"]) == ("DSA-37", "20251008T080000_CAL")
+    assert odd["largest"] == pytest.approx(4.5, abs=1e-3)
     table = pd.read_csv(outputs["table"])
     mine = table[table["antenna"] == "DSA-37"].groupby("calset")["delay_change_ns"].mean()
     assert mine.to_numpy() == pytest.approx([0, 1.5, 4.5], abs=1e-3)
