@@ -415,6 +415,9 @@ def test_validate_prints_verdicts_and_fails_on_a_bad_set(results, tmp_path, caps
     out = capsys.readouterr().out
     assert f"PASS  {CALSET}  12 of 13 antennas, 2 of 2 subbands, reference DSA-45" in out
     assert "DSA-9: no unflagged data" in out
+    assert verb("validate", *common) == 0
+    assert capsys.readouterr().out == out
+    assert verb("validate", "--results", tmp_path) == 1
     bad = copied(results, tmp_path)
     edit(bad, "G", "FLAG", most_flagged)
     record = tmp_path / "verdicts.json"

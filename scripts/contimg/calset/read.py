@@ -79,6 +79,15 @@ def read_calset(solutions: Path) -> Calset:
     return found
 
 
+def all_solutions(results: str) -> list[Path]:
+    """Records of all calsets below a results directory, in order of time."""
+    every = path("solutions", ".", day="*", calset="*")
+    found = sorted(Path(results).glob(every))
+    if not found:
+        raise ContimgError(f"{results}: no calsets ({every})")
+    return found
+
+
 def find_solutions(which: str, results: str) -> Path:
     """Record of a calset that a person names: its name in `results`, its folder, or the file."""
     import re
