@@ -55,6 +55,7 @@ rule apply_calset:
         ms=p("ms"),
         record=p("ms_record"),
         solutions=candidate_calsets("solutions"),
+        inspections=candidate_calsets("calset_record"),
         tables=candidate_calsets("caltable"),
         catalog=CONFIG.catalog,
     output:
@@ -84,4 +85,4 @@ rule apply_calset:
         " --tier {params.tier} --staleness-hours {params.staleness}"
         " --dec-tolerance-deg {params.dec_tolerance} --calibrated {output.calibrated}"
         " --choice {output.choice} --record {output.record} {params.flags}"
-        " --solutions {input.solutions} > {log} 2>&1"
+        " --solutions {input.solutions} --inspections {input.inspections} > {log} 2>&1"

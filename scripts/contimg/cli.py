@@ -143,7 +143,7 @@ def _usage(argv: list[str]) -> int:
         print("verbs: " + ", ".join(VERBS), file=stream)
         return 2
     for verb in VERBS:
-        print(f"  {verb:18s} {load(verb).help}", file=stream)
+        print(f"  {verb:20s} {load(verb).help}", file=stream)
     return 0
 
 

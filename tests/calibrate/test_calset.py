@@ -289,6 +289,22 @@ def test_bandpasses_of_other_channels_are_compared_by_frequency(results, tmp_pat
     assert found.bandpass.max() < 1e-6
 
 
+def test_a_set_without_delays_is_compared_and_shown(results, tmp_path):
+    """Where the second has no K, its gains lack just the delays that the first has."""
+    record = copied(results, tmp_path)
+    content = json.loads(record.read_text())
+    for name in ("K", "2G"):
+        del content["data"]["tables"][name]
+    record.write_text(json.dumps(content))
+    first = read_calset(solutions(results))
+    found = change(first, read_calset(record), "DSA-45")
+    k = delays_ns(first)[[first.antennas.index(name) for name in found.names]]
+    assert found.delay_ns == pytest.approx(-k, abs=1e-3) and np.ptp(k) > 10
+    assert np.isnan(found.table_delay_ns).all()
+    text = inspect(record, tmp_path).read_text()
+    assert "scatter of the delays" not in text and "tables B, G;" in text
+
+
 def test_delays_of_many_turns_are_fitted():
     freq = np.linspace(1.3e9, 1.5e9, 201)
     true = np.array([-480.0, -3.2, 0.0, 0.4, 490.0])
@@ -375,6 +391,15 @@ def test_inspect_shows_a_set_and_what_is_wrong_with_it(results, tmp_path):
     assert [s["solved"] for s in qa["data"]["subbands"]] == [True, True]
 
 
+def test_inspect_of_a_set_without_any_solution(results, tmp_path):
+    record = copied(results, tmp_path)
+    edit(record, "B", "FLAG", lambda v, a: np.ones_like(v))
+    text = inspect(record, tmp_path).read_text()
+    assert "DSA-37</td><td>no solutions" in text
+    reason = json.loads((tmp_path / "qa.json").read_text())["reason"]
+    assert "antennas with solutions 0 < 0.5" in reason and "B solutions flagged 1" in reason
+
+
 def test_inspect_of_nothing_is_a_named_failure(results, tmp_path):
     record = tmp_path / "solutions.json"
     failed = {"product": CALSET, "stage": "solve", "verdict": "fail", "reason": "no bandpass"}
@@ -390,6 +415,9 @@ def test_validate_prints_verdicts_and_fails_on_a_bad_set(results, tmp_path, caps
     out = capsys.readouterr().out
     assert f"PASS  {CALSET}  12 of 13 antennas, 2 of 2 subbands, reference DSA-45" in out
     assert "DSA-9: no unflagged data" in out
+    assert verb("validate", *common) == 0
+    assert capsys.readouterr().out == out
+    assert verb("validate", "--results", tmp_path) == 1
     bad = copied(results, tmp_path)
     edit(bad, "G", "FLAG", most_flagged)
     record = tmp_path / "verdicts.json"
@@ -473,6 +501,9 @@ def test_drift_follows_what_was_put_in(results, tmp_path):
     record = json.loads(outputs["record"].read_text())
     assert record["data"]["reference"] not in {"DSA-45", "DSA-9"}
     assert record["data"]["left_out"] == {"20251007T080000_CAL": "failed: rain"}
+    (odd,) = [r for r in record["data"]["beyond"] if r["quantity"] == "delay_change_ns"]
+    assert (odd["antenna"], odd["calset"]) == ("DSA-37", "20251008T080000_CAL")
+    assert odd["largest"] == pytest.approx(4.5, abs=1e-3)
     table = pd.read_csv(outputs["table"])
     mine = table[table["antenna"] == "DSA-37"].groupby("calset")["delay_change_ns"].mean()
     assert mine.to_numpy() == pytest.approx([0, 1.5, 4.5], abs=1e-3)

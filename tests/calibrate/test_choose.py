@@ -126,6 +126,26 @@ def test_what_may_not_serve_is_named_and_never_applied(tmp_path, more, reason, m
     assert look(tmp_path, [record, good], mode).name == "good"
 
 
+def test_a_calset_that_fails_its_inspection_is_passed_over(tmp_path):
+    near, far = calset(tmp_path, "near", 1.0), calset(tmp_path, "far", -9.0)
+    tile = json.loads(converted(tmp_path / "tile", 55.5).read_text())
+    inspections = []
+    for folder, verdict in ((near.parent, "fail"), (far.parent, "warn")):
+        inspections.append(folder / f"{folder.name}.inspection.json")
+        write_record(
+            inspections[-1],
+            product=folder.name,
+            stage="calset inspect",
+            data={},
+            verdict=verdict,
+            reason="because" if verdict == "fail" else "",
+        )
+    assert choose([near, far], tile, ANTENNAS, LIMITS).name == "near"
+    choice = choose([near, far], tile, ANTENNAS, LIMITS, inspections=inspections)
+    assert choice.name == "far"
+    assert choice.candidates[0].refused == "failed its inspection, because"
+
+
 @pytest.mark.parametrize("mode", ["nearest", "linear"])
 def test_without_any_calset_nothing_is_chosen(tmp_path, mode):
     choice = look(tmp_path, [], mode)

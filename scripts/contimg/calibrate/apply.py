@@ -38,6 +38,7 @@ class ApplyFiles(Files):
     ms: Path = Field(description="Measurement Set of the tile")
     ms_record: Path = Field(description="its record")
     solutions: list[Path] = Field([], description="records of the calsets that may serve")
+    inspections: list[Path] = Field([], description="records of the inspections of these")
     catalog: Path | None = Field(None, description="table of the sources to make steady")
     tier: Literal["development", "standard", "high_precision"] = Field(
         "standard", description="tier of the images; development calsets serve no other"
@@ -65,7 +66,14 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
         raise DataQualityError(reason)
     axes = read_axes(files.ms)
     beam = PrimaryBeam(instrument)
-    choice = choose(files.solutions, converted, axes.antenna_names, limits, options.interpolate)
+    choice = choose(
+        files.solutions,
+        converted,
+        axes.antenna_names,
+        limits,
+        options.interpolate,
+        files.inspections,
+    )
     choice.write(files.choice, limits)
     if not choice.used:
         raise DataQualityError(choice.reason)

@@ -1,6 +1,6 @@
 """Which calset serves a tile: a function of the records, and the file that says why.
 
-A calset may serve a tile when it did not fail, its preset is fit for the tier of the images, it is
+A calset may serve a tile when neither it nor its inspection failed, its preset is fit for the tier of the images, it is
 of the tile's declination strip, not stale, and of the same antennas. Of those that may, the
 nearest in time is taken, or, with ``linear``, the nearest before and the nearest after the tile.
 """
@@ -103,14 +103,19 @@ def choose(
     antennas: list[str],
     limits: Limits,
     mode: Mode = "nearest",
+    inspections: Sequence[Path] = (),
 ) -> Choice:
     """Choose among the calsets of `records` for a tile of the record `tile` and these antennas.
 
-    When none may serve, the choice has no calsets, and the reason against each one.
+    `inspections`: records of their inspections, in the same folders. When none may serve, the
+    choice has no calsets, and the reason against each one.
     """
+    inspected = {path.parent: read_record(path) for path in inspections}
     mjd = (tile["data"]["start_mjd"] + tile["data"]["end_mjd"]) / 2
     dec = _declination(tile)
-    looked = [_look(path, mjd, dec, antennas, limits) for path in records]
+    looked = [
+        _look(path, mjd, dec, antennas, limits, inspected.get(path.parent)) for path in records
+    ]
     # stable: the plan's order, by flux density, decides between equals
     order = sorted(looked, key=lambda c: float("inf") if c.hours is None else abs(c.hours))
     fit = [candidate for candidate in order if not candidate.refused]
@@ -137,11 +142,21 @@ def choose(
 
 
 def _look(
-    path: Path, mjd: float, dec: float | None, antennas: list[str], limits: Limits
+    path: Path,
+    mjd: float,
+    dec: float | None,
+    antennas: list[str],
+    limits: Limits,
+    inspection: Mapping[str, Any] | None,
 ) -> Candidate:
     record = read_record(path)
     data, name = record["data"], path.parent.name
+    failed = ""
     if record["verdict"] == "fail":
+        failed = f"failed, {record['reason']}"
+    elif inspection is not None and inspection["verdict"] == "fail":
+        failed = f"failed its inspection, {inspection['reason']}"
+    if failed:
         return Candidate(
             calset=name,
             record=str(path),
@@ -150,7 +165,7 @@ def _look(
             dec_offset_deg=None,
             preset=str(data.get("tier", "")),
             verdict="fail",
-            refused=f"failed, {record['reason']}",
+            refused=failed,
         )
     there = _declination(record)
     offset = None if dec is None or there is None else there - dec

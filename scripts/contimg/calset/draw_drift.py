@@ -58,7 +58,7 @@ def draw_drift(
             vmin=-edge if signed else 0,
             vmax=edge,
         )
-        image.set_facecolor("0.87")
+        image.patch.set(facecolor="white", hatch="//////", edgecolor="0.6")  # no solutions
         figure.colorbar(
             mesh,
             ax=image,
@@ -117,6 +117,7 @@ def drift_page(
     about: str,
     checks: Sequence[Check],
     sets: list[dict[str, Any]],
+    beyond: list[dict[str, Any]],
     left_out: dict[str, str],
     pages: dict[str, str],
     plot: Path,
@@ -152,6 +153,20 @@ def drift_page(
         picture(plot),
         table(head, rows),
     ]
+    if beyond:
+        listed = [
+            (
+                cell(row["antenna"]),
+                cell(row["quantity"]),
+                number(row["largest"]),
+                link(row["calset"]),
+            )
+            for row in beyond
+        ]
+        parts += [
+            "<h2>Antennas that changed beyond the limits</h2>",
+            table(("antenna", "quantity", "farthest", "in"), listed),
+        ]
     if left_out:
         reasons = [(link(name), escape(why)) for name, why in left_out.items()]
         parts.append(table(("left out", "reason"), reasons))

@@ -70,7 +70,8 @@ def run(files: DriftFiles, options: CalsetValidationOptions) -> None:
         path.parent.name: f"{path.parent.parent.name}/{path.parent.name}/{path.parent.name}.html"
         for path in files.solutions
     }
-    write_text(files.page, drift_page(about, checks, sets, left_out, pages, files.plot))
+    odd = beyond(rows, options)
+    write_text(files.page, drift_page(about, checks, sets, odd, left_out, pages, files.plot))
     write_record(
         files.record,
         product=files.record.stem,
@@ -79,6 +80,7 @@ def run(files: DriftFiles, options: CalsetValidationOptions) -> None:
             "reference_set": first.name,
             "reference": antenna,
             "calsets": sets,
+            "beyond": odd,
             "left_out": left_out,
         },
         checks=checks,
@@ -152,6 +154,33 @@ def tabulate(calsets: list[Calset], changes: dict[str, Change]) -> pd.DataFrame:
             )
         )
     return pd.concat(tables, ignore_index=True)
+
+
+def beyond(rows: pd.DataFrame, options: CalsetValidationOptions) -> list[dict[str, Any]]:
+    """Antennas that changed by more than a limit, with their largest change and its calset.
+
+    The limits are those of the median feed; one antenna beyond them is no verdict on the array.
+    """
+    limits = (
+        ("delay_change_ns", 0.0, options.max_delay_change_ns),
+        ("amplitude_ratio", 1.0, options.max_amplitude_drift),
+        ("phase_change_deg", 0.0, options.max_phase_drift_deg),
+        ("bandpass_rms", 0.0, options.max_bandpass_change),
+    )
+    found = []
+    for column, unchanged, limit in limits:
+        size = (rows[column] - unchanged).abs()
+        far = rows.assign(size=size)[size > limit].sort_values("size", ascending=False)
+        for row in far.drop_duplicates("antenna").to_dict("records"):
+            found.append(
+                {
+                    "antenna": row["antenna"],
+                    "quantity": column,
+                    "largest": row[column],
+                    "calset": row["calset"],
+                }
+            )
+    return found
 
 
 def _of_set(calset: Calset, found: Change, options: CalsetValidationOptions) -> dict[str, Any]:

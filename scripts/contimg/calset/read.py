@@ -73,7 +73,19 @@ def read_calset(solutions: Path) -> Calset:
     if "hands" not in record["data"]:
         raise ContimgError(f"{solutions}: of an earlier version; delete it and solve again")
     tables = {kind: read_caltable(solutions.parent / file) for kind, file in files.items()}
-    return Calset(name=name, record=record, tables=tables)
+    found = Calset(name=name, record=record, tables=tables)
+    if found.data["refant"] not in found.antennas:
+        raise DataQualityError(f"{name} has no reference antenna: {record['reason']}")
+    return found
+
+
+def all_solutions(results: str) -> list[Path]:
+    """Records of all calsets below a results directory, in order of time."""
+    every = path("solutions", ".", day="*", calset="*")
+    found = sorted(Path(results).glob(every))
+    if not found:
+        raise ContimgError(f"{results}: no calsets ({every})")
+    return found
 
 
 def find_solutions(which: str, results: str) -> Path:

@@ -11,7 +11,7 @@ from pydantic import Field
 from contimg.calset import judge
 from contimg.calset.measure import measure
 from contimg.calset.options import CalsetValidationOptions
-from contimg.calset.read import find_solutions, read_calset
+from contimg.calset.read import all_solutions, find_solutions, read_calset
 from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError, DataQualityError
@@ -22,9 +22,11 @@ class ValidateFiles(Files):
     """What is judged."""
 
     calsets: list[str] = Field(
-        min_length=1, description="calsets: names, folders or records (solutions.json)"
+        [],
+        description="calsets: names, folders or records (solutions.json); all of the results if"
+        " none is given",
     )
-    results: str = Field("results", description="results directory, for names")
+    results: str = Field("results", description="results directory")
     verbose: bool = Field(False, description="print the checks that pass as well")
     record: Path | None = Field(None, description="JSON record to write")
 
@@ -34,6 +36,8 @@ def run(
 ) -> None:
     """Judge, print, write the record; :class:`ContimgError` when a calset fails."""
     paths = [find_solutions(which, files.results) for which in files.calsets]
+    if not files.calsets:
+        paths = all_solutions(files.results)
     judged: dict[str, list[Check]] = {}
     data: dict[str, Any] = {}
     for path in paths:
