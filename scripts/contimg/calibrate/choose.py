@@ -1,8 +1,9 @@
 """Which calset serves a tile: a function of the records, and the file that says why.
 
-A calset may serve a tile when neither it nor its inspection failed, its preset is fit for the tier of the images, it is
-of the tile's declination strip, not stale, and of the same antennas. Of those that may, the
-nearest in time is taken, or, with ``linear``, the nearest before and the nearest after the tile.
+A calset may serve a tile when neither it nor its inspection failed, its preset is fit for the tier
+of the images, it is of the tile's declination strip, not stale, and of the same antennas. Of those
+that may, the nearest in time is taken, or, with ``linear``, the nearest before and the nearest
+after the tile.
 """
 
 from __future__ import annotations
