@@ -54,6 +54,12 @@ LIMITS = {
 }
 SLOWNESS = 1.2  # the command over its CASA calls, at full size
 WRONG = 1.4  # flux density in the table of --tie over the true one
+# as contimg.environment prepares it for the jobs of a run
+_ENVIRONMENT = {
+    "PYTHONPATH": str(ROOT / "scripts"),
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 _CASA = re.compile(r"^CASA (\w+) (\w+): ([0-9.]+) s, ([0-9.]+) CPU s", re.MULTILINE)
 
 
@@ -64,7 +70,7 @@ def command(*words: str) -> tuple[float, float, str]:
         [sys.executable, "-m", "contimg.cli", *words],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "scripts")},
+        env=os.environ | _ENVIRONMENT,
     )
     wall, after = time.perf_counter() - started, os.times()
     if process.returncode:

@@ -11,18 +11,14 @@ import pytest
 
 from contimg.calibrate import solve, tie
 from contimg.calibrate.options import CalibrateOptions, ScaleOptions
-from contimg.convert.command import ConvertFiles
-from contimg.convert.command import run as convert
-from contimg.convert.options import ConvertOptions
 from contimg.core.casa import casa_session
 from contimg.core.errors import ContimgError, DataQualityError
-from contimg.core.groups import write_manifest
 from contimg.core.ms import read_axes
 from contimg.flag.options import FlagOptions
-from contimg.simulate.command import simulate_group
 from contimg.simulate.schedule import schedule
 from truth.gains import recovered
 from truth.observe import CORRUPTED, INSTRUMENT, sky_of
+from truth.transit import observe_transit, outputs
 
 WRONG = 1.4  # flux density of the calibrator in its table, over the true one
 TIE = ScaleOptions(field_scale="needed")
@@ -40,33 +36,9 @@ def seen(tmp_path_factory):
         places.append((radius * np.cos(angle), radius * np.sin(angle), jansky))
     sky = pd.concat([sky_of(group, *place) for place in places], ignore_index=True)
     sky["name"] = ["CAL", *(f"F{k}" for k in range(11))]
-    sky.to_csv(directory / "catalog.csv", index=False)
-    table = sky[:1].assign(flux_jy=WRONG * 8.8, role="bandpass", variable="blazar", scale="")
-    table.to_csv(directory / "calibrators.csv", index=False)
-    (directory / "raw").mkdir()
-    entries = simulate_group(directory / "raw", group, sky, INSTRUMENT, CORRUPTED)
-    write_manifest(directory / "manifest.json", group, entries)
-    converted = ConvertFiles(
-        manifest=directory / "manifest.json",
-        calibrator="CAL",
-        calibrators=directory / "calibrators.csv",
-        ms=directory / "cal.ms",
-        record=directory / "cal.json",
-    )
-    convert(converted, INSTRUMENT, ConvertOptions(), FlagOptions(steps=[]))
-    files = solve.SolveFiles(
-        ms=converted.ms,
-        ms_record=converted.record,
-        calibrator="CAL",
-        calibrators=converted.calibrators,
-        catalog=directory / "catalog.csv",
-        k=directory / "t.K",
-        b=directory / "t.B",
-        g=directory / "t.G",
-        plot=directory / "t.png",
-        record=directory / "solutions.json",
-    )
-    return group, files
+    wrong = {"flux_jy": WRONG * 8.8, "role": "bandpass", "variable": "blazar", "scale": ""}
+    none = FlagOptions(steps=[])
+    return group, observe_transit(directory, group, sky, CORRUPTED, none, **wrong)
 
 
 def measure(files, options=TIE, uvrange="", **flux_factors: float) -> tie.Tie:
@@ -103,11 +75,7 @@ def test_what_sets_the_scale_alone_is_recorded(seen, tmp_path):
     table = pd.read_csv(files.calibrators, keep_default_na=False).assign(scale="yes")
     allowed = tmp_path / "calibrators.csv"
     table.to_csv(allowed, index=False)
-    out = files.model_copy(
-        update={name: tmp_path / f"t.{name}" for name in ("k", "b", "g")}
-        | {"record": tmp_path / "solutions.json", "plot": tmp_path / "t.png"}
-        | {"calibrators": allowed}
-    )
+    out = files.model_copy(update=outputs(tmp_path) | {"calibrators": allowed})
     solve.run(out, INSTRUMENT, CalibrateOptions(preset="development"), TIE)
     scale = json.loads(out.record.read_text())["data"]["flux_scale"]
     assert (scale["source"], scale["why"]) == ("calibrator", "scale = yes in the table")
