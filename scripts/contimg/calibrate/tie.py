@@ -267,9 +267,10 @@ def _amplitudes(sample: _Sample, gain: NDArray, phase: NDArray) -> tuple[NDArray
         count = sample.count[time][:, None]
         weight = (count * np.abs(pair) ** 2).sum(axis=1)
         target = (count * pair.conj() * data).sum(axis=1)
-        models = sample.models[:, time].reshape(n, -1)
-        matrix += ((models * weight.ravel()) @ models.conj().T).real
-        right += (models.conj() @ target.ravel()).real
+        # real and imaginary parts side by side: only the real part of conj(a) b is wanted
+        models = np.ascontiguousarray(sample.models[:, time]).reshape(n, -1).view(np.float32)
+        matrix += (models * np.repeat(weight.ravel(), 2)) @ models.T
+        right += models @ target.astype(np.complex64).ravel().view(np.float32)
         good = (pair != 0) & (count > 0)
         power += float(np.where(good, count * np.abs(data) ** 2, 0).sum())
         used += int(good.sum())
