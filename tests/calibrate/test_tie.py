@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from contimg.calibrate import solve, tie
 from contimg.calibrate.options import CalibrateOptions, ScaleOptions
@@ -100,6 +101,21 @@ def test_field_that_is_wrong_as_a_whole_is_followed(seen):
     _, files = seen
     brighter = measure(files, **{f"F{k}": 1.1 for k in range(11)})
     assert brighter.factor == pytest.approx(1.1 * measure(files).factor, rel=1e-3)
+
+
+@pytest.mark.parametrize("table", [0.3, 5.0])
+def test_the_answer_does_not_depend_on_the_table(seen, table):
+    """However wrong the flux density is that the iteration starts from."""
+    _, files = seen
+    again = measure(files, CAL=table)
+    assert again.factor * table == pytest.approx(measure(files).factor, rel=1e-3)
+
+
+def test_every_key_of_the_scale_is_tested_here():
+    keys = {"field_scale", "field_min_snr", "field_min_sources", "field_max_sources"}
+    assert set(ScaleOptions.model_fields) == keys | {"field_min_pb"}
+    with pytest.raises(ValidationError, match="field_max_sources is below"):
+        ScaleOptions(field_max_sources=3, field_min_sources=4)
 
 
 def test_field_too_faint_for_a_tie_is_a_named_failure(seen):
