@@ -105,10 +105,10 @@ def test_phases_of_a_source_off_axis(tmp_path) -> None:
     seen = data.data_array[..., 0]
     residual = np.angle(seen * np.conj(model))[cross]
     assert np.ptp(np.angle(model)) > 6  # a real test: phases all around the circle
-    # Polar motion and differential aberration, which only one side takes into account, are
-    # 0.3 arcsec together; that is 0.02 turns on 2.7 km.
-    assert np.abs(residual).max() < 0.12
-    assert residual.std() < 0.04
+    # Differential aberration, up to 20 arcsec x 1 deg in radians = 0.35 arcsec, is not in l and m;
+    # 0.2 arcsec are 0.013 turns on 2.7 km.
+    assert np.abs(residual).max() < 0.08
+    assert residual.std() < 0.035
 
 
 def test_source_at_the_pointing_has_no_phase_at_transit(tmp_path) -> None:

@@ -1,8 +1,9 @@
 """Sky coordinates at the telescope of the data.
 
 Angles in radians unless a name says otherwise; times are `astropy.time.Time` or MJD UTC.
-Apparent coordinates are topocentric and of date (CIRS referred to the local meridian), without
-refraction: the frame in which a transit instrument points.
+Apparent coordinates are topocentric and of date, referred to the local meridian and the pole of
+the ground (CIRS, Earth rotation, polar motion), without refraction: the frame in which a transit
+instrument points and in which antenna positions are known.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import erfa
 import numpy as np
 from astropy.coordinates import CIRS, ICRS, EarthLocation, SkyCoord
 from astropy.time import Time
+from astropy.utils import iers
 from numpy.typing import ArrayLike, NDArray
 
 from contimg.core.earth import use_bundled_earth_orientation
@@ -37,19 +39,30 @@ def apparent(
     """Hour angle (-pi..pi) and apparent declination of ICRS positions, broadcast with `time`."""
     sky = SkyCoord(ra_rad, dec_rad, unit="rad", frame=ICRS())
     cirs = sky.transform_to(CIRS(obstime=time, location=location))
-    hour_angle = local_rotation_angle(time, location) - cirs.ra.rad
-    return (hour_angle + np.pi) % (2 * np.pi) - np.pi, cirs.dec.rad
+    # longitude west of the meridian and latitude, seen from the intermediate pole
+    west = local_rotation_angle(time, location) - cirs.ra.rad
+    below = erfa.s2c(location.lon.rad - west, cirs.dec.rad)
+    longitude, dec = erfa.c2s(erfa.rxp(_polar_motion(time), below))
+    return (location.lon.rad - longitude + np.pi) % (2 * np.pi) - np.pi, dec
 
 
 def icrs_on_meridian(
     dec_app_rad: ArrayLike, time: Time, location: EarthLocation
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """ICRS position that transits at apparent declination `dec_app_rad` at `time`."""
-    ra = local_rotation_angle(time, location)
-    dec = np.broadcast_to(np.asarray(dec_app_rad, dtype=float), np.shape(ra))
+    overhead = erfa.s2c(location.lon.rad, np.asarray(dec_app_rad, dtype=float))
+    longitude, dec = erfa.c2s(erfa.trxp(_polar_motion(time), overhead))
+    ra = local_rotation_angle(time, location) + longitude - location.lon.rad
     cirs = SkyCoord(ra, dec, unit="rad", frame=CIRS(obstime=time, location=location))
     icrs = cirs.transform_to(ICRS())
     return icrs.ra.rad, icrs.dec.rad
+
+
+def _polar_motion(time: Time) -> NDArray[np.float64]:
+    """Rotations (..., 3, 3) from the intermediate pole and origin to those of the ground."""
+    x, y = iers.earth_orientation_table.get().pm_xy(time)
+    drift = erfa.sp00(time.tt.jd1, time.tt.jd2)
+    return erfa.pom00(x.to_value("rad"), y.to_value("rad"), drift)
 
 
 def transit_mjd(ra_rad: float, dec_rad: float, near_mjd: float, location: EarthLocation) -> float:
