@@ -73,7 +73,7 @@ def misses(found: Errors) -> set[str]:
         "scale": (abs(found.flux_scale - 1), 0.01),
         "delay": (rms(found.delay_ns), 0.05),
         "amplitude": (rms(found.relative_amplitude), 0.003),
-        "phase": (rms(found.steady_phase_deg), 0.3),
+        "phase": (rms(found.phase_deg), 0.3),
     }
     return {name for name, (value, limit) in limits.items() if not value <= limit}
 

@@ -72,7 +72,7 @@ def test_gains_are_recovered(solved):
     assert found.flux_scale == pytest.approx(1, abs=0.002)
     assert rms(found.delay_ns) < 0.05
     assert rms(found.relative_amplitude) < 0.003
-    assert rms(found.steady_phase_deg) < 0.3
+    assert rms(found.phase_deg) < 0.3
 
 
 def test_record_tells_the_lost_antenna_and_the_scale(solved):
@@ -218,7 +218,7 @@ def test_the_others_are_as_accurate_as_ever(wounded):
     assert found.flux_scale == pytest.approx(1, abs=0.003)
     assert rms(found.delay_ns) < 0.05
     assert rms(found.relative_amplitude) < 0.003
-    assert rms(found.steady_phase_deg) < 0.3
+    assert rms(found.phase_deg) < 0.3
 
 
 def test_a_dead_reference_antenna_falls_to_the_next_by_name(wounded):
