@@ -16,19 +16,15 @@ import pytest
 
 from contimg.calibrate import health, model, sequence, solve
 from contimg.calibrate.options import CalibrateOptions
-from contimg.convert.command import ConvertFiles
-from contimg.convert.command import run as convert
-from contimg.convert.options import ConvertOptions
 from contimg.core import predict
-from contimg.core.groups import write_manifest
 from contimg.core.ms import read_axes
 from contimg.flag.options import FlagOptions
-from contimg.simulate.command import simulate_group
 from contimg.simulate.schedule import schedule
 from contimg.simulate.sky import make_sky
 from truth.faults import jump, swap_hands
 from truth.gains import Errors, recovered, rms
 from truth.observe import CORRUPTED, INSTRUMENT
+from truth.transit import observe_transit, outputs
 
 SIMULATE = CORRUPTED.model_copy(
     update={
@@ -56,19 +52,7 @@ def observed(tmp_path_factory):
     directory = tmp_path_factory.mktemp("observed")
     group = schedule(SIMULATE, INSTRUMENT)[0]
     sky = make_sky(SIMULATE, [group])
-    sky.to_csv(directory / "catalog.csv", index=False)
-    sky[:1].assign(name="CAL").to_csv(directory / "calibrators.csv", index=False)
-    (directory / "raw").mkdir()
-    entries = simulate_group(directory / "raw", group, sky, INSTRUMENT, SIMULATE)
-    write_manifest(directory / "manifest.json", group, entries)
-    files = ConvertFiles(
-        manifest=directory / "manifest.json",
-        calibrator="CAL",
-        calibrators=directory / "calibrators.csv",
-        ms=directory / "cal.ms",
-        record=directory / "cal.json",
-    )
-    convert(files, INSTRUMENT, ConvertOptions(), FlagOptions())
+    files = observe_transit(directory, group, sky, SIMULATE, FlagOptions())
     swap_hands(files.ms, SWAPPED, SIMULATE)
     jump(files.ms, JUMPING)
     return group, files
@@ -76,19 +60,8 @@ def observed(tmp_path_factory):
 
 def solved(observed, directory: Path, **options) -> tuple[dict, Errors]:
     """Record and errors of a solution."""
-    group, converted = observed
-    files = solve.SolveFiles(
-        ms=converted.ms,
-        ms_record=converted.record,
-        calibrator="CAL",
-        calibrators=converted.calibrators,
-        catalog=converted.ms.with_name("catalog.csv"),
-        k=directory / "t.K",
-        b=directory / "t.B",
-        g=directory / "t.G",
-        plot=directory / "t.png",
-        record=directory / "solutions.json",
-    )
+    group, files = observed
+    files = files.model_copy(update=outputs(directory))
     solve.run(files, INSTRUMENT, CalibrateOptions(**options))
     data, found, _ = recovered(files, group, SIMULATE)
     return data, found
@@ -100,7 +73,7 @@ def misses(found: Errors) -> set[str]:
         "scale": (abs(found.flux_scale - 1), 0.01),
         "delay": (rms(found.delay_ns), 0.05),
         "amplitude": (rms(found.relative_amplitude), 0.003),
-        "phase": (rms(found.steady_phase_deg), 0.3),
+        "phase": (rms(found.phase_deg), 0.3),
     }
     return {name for name, (value, limit) in limits.items() if not value <= limit}
 

@@ -33,10 +33,10 @@ from contimg.core.beam import PrimaryBeam
 from contimg.core.errors import DataQualityError
 from contimg.core.ms import Axes, open_table
 from contimg.core.predict import apparent_flux, predict
+from contimg.core.robust import robust_mean
 
 _ROUNDS = 50
 _SETTLED = 1e-4  # relative change of the calibrator
-_TUKEY = 4.685  # biweight of 95 per cent efficiency (Beaton & Tukey 1974)
 
 
 @dataclass(frozen=True)
@@ -267,9 +267,10 @@ def _amplitudes(sample: _Sample, gain: NDArray, phase: NDArray) -> tuple[NDArray
         count = sample.count[time][:, None]
         weight = (count * np.abs(pair) ** 2).sum(axis=1)
         target = (count * pair.conj() * data).sum(axis=1)
-        models = sample.models[:, time].reshape(n, -1)
-        matrix += ((models * weight.ravel()) @ models.conj().T).real
-        right += (models.conj() @ target.ravel()).real
+        # real and imaginary parts side by side: only the real part of conj(a) b is wanted
+        models = np.ascontiguousarray(sample.models[:, time]).reshape(n, -1).view(np.float32)
+        matrix += (models * np.repeat(weight.ravel(), 2)) @ models.T
+        right += models @ target.astype(np.complex64).ravel().view(np.float32)
         good = (pair != 0) & (count > 0)
         power += float(np.where(good, count * np.abs(data) ** 2, 0).sum())
         used += int(good.sum())
@@ -280,38 +281,3 @@ def _amplitudes(sample: _Sample, gain: NDArray, phase: NDArray) -> tuple[NDArray
     amplitude = inverse @ right
     variance = max(power - float(amplitude @ right), 0.0) / (2 * max(used - n, 1))
     return amplitude, np.sqrt(variance * np.diag(inverse))
-
-
-def robust_mean(
-    values: NDArray[np.float64], errors: NDArray[np.float64]
-) -> tuple[float, float, float]:
-    """Mean of values with errors, its own error, and the scatter beyond the errors.
-
-    The scatter is what makes the median of the deviations that of a Gaussian; both enter the
-    weights, so that no single value dominates for being bright. Tukey's biweight on top: what
-    deviates by more than 4.7 sigma has no part in it.
-    """
-    mean, scatter = float(np.median(values)), 0.0
-    for _ in range(30):
-        scatter = _excess(np.abs(values - mean), errors)
-        sigma = np.sqrt(errors**2 + scatter**2)
-        deviation = (values - mean) / sigma
-        weight = np.clip(1 - (deviation / _TUKEY) ** 2, 0, None) ** 2 / sigma**2
-        before, mean = mean, float((weight * values).sum() / weight.sum())
-        if abs(mean - before) < 1e-3 * sigma.min():
-            break
-    formal = 1 / np.sqrt(weight.sum())
-    actual = np.sqrt(((weight * (values - mean)) ** 2).sum()) / weight.sum()
-    return mean, float(max(formal, actual)), scatter
-
-
-def _excess(deviation: NDArray[np.float64], errors: NDArray[np.float64]) -> float:
-    """Scatter that, beside the errors, explains the median of absolute deviations; 0 if none."""
-    from scipy.optimize import brentq
-
-    def surplus(scatter: float) -> float:
-        return float(1.4826 * np.median(deviation / np.sqrt(errors**2 + scatter**2)) - 1)
-
-    if surplus(0.0) <= 0:
-        return 0.0
-    return float(brentq(surplus, 0.0, 2 * 1.4826 * deviation.max()))

@@ -42,11 +42,13 @@ def antenna_uvw(
     antennas = np.union1d(ant1, ant2)
     incidence = np.zeros((len(ant1), antennas.size))
     rows = np.arange(len(ant1))
-    incidence[rows, np.searchsorted(antennas, ant1)] += 1
-    incidence[rows, np.searchsorted(antennas, ant2)] -= 1
-    inverse = np.linalg.pinv(incidence, rcond=1e-9)  # a common shift of all antennas is free
-    position = np.einsum("ab,tbk->tak", inverse, uvw_m)
-    residual = np.abs(np.einsum("ba,tak->tbk", incidence, position) - uvw_m).max()
+    first, second = (np.searchsorted(antennas, ant) for ant in (ant1, ant2))
+    incidence[rows, first] += 1
+    incidence[rows, second] -= 1
+    # the common shift of all antennas is free
+    inverse = np.linalg.pinv(incidence.T @ incidence, rcond=1e-9, hermitian=True) @ incidence.T
+    position = inverse @ uvw_m
+    residual = np.abs(position[:, first] - position[:, second] - uvw_m).max()
     if not residual < _CLOSURE_M:
         raise ContimgError(f"uvw do not close: antenna coordinates leave {residual:.3g} m")
     return position, antennas

@@ -9,7 +9,7 @@ from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
 from contimg.discover.options import DiscoverOptions, PlanOptions
 from contimg.discover.overview import summary
-from contimg.discover.refresh import refresh
+from contimg.discover.refresh import OPTIONS, refresh
 from contimg.mosaic.options import MosaicOptions
 from contimg.simulate.options import SimulateOptions
 
@@ -37,13 +37,6 @@ def run(
 COMMAND = Command(
     help="Find the UVH5 files, form groups, plan the run.",
     files=DiscoverFiles,
-    options=(
-        InstrumentOptions,
-        DiscoverOptions,
-        PlanOptions,
-        MosaicOptions,
-        SimulateOptions,
-        ScaleOptions,
-    ),
+    options=OPTIONS,
     run=run,
 )

@@ -29,6 +29,15 @@ from contimg.discover.tables import TABLES
 from contimg.mosaic.options import MosaicOptions
 from contimg.simulate.options import SimulateOptions
 
+OPTIONS = (
+    InstrumentOptions,
+    DiscoverOptions,
+    PlanOptions,
+    MosaicOptions,
+    SimulateOptions,
+    ScaleOptions,
+)
+
 
 def refresh(
     results: str,

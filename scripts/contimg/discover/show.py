@@ -13,7 +13,7 @@ from contimg.core.errors import ContimgError
 from contimg.core.options import Options, flag_name
 from contimg.discover.options import DiscoverOptions, PlanOptions
 from contimg.discover.overview import overview
-from contimg.discover.refresh import read_plan, refresh
+from contimg.discover.refresh import OPTIONS, read_plan, refresh
 from contimg.mosaic.options import MosaicOptions
 from contimg.simulate.options import SimulateOptions
 
@@ -62,13 +62,6 @@ def _refuse_unused(*options: Options) -> None:
 COMMAND = Command(
     help="Print the plan of a run and what it will cost (with --raw-dir: make it first).",
     files=PlanFiles,
-    options=(
-        InstrumentOptions,
-        DiscoverOptions,
-        PlanOptions,
-        MosaicOptions,
-        SimulateOptions,
-        ScaleOptions,
-    ),
+    options=OPTIONS,
     run=run,
 )
