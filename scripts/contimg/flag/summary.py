@@ -84,17 +84,17 @@ def summarise(tally: Tally, by_step: dict[str, float] | None = None) -> dict[str
     baselines are left out.
     """
     n_time, n_base = tally.mjd.size, tally.ant1.size
-    by_baseline = tally.by_baseline / np.float32(n_time)
+    n_chan, n_corr = tally.by_baseline.shape[1:]
+    flagged = tally.by_baseline.sum(axis=2, dtype=float)  # (baseline, channel)
     used = np.union1d(tally.ant1, tally.ant2)
-    antenna_channel = np.stack(
-        [
-            by_baseline[(tally.ant1 == a) | (tally.ant2 == a)].mean(axis=(0, 2), dtype=float)
-            for a in used
-        ]
-    )
+    mine = (tally.ant1 == used[:, None]) | (tally.ant2 == used[:, None])
+    antenna_channel = mine.astype(float) @ flagged
+    antenna_channel /= mine.sum(axis=1, keepdims=True) * n_time * n_corr
+    by_baseline = flagged.sum(axis=1) / (n_chan * n_corr * n_time)
+    by_channel = flagged.sum(axis=0) / (n_base * n_corr * n_time)
+    by_correlation = tally.by_baseline.sum(axis=(0, 1), dtype=float) / (n_base * n_chan * n_time)
     # within the live part: a dead antenna says nothing about times and channels
-    alive = by_baseline.mean(axis=(1, 2)) < 1
-    dead = n_base - int(alive.sum())
+    dead = int((by_baseline == 1).sum())
     time_channel = (tally.by_time.mean(axis=2) - dead) / max(1, n_base - dead)
     total = float(by_baseline.mean())
     return {
@@ -105,12 +105,12 @@ def summarise(tally: Tally, by_step: dict[str, float] | None = None) -> dict[str
             tally.antenna_names[a]: round(float(f), _DIGITS)
             for a, f in zip(used, antenna_channel.mean(axis=1), strict=True)
         },
-        "flagged_by_baseline_length": _by_length(tally.length_m, by_baseline.mean(axis=(1, 2))),
-        "flagged_by_channel": _rounded(by_baseline.mean(axis=(0, 2))),
+        "flagged_by_baseline_length": _by_length(tally.length_m, by_baseline),
+        "flagged_by_channel": _rounded(by_channel),
         "flagged_by_time": _rounded(tally.by_time.mean(axis=(1, 2)) / n_base),
         "flagged_by_correlation": {
             name: round(float(f), _DIGITS)
-            for name, f in zip(tally.correlations, by_baseline.mean(axis=(0, 1)), strict=True)
+            for name, f in zip(tally.correlations, by_correlation, strict=True)
         },
         "dead_antennas": [
             tally.antenna_names[a]
