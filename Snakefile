@@ -38,6 +38,9 @@ include: "rules/report.smk"
 
 localrules:
     all,
+    converted,
+    calsets,
+    calibrated,
     tiles,
     mosaics,
     photometry,
@@ -49,6 +52,21 @@ rule all:
     input:
         path("report", RESULTS),
         everything(),
+
+
+rule converted:
+    input:
+        tile_paths("ms_record", PLAN["tiles"]),
+
+
+rule calsets:
+    input:
+        [path("calset_record", RESULTS, calset=name) for name in PLAN["calsets"]],
+
+
+rule calibrated:
+    input:
+        tile_paths("calibrated_record", PLAN["tiles"]),
 
 
 rule tiles:

@@ -57,6 +57,20 @@ def test_one_command_goes_from_raw_data_to_validated_mosaics(fresh, wanted, chan
     assert "publish_mosaic" not in counts
 
 
+@pytest.mark.parametrize(
+    ("target", "last", "never"),
+    [
+        ("converted", "convert_tile", "solve_calset"),
+        ("calsets", "inspect_calset", "convert_tile"),
+        ("calibrated", "apply_calset", "image_tile"),
+    ],
+)
+def test_one_target_makes_all_of_a_stage_and_no_more(fresh, target, last, never):
+    planned = fresh.snakemake("-n", target)
+    counts = dict(line.split() for line in planned.splitlines() if len(line.split()) == 2)
+    assert counts[last] == str(EPOCHS) and never not in counts
+
+
 def test_the_sky_is_recovered(run):
     table = pd.read_csv(path("comparison", str(run.results))).set_index("quantity")
     for words in ("position offset", "measured over true flux"):
