@@ -108,7 +108,7 @@ def with_reproject(tiles: list[dict[str, Path]], files: dict) -> tuple[np.ndarra
         for tile in tiles:
             plane, pb = read_image(tile[key]), read_image(tile["pb"]).data
             good = pb >= 0.2
-            inputs.append((np.where(good, plane.data / pb, np.nan), plane.wcs))
+            inputs.append((np.where(good, plane.data / np.where(good, pb, 1), 0.0), plane.wcs))
             weights.append(np.where(good, pb**2, 0.0))
         made, _ = reproject_and_coadd(
             inputs, target.wcs, shape_out=target.data.shape, input_weights=weights,
