@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from contimg.core.beam import C_M_S
 from contimg.flag.context import SubbandContext
+from contimg.flag.options import FlagOptions, split_steps
+from contimg.flag.stream import run_steps
 from contimg.simulate import array
 from contimg.simulate.visibilities import array_positions, direction, uvw_m
 
@@ -215,3 +217,8 @@ def swapped_inputs(rng, made: Made, antenna: int) -> None:
     mine = made.context.incidence[antenna]
     made.data[:, mine] = noise_like(rng, made.data[:, mine].shape) * made.unit[mine]
     made.bad_inputs[antenna] = True
+
+
+def flag_subband(data, flags, nsamples, context, options: FlagOptions) -> dict[str, float]:
+    """All steps of `options` that run in the stream; the fraction that each one added."""
+    return run_steps(split_steps(options)[0], data, flags, nsamples, context, options)

@@ -10,7 +10,7 @@ import pytest
 from contimg.core.errors import ContimgError
 from contimg.flag import growth, stream
 from contimg.flag.options import FlagOptions
-from contimg.flag.stream import flag_invalid, flag_subband
+from contimg.flag.stream import flag_invalid
 from flag import made as m
 
 
@@ -34,7 +34,7 @@ def run(made, *steps, **options):
     """Flags that these steps alone set, and the fractions they report."""
     flags = made.flags.copy()
     settings = FlagOptions(steps=list(steps), **options)
-    added = flag_subband(made.data.copy(), flags, made.nsamples, made.context, settings)
+    added = m.flag_subband(made.data.copy(), flags, made.nsamples, made.context, settings)
     return flags, added
 
 

@@ -97,6 +97,8 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
     averaged = read_axes(files.calibrated)
     after = usable.tally(files.calibrated, averaged, instrument, values=True)
     summary = usable.describe(before, after, averaged)
+    folders = [candidate.path.parent for candidate in choice.used]
+    judged = [path for path in files.inspections if path.parent in folders]
     write_record(
         files.record,
         product=files.calibrated.name,
@@ -126,7 +128,7 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
         options=(instrument, options),
         inputs=[
             path
-            for path in (files.ms_record, *(c.path for c in choice.used), files.catalog)
+            for path in (files.ms_record, *(c.path for c in choice.used), *judged, files.catalog)
             if path is not None
         ],
     )

@@ -214,14 +214,14 @@ def _why_none(
 ) -> str:
     """Why no calset may serve a tile."""
     if not mjd.size:
-        return "no calibrator was observed"
+        return "no calibrator that may serve was observed"
     same = (np.abs(dec - strip_deg(group)) <= options.dec_tolerance_deg) & (
         drift == (group.tracking == "drift")
     )
     if not same.any():
         return (
-            f"no calibrator was observed within {options.dec_tolerance_deg:g} deg of declination"
-            f" {strip_deg(group):.2f} deg"
+            f"no calibrator that may serve was observed within {options.dec_tolerance_deg:g} deg"
+            f" of declination {strip_deg(group):.2f} deg"
         )
     hours = np.abs(mjd[same] - group.mid_mjd).min() * 24
     return f"the nearest calset is {hours:.1f} h away, {options.staleness_hours:g} h are allowed"

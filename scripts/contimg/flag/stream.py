@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from contimg.flag import antennas, growth, interference, kernels, selection
 from contimg.flag.context import Subband, SubbandContext
-from contimg.flag.options import FlagOptions, split_steps
+from contimg.flag.options import FlagOptions
 
-__all__ = ["SubbandContext", "flag_invalid", "flag_subband", "run_steps"]
+__all__ = ["SubbandContext", "flag_invalid", "run_steps"]
 
 _STEPS: dict[str, Callable[[Subband, FlagOptions], None]] = {
     function.__name__: function
@@ -53,23 +53,6 @@ def flag_invalid(
     return flags
 
 
-def flag_subband(
-    data: NDArray[np.complex64],
-    flags: NDArray[np.bool_],
-    nsamples: NDArray[np.float32],
-    context: SubbandContext,
-    options: FlagOptions,
-) -> dict[str, float]:
-    """Run the steps of `options` that need no whole MS; the fraction that each one added.
-
-    Arrays (time, baseline, channel, corr), cross-correlations only, contiguous, changed in place.
-    Flags only ever grow, but for the step `reset`, which can only be the first and clears those
-    of the file (its fraction is negative). Invalid values are flagged and zeroed in any case.
-    """
-    steps, _ = split_steps(options)
-    return run_steps(steps, data, flags, nsamples, context, options)
-
-
 def run_steps(
     steps: Sequence[str],
     data: NDArray[np.complex64],
@@ -78,7 +61,12 @@ def run_steps(
     context: SubbandContext,
     options: FlagOptions,
 ) -> dict[str, float]:
-    """Run named steps on one subband; `nsamples` None where all samples count."""
+    """Run named steps on one subband; the fraction that each one added.
+
+    Arrays (time, baseline, channel, corr), cross-correlations only, contiguous, changed in place;
+    `nsamples` None where all samples count. Flags only ever grow, but for the step `reset`, which
+    can only be the first and clears all (its fraction is negative).
+    """
     _require_contiguous(data, flags)
     subband = Subband(data, flags, context)
     added: dict[str, float] = {}
