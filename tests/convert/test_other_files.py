@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 
 import h5py
 import numpy as np
@@ -237,6 +238,36 @@ def test_drift_scan_in_newer_words_is_the_same(tmp_path, observation):
     made = convert(tmp_path, files=[tmp_path / "raw"])
     scale = np.abs(observation[2]).max()
     assert np.abs(column(made, "DATA") - observation[2]).max() < 1e-4 * scale
+
+
+def test_catalogues_of_phase_centres_are_read_as_pyuvdata_reads_them(tmp_path, observation):
+    """Version 1.0 has them as JSON by name; the number, not the order, says which is meant."""
+    from pyuvdata.uvdata import FastUVH5Meta
+
+    observe(tmp_path)
+    path = next((tmp_path / "raw").iterdir())
+    with h5py.File(path, "r+") as file:
+        drift_scan_of_now(file, observation[0])
+        header = file["Header"]
+        strip = {k: v[()] for k, v in header["phase_center_catalog/0"].items()}
+        strip = {k: v.decode() if isinstance(v, bytes) else float(v) for k, v in strip.items()}
+        del strip["cat_name"], header["phase_center_catalog"]
+        other = {"cat_id": 0, "cat_type": "sidereal", "cat_frame": "icrs"}
+        header["phase_center_catalog/field"] = json.dumps(other | {"cat_lon": 1.0, "cat_lat": 0.5})
+        header["phase_center_catalog/strip"] = json.dumps(strip | {"cat_id": 3})
+        header["phase_center_id_array"][()] = 3
+    ours = read_header(path)
+    with contextlib.closing(FastUVH5Meta(path)) as theirs:
+        centre = theirs.phase_center_catalog[int(theirs.phase_center_id_array[0])]
+        latitude = theirs.telescope_location_lat_lon_alt_degrees[0]
+    assert ours.tracking == "drift" and ours.field == "strip" == centre["cat_name"]
+    south = 1 if abs(centre["cat_lon"] - np.pi) < 1e-9 else -1
+    zenith_angle = 90 - np.degrees(centre["cat_lat"])
+    assert ours.dec_app_deg == pytest.approx(latitude - south * zenith_angle, abs=1e-9)
+    with h5py.File(path, "r+") as file:
+        file["Header/phase_center_id_array"][()] = 7
+    with pytest.raises(HeaderError, match="phase centre 7 is not in the catalogue"):
+        read_header(path)
 
 
 def test_drift_scan_off_the_meridian_is_refused(tmp_path, observation):

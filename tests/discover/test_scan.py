@@ -137,7 +137,7 @@ def test_no_permission_is_no_access(tmp_path, monkeypatch):
     def closed(*arguments, **keywords):
         raise PermissionError(13, "Unable to synchronously open file")
 
-    monkeypatch.setattr("pyuvdata.uvdata.FastUVH5Meta", closed)
+    monkeypatch.setattr("h5py.File", closed)
     with pytest.raises(HeaderError, match="no access: Permission denied") as error:
         read_header(tmp_path / "x")
     assert error.value.kind == "access"

@@ -51,12 +51,6 @@ def run(
     flag: FlagOptions,
 ) -> None:
     """Convert one group."""
-    # numba takes half a second, which a start of the workflow, asking for the flags, need not wait
-    from contimg.convert.stream import convert_subbands
-    from contimg.flag.measurement_set import flag_measurement_set
-    from contimg.flag.summary import Tally, for_record, summarise, tally_of
-    from contimg.flag.summary import checks as flag_checks
-
     group, entries = group_and_entries(files, instrument)
     first = entries[0]["path"]
     try:
@@ -84,19 +78,24 @@ def run(
         pointing_ra_rad=pointing[0],
         pointing_dec_rad=pointing[1],
     )
-    context = flag_context(group, layout, phasing, pointing, description)
-    tally = Tally(
-        ant1=layout.ant1,
-        ant2=layout.ant2,
-        antenna_names=description.antenna_names,
-        length_m=context.length_m,
-        mjd=context.times_mjd,
-        freq_hz=freq,
-        correlations=[HANDS[p] for p in layout.polarisations],
-    )
     with atomic(files.ms) as partial:
-        with write.MeasurementSet(partial, layout, description) as output:
-            output.put_uvw(-phasing.uvw_m)
+        with write.MeasurementSet(partial, layout, description, -phasing.uvw_m) as output:
+            # numba and its kernels load while the MS is being created
+            from contimg.convert.stream import convert_subbands
+            from contimg.flag.measurement_set import flag_measurement_set
+            from contimg.flag.summary import Tally, for_record, summarise, tally_of
+            from contimg.flag.summary import checks as flag_checks
+
+            context = flag_context(group, layout, phasing, pointing, description)
+            tally = Tally(
+                ant1=layout.ant1,
+                ant2=layout.ant2,
+                antenna_names=description.antenna_names,
+                length_m=context.length_m,
+                mjd=context.times_mjd,
+                freq_hz=freq,
+                correlations=[HANDS[p] for p in layout.polarisations],
+            )
             counts = convert_subbands(output, layout, phasing, entries, slots, context, tally, flag)
             # variance of a visibility goes as 1/(2 dnu dt): the unit of CASA's weights
             unit = 2 * width * layout.integration_s

@@ -13,11 +13,16 @@ from __future__ import annotations
 
 import dataclasses
 
+import erfa
 import numpy as np
 from astropy.coordinates import EarthLocation
+from astropy.time import Time
 from numpy.typing import NDArray
 
 from contimg.core.beam import C_M_S
+from contimg.core.coords import apparent, icrs, mjd_time
+
+_HALF_ARC = np.radians(0.5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,64 +52,54 @@ def rephase_drift(
     `ant1`, `ant2` (baseline,) indices into it. `unprojected` data have had no delays taken out:
     all of the new w is.
     """
-    from pyuvdata.utils import get_lst_for_time
-    from pyuvdata.utils.phasing import calc_app_coords, calc_frame_pos_angle
-
-    lst = get_lst_for_time(jd_array=times_jd, telescope_loc=location)
-    app_ra, app_dec = calc_app_coords(
-        lon_coord=ra_rad,
-        lat_coord=dec_rad,
-        coord_frame="icrs",
-        coord_type="sidereal",
-        time_array=times_jd,
-        lst_array=lst,
-        telescope_loc=location,
-    )
-    frame_pa = calc_frame_pos_angle(
-        time_array=times_jd,
-        app_ra=app_ra,
-        app_dec=app_dec,
-        telescope_loc=location,
-        ref_frame="icrs",
-    )
-    new = _baselines(antenna_positions_m, ant1, ant2, app_ra, app_dec, frame_pa, lst, location)
-    old = _baselines(
-        antenna_positions_m,
-        ant1,
-        ant2,
-        lst,
-        np.full_like(lst, dec_app_rad),
-        np.zeros_like(lst),
-        lst,
-        location,
-    )
+    time = mjd_time(times_jd - 2400000.5)
+    hour_angle, dec_app = apparent(ra_rad, dec_rad, time, location)
+    angle = _frame_angle(hour_angle, dec_app, time, location)
+    baselines_m = antenna_positions_m[ant2] - antenna_positions_m[ant1]
+    new = _uvw(baselines_m, hour_angle - location.lon.rad, dec_app, angle)
+    meridian = np.full_like(hour_angle, -location.lon.rad)
+    level = np.zeros_like(meridian)
+    old = _uvw(baselines_m, meridian, np.full_like(meridian, dec_app_rad), level)
     taken = 0.0 if unprojected else old[..., 2]
     return Rephasing(new, new[..., 2] - taken, old)
 
 
-def _baselines(positions, ant1, ant2, app_ra, app_dec, frame_pa, lst, location):
-    """uvw (time, baseline, 3) from antenna positions by pyuvdata."""
-    from pyuvdata.utils.phasing import calc_uvw
+def _uvw(
+    baselines_m: NDArray[np.float64],
+    hour_angle: NDArray[np.float64],
+    dec_app: NDArray[np.float64],
+    angle: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """uvw (time, baseline, 3) [m] of ECEF vectors (baseline, 3); the directions are (time,) [rad].
 
-    n_times, n_base = len(lst), len(ant1)
-
-    def per_row(values):
-        return np.repeat(values, n_base)
-
-    uvw = calc_uvw(
-        app_ra=per_row(app_ra),
-        app_dec=per_row(app_dec),
-        frame_pa=per_row(frame_pa),
-        lst_array=per_row(lst),
-        use_ant_pos=True,
-        antenna_positions=positions,
-        antenna_numbers=np.arange(len(positions)),
-        ant_1_array=np.tile(ant1, n_times),
-        ant_2_array=np.tile(ant2, n_times),
-        telescope_lat=location.lat.rad,
-        telescope_lon=location.lon.rad,
+    `hour_angle` is that at Greenwich; `angle` turns v from north of date to the north of ICRS.
+    Thompson, Moran & Swenson (2017), eq. 4.1.
+    """
+    sin_h, cos_h, sin_d, cos_d = (
+        np.sin(hour_angle),
+        np.cos(hour_angle),
+        np.sin(dec_app),
+        np.cos(dec_app),
     )
-    return uvw.reshape(n_times, n_base, 3)
+    zero = np.zeros_like(sin_h)
+    u = np.stack([sin_h, cos_h, zero])
+    v = np.stack([-sin_d * cos_h, sin_d * sin_h, cos_d])
+    w = np.stack([cos_d * cos_h, -cos_d * sin_h, sin_d])
+    sin_p, cos_p = np.sin(angle), np.cos(angle)
+    rotation = np.stack([cos_p * u - sin_p * v, sin_p * u + cos_p * v, w])
+    return np.einsum("kxt,bx->tbk", rotation, baselines_m)
+
+
+def _frame_angle(hour_angle, dec_app, time: Time, location: EarthLocation) -> NDArray[np.float64]:
+    """Angle [rad] from the north of date to the north of ICRS, over an arc of a degree.
+
+    Positions half a degree north and south of the place tell where ICRS has them, as pyuvdata
+    does it: the angle differs by so little along the arc that its length does not matter.
+    """
+    south, north = dec_app - _HALF_ARC, dec_app + _HALF_ARC
+    return -erfa.pas(
+        *icrs(hour_angle, south, time, location), *icrs(hour_angle, north, time, location)
+    )
 
 
 def fill_missing(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 
 import numpy as np
@@ -10,7 +9,7 @@ from astropy.coordinates import EarthLocation
 from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError, DataQualityError
-from contimg.core.uvh5 import READ_ERRORS, HeaderError, unreadable
+from contimg.core.uvh5 import READ_ERRORS, HeaderError, geodetic, text, unreadable
 
 # UVH5 polarisation number -> CASA Stokes enumeration
 PARALLEL_HANDS = {-5: 9, -6: 12, -1: 5, -2: 8}
@@ -60,21 +59,22 @@ def failure(path: str, error: HeaderError) -> ContimgError | DataQualityError:
 
 def read_layout(path: str) -> Layout:
     """Layout of a group from one of its files; :class:`DataQualityError` if there is none."""
-    from pyuvdata.uvdata import FastUVH5Meta
+    import h5py
 
     try:
-        with contextlib.closing(FastUVH5Meta(path)) as meta:
-            times = np.asarray(meta.time_array, dtype=float)
-            numbers = np.asarray(meta.antenna_numbers)
-            ant_1, ant_2 = np.asarray(meta.ant_1_array), np.asarray(meta.ant_2_array)
-            polarisations = [int(p) for p in np.asarray(meta.polarization_array)]
-            latitude, longitude, height = meta.telescope_location_lat_lon_alt_degrees
-            names = np.asarray(meta.antenna_names)
-            has_diameters = "antenna_diameters" in meta.header
-            diameter = float(np.median(meta.antenna_diameters)) if has_diameters else None
-            positions = np.asarray(meta.antenna_positions, dtype=float)
-            uvw = np.asarray(meta.uvw_array, dtype=float)
-            integration = float(np.median(np.ravel(np.asarray(meta.integration_time))))
+        with h5py.File(path, "r") as file:
+            header = file["Header"]
+            times = header["time_array"][()].astype(float)
+            numbers = header["antenna_numbers"][()]
+            ant_1, ant_2 = header["ant_1_array"][()], header["ant_2_array"][()]
+            polarisations = [int(p) for p in header["polarization_array"][()]]
+            latitude, longitude, height = geodetic(header)
+            names = [text(name) for name in header["antenna_names"][()]]
+            has_diameters = "antenna_diameters" in header
+            diameter = float(np.median(header["antenna_diameters"][()])) if has_diameters else None
+            positions = header["antenna_positions"][()].astype(float)
+            uvw = header["uvw_array"][()].astype(float)
+            integration = float(np.median(np.ravel(header["integration_time"][()])))
     except READ_ERRORS as error:
         raise failure(path, unreadable(error)) from None
     if not (times.size == ant_1.size == ant_2.size == len(uvw) and times.size):
@@ -102,7 +102,7 @@ def read_layout(path: str) -> Layout:
         file_polarisations=polarisations,
         integration_s=integration,
         location=EarthLocation.from_geodetic(longitude, latitude, height),
-        antenna_names=[n.decode() if isinstance(n, bytes) else str(n) for n in names[order]],
+        antenna_names=[names[k] for k in order],
         antenna_positions_m=positions[order],
         antenna_diameter_m=diameter,
     )

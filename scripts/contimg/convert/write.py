@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from contimg.convert.read import PARALLEL_HANDS, Layout
 
 MJD_SECONDS = 86400.0
+_IN_THE_ROW = 5  # casacore's ColumnDesc: Direct and FixedShape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,41 +34,30 @@ class Description:
 
 
 class MeasurementSet:
-    """An MS being written: rows are times (slow) by baselines (fast)."""
+    """An MS being written: rows are times (slow) by baselines (fast).
 
-    def __init__(self, path: Path, layout: Layout, description: Description) -> None:
-        from casacore import tables
+    casacore fills the tiles of all channels with zeros before the first of them is written, a
+    second during which no other Python runs. So another process creates the MS meanwhile.
+    """
 
-        self.layout = layout
-        self._n_rows = layout.times_jd.size * layout.ant1.size
-        n_chan, n_corr = description.freq_hz.size, len(layout.polarisations)
-        self._table = _create(tables, str(path), n_chan, n_corr)
-        self._table.addrows(self._n_rows)
-        self._fill_rows()
-        _fill_subtables(tables, self._table, layout, description)
+    def __init__(
+        self, path: Path, layout: Layout, description: Description, uvw_m: NDArray[np.float64]
+    ) -> None:
+        self._path = path
+        self._table = None
+        # started as a copy of this process, which has no threads of its own yet
+        self._aside = ProcessPoolExecutor(max_workers=1, mp_context=get_context("fork"))
+        self._created = self._aside.submit(create, path, layout, description, uvw_m)
 
-    def _fill_rows(self) -> None:
-        layout, table = self.layout, self._table
-        n_times, n_base = layout.times_jd.size, layout.ant1.size
-        seconds = np.repeat((layout.times_jd - 2400000.5) * MJD_SECONDS, n_base)
-        interval = np.full(self._n_rows, layout.integration_s)
-        columns = {
-            "TIME": seconds,
-            "TIME_CENTROID": seconds,
-            "INTERVAL": interval,
-            "EXPOSURE": interval,
-            "ANTENNA1": np.tile(layout.ant1, n_times).astype(np.int32),
-            "ANTENNA2": np.tile(layout.ant2, n_times).astype(np.int32),
-            "SCAN_NUMBER": np.ones(self._n_rows, dtype=np.int32),
-            "STATE_ID": np.full(self._n_rows, -1, dtype=np.int32),
-            "PROCESSOR_ID": np.full(self._n_rows, -1, dtype=np.int32),
-        }
-        for name, values in columns.items():
-            table.putcol(name, values)
+    @property
+    def table(self):
+        """The table, once it is there."""
+        if self._table is None:
+            from casacore import tables
 
-    def put_uvw(self, uvw_m: NDArray[np.float64]) -> None:
-        """Write UVW (time, baseline, 3), already in the sense of the MS."""
-        self._table.putcol("UVW", uvw_m.reshape(-1, 3))
+            self._created.result()
+            self._table = tables.table(str(self._path), readonly=False, ack=False)
+        return self._table
 
     def put_channels(
         self, first: int, data: NDArray[np.complex64], flags: NDArray[np.bool_]
@@ -74,36 +66,82 @@ class MeasurementSet:
         n_chan, n_corr = data.shape[2:]
         blc, trc = [first, 0], [first + n_chan - 1, n_corr - 1]
         for name, values in (("DATA", data), ("FLAG", flags)):
-            self._table.putcolslice(name, values.reshape(-1, n_chan, n_corr), blc, trc)
+            self.table.putcolslice(name, values.reshape(-1, n_chan, n_corr), blc, trc)
+
+    def put_weights(self, weight: NDArray[np.float64], row_flags: NDArray[np.bool_]) -> None:
+        """Write WEIGHT, SIGMA (time, baseline, corr) and FLAG_ROW."""
+        weight = weight.reshape(-1, weight.shape[-1])
+        sigma = np.where(weight > 0, 1 / np.sqrt(np.where(weight > 0, weight, 1)), -1)
+        self.table.putcol("WEIGHT", weight.astype(np.float32))
+        self.table.putcol("SIGMA", sigma.astype(np.float32))
+        self.table.putcol("FLAG_ROW", row_flags.reshape(-1))
+        self.table.flush(recursive=True)
 
     def __enter__(self) -> MeasurementSet:
         return self
 
     def __exit__(self, *error: object) -> None:
         # before the directory goes: casacore aborts the process when it flushes to a lost file
-        self._table.close()
-
-    def put_weights(self, weight: NDArray[np.float64], row_flags: NDArray[np.bool_]) -> None:
-        """Write WEIGHT, SIGMA (time, baseline, corr) and FLAG_ROW."""
-        weight = weight.reshape(self._n_rows, -1)
-        sigma = np.where(weight > 0, 1 / np.sqrt(np.where(weight > 0, weight, 1)), -1)
-        self._table.putcol("WEIGHT", weight.astype(np.float32))
-        self._table.putcol("SIGMA", sigma.astype(np.float32))
-        self._table.putcol("FLAG_ROW", row_flags.reshape(-1))
-        self._table.flush(recursive=True)
+        self._aside.shutdown()
+        if self._table is not None:
+            self._table.close()
 
 
-def _create(tables, path: str, n_chan: int, n_corr: int):
-    """Empty MS with DATA and FLAG tiled so that channel blocks and rows are both cheap."""
+def create(
+    path: Path, layout: Layout, description: Description, uvw_m: NDArray[np.float64]
+) -> None:
+    """An MS with its rows and subtables, whose DATA and FLAG are zero.
+
+    `uvw_m` (time, baseline, 3) is in the sense of the MS.
+    """
+    from casacore import tables
+
+    n_chan, n_corr = description.freq_hz.size, len(layout.polarisations)
+    with _empty(tables, str(path), n_chan, n_corr) as table:
+        table.addrows(layout.times_jd.size * layout.ant1.size)
+        _fill_rows(table, layout, uvw_m)
+        _fill_subtables(tables, table, layout, description)
+
+
+def _fill_rows(table, layout: Layout, uvw_m: NDArray[np.float64]) -> None:
+    n_times, n_base = layout.times_jd.size, layout.ant1.size
+    seconds = np.repeat((layout.times_jd - 2400000.5) * MJD_SECONDS, n_base)
+    interval = np.full(n_times * n_base, layout.integration_s)
+    columns = {
+        "UVW": uvw_m.reshape(-1, 3),
+        "TIME": seconds,
+        "TIME_CENTROID": seconds,
+        "INTERVAL": interval,
+        "EXPOSURE": interval,
+        "ANTENNA1": np.tile(layout.ant1, n_times).astype(np.int32),
+        "ANTENNA2": np.tile(layout.ant2, n_times).astype(np.int32),
+        "SCAN_NUMBER": np.ones(n_times * n_base, dtype=np.int32),
+        "STATE_ID": np.full(n_times * n_base, -1, dtype=np.int32),
+        "PROCESSOR_ID": np.full(n_times * n_base, -1, dtype=np.int32),
+    }
+    for name, values in columns.items():
+        table.putcol(name, values)
+
+
+def _empty(tables, path: str, n_chan: int, n_corr: int):
+    """MS without rows, its DATA and FLAG tiled so that channel blocks and rows are both cheap."""
     n_row = max(1, 2**17 // (n_corr * min(n_chan, 48)))
     extra = tables.maketabdesc(
         [
             tables.makearrcoldesc("DATA", 0j, ndim=2, shape=[n_chan, n_corr], valuetype="complex"),
             tables.makearrcoldesc("FLAG", False, ndim=2, shape=[n_chan, n_corr]),
+            # of one shape as well, or every row is a write of its own
+            *(
+                tables.makearrcoldesc(
+                    name, 0.0, ndim=1, shape=[n_corr], valuetype="float", options=_IN_THE_ROW
+                )
+                for name in ("WEIGHT", "SIGMA")
+            ),
         ]
     )
     description = tables.required_ms_desc("MAIN")
-    description.pop("FLAG", None)
+    for name in ("FLAG", "WEIGHT", "SIGMA"):
+        description.pop(name, None)
     description.update(extra)
     managers = {
         f"*{i}": {

@@ -2,15 +2,16 @@
 
 Angles in radians unless a name says otherwise; times are `astropy.time.Time` or MJD UTC.
 Apparent coordinates are topocentric and of date, referred to the local meridian and the pole of
-the ground (CIRS, Earth rotation, polar motion), without refraction: the frame in which a transit
-instrument points and in which antenna positions are known.
+the ground (ERFA: IAU 2006/2000A, Earth rotation, polar motion, diurnal aberration), without
+refraction: the frame in which a transit instrument points and in which antenna positions are
+known.
 """
 
 from __future__ import annotations
 
 import erfa
 import numpy as np
-from astropy.coordinates import CIRS, ICRS, EarthLocation, SkyCoord
+from astropy.coordinates import EarthLocation
 from astropy.time import Time
 from astropy.utils import iers
 from numpy.typing import ArrayLike, NDArray
@@ -27,42 +28,40 @@ def mjd_time(mjd_utc: ArrayLike) -> Time:
     return Time(mjd_utc, format="mjd", scale="utc")
 
 
-def local_rotation_angle(time: Time, location: EarthLocation) -> NDArray[np.float64]:
-    """Earth rotation angle plus longitude: the CIRS right ascension of the meridian [rad]."""
-    ut1 = time.ut1
-    return erfa.era00(ut1.jd1, ut1.jd2) + location.lon.rad
-
-
 def apparent(
     ra_rad: ArrayLike, dec_rad: ArrayLike, time: Time, location: EarthLocation
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Hour angle (-pi..pi) and apparent declination of ICRS positions, broadcast with `time`."""
-    sky = SkyCoord(ra_rad, dec_rad, unit="rad", frame=ICRS())
-    cirs = sky.transform_to(CIRS(obstime=time, location=location))
-    # longitude west of the meridian and latitude, seen from the intermediate pole
-    west = local_rotation_angle(time, location) - cirs.ra.rad
-    below = erfa.s2c(location.lon.rad - west, cirs.dec.rad)
-    longitude, dec = erfa.c2s(erfa.rxp(_polar_motion(time), below))
-    return (location.lon.rad - longitude + np.pi) % (2 * np.pi) - np.pi, dec
+    astrom = _astrometry(time, location)
+    intermediate = erfa.atciq(ra_rad, dec_rad, 0, 0, 0, 0, astrom)
+    _, _, hour_angle, dec, _ = erfa.atioq(*intermediate, astrom)
+    return hour_angle, dec
+
+
+def icrs(
+    hour_angle_rad: ArrayLike, dec_app_rad: ArrayLike, time: Time, location: EarthLocation
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """ICRS position at an hour angle and apparent declination: the inverse of `apparent`."""
+    astrom = _astrometry(time, location)
+    ra, dec = erfa.aticq(*erfa.atoiq("H", hour_angle_rad, dec_app_rad, astrom), astrom)
+    return ra, dec
 
 
 def icrs_on_meridian(
     dec_app_rad: ArrayLike, time: Time, location: EarthLocation
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """ICRS position that transits at apparent declination `dec_app_rad` at `time`."""
-    overhead = erfa.s2c(location.lon.rad, np.asarray(dec_app_rad, dtype=float))
-    longitude, dec = erfa.c2s(erfa.trxp(_polar_motion(time), overhead))
-    ra = local_rotation_angle(time, location) + longitude - location.lon.rad
-    cirs = SkyCoord(ra, dec, unit="rad", frame=CIRS(obstime=time, location=location))
-    icrs = cirs.transform_to(ICRS())
-    return icrs.ra.rad, icrs.dec.rad
+    return icrs(0.0, dec_app_rad, time, location)
 
 
-def _polar_motion(time: Time) -> NDArray[np.float64]:
-    """Rotations (..., 3, 3) from the intermediate pole and origin to those of the ground."""
+def _astrometry(time: Time, location: EarthLocation) -> NDArray:
+    """ERFA's star-independent parameters for an observer on the ground, without an atmosphere."""
     x, y = iers.earth_orientation_table.get().pm_xy(time)
-    drift = erfa.sp00(time.tt.jd1, time.tt.jd2)
-    return erfa.pom00(x.to_value("rad"), y.to_value("rad"), drift)
+    geodetic = location.lon.rad, location.lat.rad, location.height.to_value("m")
+    pole = x.to_value("rad"), y.to_value("rad")
+    utc = time.utc
+    astrom, _ = erfa.apco13(utc.jd1, utc.jd2, utc.delta_ut1_utc, *geodetic, *pole, 0, 0, 0, 0)
+    return astrom
 
 
 def transit_mjd(ra_rad: float, dec_rad: float, near_mjd: float, location: EarthLocation) -> float:

@@ -171,7 +171,7 @@ def _read(table: pd.DataFrame, processes: int | None, any_name: bool) -> pd.Data
         else:
             to_open.append(row)
     if to_open:
-        import pyuvdata.uvdata  # noqa: F401  (once here, not in every process)
+        import h5py  # noqa: F401  (once here, not in every process)
     if len(to_open) > 2000:
         print(f"discover: {len(to_open)} new files are being read", file=sys.stderr)
     answers = read_all(_open, [row["path"] for row in to_open], processes)
