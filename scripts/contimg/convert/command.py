@@ -25,6 +25,7 @@ from contimg.flag.options import FlagOptions
 
 if TYPE_CHECKING:
     from contimg.flag.context import SubbandContext
+    from contimg.flag.summary import Tally
 
 HANDS = {-5: "XX", -6: "YY", -1: "RR", -2: "LL"}
 
@@ -83,19 +84,11 @@ def run(
             # numba and its kernels load while the MS is being created
             from contimg.convert.stream import convert_subbands
             from contimg.flag.measurement_set import flag_measurement_set
-            from contimg.flag.summary import Tally, for_record, summarise, tally_of
             from contimg.flag.summary import checks as flag_checks
+            from contimg.flag.summary import for_record, summarise, tally_of
 
             context = flag_context(group, layout, phasing, pointing, description)
-            tally = Tally(
-                ant1=layout.ant1,
-                ant2=layout.ant2,
-                antenna_names=description.antenna_names,
-                length_m=context.length_m,
-                mjd=context.times_mjd,
-                freq_hz=freq,
-                correlations=[HANDS[p] for p in layout.polarisations],
-            )
+            tally = empty_tally(layout, context)
             counts = convert_subbands(output, layout, phasing, entries, slots, context, tally, flag)
             # variance of a visibility goes as 1/(2 dnu dt): the unit of CASA's weights
             unit = 2 * width * layout.integration_s
@@ -245,6 +238,21 @@ def flag_context(
         uvw_m=phasing.uvw_m,
         elevation_rad=np.arcsin(sine),
         antenna_diameter_m=description.dish_diameter_m,
+    )
+
+
+def empty_tally(layout: Layout, context: SubbandContext) -> Tally:
+    """What the counts of the flags are going to be of."""
+    from contimg.flag.summary import Tally
+
+    return Tally(
+        ant1=layout.ant1,
+        ant2=layout.ant2,
+        antenna_names=context.antenna_names,
+        length_m=context.length_m,
+        mjd=context.times_mjd,
+        freq_hz=context.freq_hz,
+        correlations=[HANDS[p] for p in layout.polarisations],
     )
 
 
