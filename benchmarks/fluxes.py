@@ -1,11 +1,13 @@
 """Where flux density is lost between the sky and forced photometry: one change at a time.
 
-    python benchmarks/fluxes.py [--sources 90] [--array 3] [--only WORD ...] [--work DIR]
+    python benchmarks/fluxes.py [--sources 230] [--array 1] [--faintest 8] [--only WORD ...]
+        [--noise yes no] [--work DIR]
 
-A known sky of isolated sources is put into a tile of a reduced array, imaged and measured with the
-forced photometry of `contimg photometry`; the table gives the median of measured over true in bins
-of the primary beam, without and with noise. The first line is the standard tier on data with no
-effect but those of imaging; every other line changes one thing.
+A known sky of isolated sources is put into a tile, imaged and measured with the forced photometry
+of `contimg photometry`; the table gives the median of measured over true in bins of the primary
+beam and of the flux density, without and with noise. The first line is the standard tier on data
+with no effect but those of imaging; every other line changes one thing. `--array 1` is the whole
+array (two minutes a line and noise), `--array 4` every fourth station with one outrigger.
 """
 
 from __future__ import annotations
@@ -38,28 +40,37 @@ from truth.observe import INSTRUMENT, PERFECT, converted, observe  # noqa: E402
 from truth.tiles import image  # noqa: E402
 
 BINS = (1.0, 0.8, 0.6, 0.45, 0.3)
+LEVELS = (8, 20, 50, 1e9)  # of the thermal noise
 SUBSTEPS = (-1 / 3, 0.0, 1 / 3)  # of an integration
 CHANNEL_HZ = 187.5e6 / 768
 
 # name, how the data are made, options of the image
 VARIANTS: list[tuple[str, dict, dict]] = [
     ("standard tier", {}, {}),
+    ("beam fitted to core and halo", {}, {"beam_fitting_size": 4}),
     ("4 pixels a beam", {}, {"pixels_per_beam": 4}),
-    ("6 pixels a beam", {}, {"pixels_per_beam": 6}),
+    ("8 pixels a beam", {}, {"pixels_per_beam": 8}),
     ("12 pixels a beam", {}, {"pixels_per_beam": 12}),
     ("clean to 3 sigma", {}, {"auto_threshold": 3}),
     ("clean to 0.5 sigma", {}, {"auto_threshold": 0.5}),
     ("dirty image", {}, {"niter": 0}),
+    ("components above 5 sigma", {}, {"auto_mask": 5}),
+    ("major cycles of 0.9", {}, {"mgain": 0.9}),
     ("pure Hogbom", {}, {"deconvolver": "hogbom"}),
     ("catalogue mask", {}, {"mask_catalog": True, "mask_min_jy": 0.001}),
     ("spectra fitted, 2 terms", {}, {"nterms": 2, "channels_out": 4}),
+    ("averaging with the baseline", {}, {"baseline_averaging_lambda": 2}),
     ("gridding accuracy 1e-5", {}, {"gridder_accuracy": 1e-5}),
     ("channels of 1 MHz (4 averaged)", {"channels": 4}, {}),
     ("channels of 4 MHz (16 averaged)", {"channels": 16}, {}),
     ("fringes turn in an integration", {"turning": True}, {}),
     ("drift not made steady", {"steady": False}, {}),
     ("all, as observed", {"channels": 4, "turning": True}, {}),
+    ("a calibrator of 8.8 Jy inside", {"calibrator": True}, {}),
+    ("and gains as good as solved", {"calibrator": True, "gain_error": True}, {}),
 ]
+CALIBRATOR = 8.8, 0.45  # Jy; deg east and north of the centre
+GAIN_ERROR = 3e-4  # of either part, as left by a calibration (docs/calibration.md)
 
 
 def container(work: Path, step: int) -> Path:
@@ -67,8 +78,8 @@ def container(work: Path, step: int) -> Path:
     simulate = PERFECT.model_copy(
         update={
             "antenna_step": step,
-            "outriggers": 1,
-            "channels_per_subband": 12,
+            "outriggers": 14 if step == 1 else 1,
+            "channels_per_subband": 48 if step == 1 else 12,
             "n_times": 24,
             "integration_s": 12.884901888,
         }
@@ -138,25 +149,40 @@ def fill(ms: Path, target: Path, sky: pd.DataFrame, noise_jy: float, made: dict)
     shifts = (np.arange(channels) - (channels - 1) / 2) * CHANNEL_HZ
     substeps = SUBSTEPS if made.get("turning") else (0.0,)
     steps = [(s, f) for s in substeps for f in shifts]
+    if made.get("calibrator"):
+        sky = pd.concat([sky, calibrator(axes)], ignore_index=True)
+    rng = np.random.default_rng(5)
+    gains = np.ones((int(axes.ant2.max()) + 1, axes.freq_hz.size), complex)
+    if made.get("gain_error"):
+        gains += GAIN_ERROR * (rng.normal(size=gains.shape) + 1j * rng.normal(size=gains.shape))
+    response = gains[axes.ant1] * gains[axes.ant2].conj()
     with open_table(target, writable=True) as table:
         good = ~table.getcol("FLAG").any(axis=-1)
         weight = good.reshape(*axes.shape, -1).sum(axis=1).astype(float)
         whole = [predict(sky, beam, moved(axes, s, f)) for s, f in steps]
         if made.get("steady", True):
             change = [predict(sky, beam, moved(axes, s, f), weight) for s, f in steps]
-        rng = np.random.default_rng(5)
         n_base = axes.shape[1]
         for time in range(axes.mjd.size):
             model = sum(next(part) for part in whole) / len(steps)
             if made.get("steady", True):
                 model = model - sum(next(part) for part in change) / len(steps)
-            data = np.repeat(model[..., None], 2, axis=-1)
+            data = np.repeat((model * response)[..., None], 2, axis=-1)
             data = data + noise_jy * (
                 rng.normal(size=data.shape) + 1j * rng.normal(size=data.shape)
             )
             rows = {"startrow": time * n_base, "nrow": n_base}
             table.putcol("DATA", data.astype(np.complex64), **rows)
     return target
+
+
+def calibrator(axes: Axes) -> pd.DataFrame:
+    """One bright source, not measured."""
+    flux, offset = CALIBRATOR
+    ra, dec = np.degrees(axes.phase_center_rad)
+    row = {"name": "calibrator", "ra_deg": ra + offset / np.cos(np.radians(dec))}
+    row |= {"dec_deg": dec + offset, "flux_jy": flux, "ref_freq_hz": 1.4e9}
+    return pd.DataFrame([row | {"spectral_index": 0.0, "log_poly": ""}])
 
 
 def photometry(files, sky: pd.DataFrame) -> tuple[NDArray, NDArray, NDArray]:
@@ -177,22 +203,31 @@ def photometry(files, sky: pd.DataFrame) -> tuple[NDArray, NDArray, NDArray]:
     return table["flux_jy"].to_numpy() / flux, pb, flux * pb
 
 
-def row(ratio: NDArray, pb: NDArray, apparent: NDArray, bright_jy: float) -> str:
-    """Median of each bin of the beam, of bright sources, and of all with its error."""
+def row(ratio: NDArray, pb: NDArray, apparent: NDArray, thermal_jy: float) -> str:
+    """Median of each bin of the beam, of each level of signal to noise, and of all."""
     good = np.isfinite(ratio) & (pb >= BINS[-1])
     choices = [good & (pb < high) & (pb >= low) for high, low in pairwise(BINS)]
-    choices.append(good & (apparent >= bright_jy))
-    cells = [f"{np.median(ratio[c]):7.4f}" if c.sum() > 2 else "      -" for c in choices]
-    scatter = 1.4826 * np.median(np.abs(ratio[good] - np.median(ratio[good])))
-    error = 1.25 * scatter / np.sqrt(good.sum())
-    return "  ".join(cells) + f"  {np.median(ratio[good]):7.4f} +- {error:.4f}"
+    level = apparent / thermal_jy
+    choices += [good & (level >= low) & (level < high) for low, high in pairwise(LEVELS)]
+    return "  ".join(median(ratio[c]) for c in [*choices, good])
+
+
+def median(values: NDArray) -> str:
+    """With its error from the scatter, in units of the last digit."""
+    if values.size < 3:
+        return "-".rjust(9)
+    middle = np.median(values)
+    error = 1.25 * 1.4826 * np.median(np.abs(values - middle)) / np.sqrt(values.size)
+    return f"{middle:.3f}({error * 1e3:.0f})".rjust(9)
 
 
 def main() -> None:
     """Make, image, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--sources", type=int, default=90)
-    parser.add_argument("--array", type=int, default=3, help="every n-th station")
+    parser.add_argument("--sources", type=int, default=230)
+    parser.add_argument("--array", type=int, default=1, help="every n-th station")
+    parser.add_argument("--faintest", type=float, default=8.0, help="source [thermal sigma]")
+    parser.add_argument("--noise", nargs="*", default=["no", "yes"], choices=["no", "yes"])
     parser.add_argument("--only", nargs="*", help="variants whose names hold one of these words")
     parser.add_argument("--work", type=Path, help="scratch (removed); the system's if unset")
     arguments = parser.parse_args()
@@ -209,20 +244,25 @@ def report(arguments: argparse.Namespace, work: Path) -> None:
     axes = read_axes(ms)
     one = INSTRUMENT.sefd_jy / np.sqrt(2 * axes.width_hz * axes.integration_s)
     thermal = one / np.sqrt(2 * axes.mjd.size * axes.ant1.size * axes.freq_hz.size)
-    sky = isolated(ms, arguments.sources, 30 * thermal)
+    sky = isolated(ms, arguments.sources, arguments.faintest * thermal)
     stations = len(np.union1d(axes.ant1, axes.ant2))
-    print(f"{len(sky)} sources of 30 to 3000 sigma, {stations} antennas; median of measured / true")
-    bins = "  ".join(f"{high:g}-{low:g}".rjust(7) for high, low in pairwise(BINS))
-    print(f"{'':32s} noise  {bins}  >300sig      all")
+    print(
+        f"{len(sky)} sources of {arguments.faintest:g} to {100 * arguments.faintest:g} times the"
+        f" thermal noise of {thermal * 1e3:.3f} mJy, {stations} antennas; median of measured / true"
+        " (error in 1e-3) by primary beam, by flux density over thermal noise, and of all"
+    )
+    heads = [f"{high:g}-{low:g}" for high, low in pairwise(BINS)]
+    heads += [f"{low:g}-{high:g}" for low, high in pairwise(LEVELS[:-1])] + [f">{LEVELS[-2]}"]
+    print(f"{'':32s} noise  " + "  ".join(head.rjust(9) for head in [*heads, "all"]))
     for name, made, options in VARIANTS:
         if arguments.only and not any(word in name for word in arguments.only):
             continue
-        for noise in (0.0, one):
+        for noise in (one if word == "yes" else 0.0 for word in arguments.noise):
             data = fill(ms, work / "data.ms", sky, noise, made)
-            settings = ImageOptions(backend="wsclean", pb_edge=0.25, **options)
+            settings = ImageOptions(backend="wsclean", **options)
             with quiet(work / "log.txt"):
                 files, _ = image(data, work / "out", settings, sky)
-            line = row(*photometry(files, sky), 300 * thermal)
+            line = row(*photometry(files, sky), thermal)
             print(f"{name:32s} {'yes' if noise else 'no ':5s}  {line}", flush=True)
             shutil.rmtree(data)
 

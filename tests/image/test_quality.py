@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
 from astropy.wcs import WCS
 from scipy.ndimage import gaussian_filter
 
@@ -16,7 +17,7 @@ from contimg.image.finder import find_peaks
 from contimg.image.grid import Grid
 from contimg.image.options import ImageOptions
 from contimg.image.quality import checks as image_checks
-from contimg.image.quality import noise_map
+from contimg.image.quality import noise_map, uncleaned_ratio
 from contimg.image.validate import checks, huber_location, summarise, validate
 from contimg.image.visibilities import read_sampling
 
@@ -229,3 +230,22 @@ def test_every_limit_of_an_image_is_looked_at(tile, measured, major, time, cell,
     made = image_checks({**GOOD, **measured}, beam, grid, sampling, ImageOptions())
     assert max((c.verdict for c in made), key=VERDICTS.index) == verdict
     assert all(metric in c.metric for c in made if c.verdict != "pass")
+
+
+@pytest.mark.parametrize("pa_deg", [0.0, 35.0, 110.0])
+def test_what_is_not_cleaned_reads_by_its_shape(pa_deg):
+    """The psf is the beam: 1; a psf half as wide on both axes: int(G g) / int(G^2) = 2/5."""
+    beam = Beam(20 * CELL, 10 * CELL, pa_deg)
+
+    def psf(width: float, halo: float = 0.0) -> Image:
+        y, x = np.mgrid[-100:100, -100:100] * CELL
+        pa = np.radians(pa_deg)
+        along, across = y * np.cos(pa) - x * np.sin(pa), -x * np.cos(pa) - y * np.sin(pa)
+        squared = (along / (20 * CELL)) ** 2 + (across / (10 * CELL)) ** 2
+        core = np.exp(-4 * np.log(2) * squared / width**2)
+        wide = np.exp(-4 * np.log(2) * squared / 16)
+        return Image((1 - halo) * core + halo * wide, wcs(), None, 1.4e9, fits.Header())
+
+    assert uncleaned_ratio(psf(1.0), beam) == pytest.approx(1, abs=1e-6)
+    assert uncleaned_ratio(psf(0.5), beam) == pytest.approx(0.4, abs=0.01)
+    assert uncleaned_ratio(psf(1.0, halo=0.2), beam) > 1.1

@@ -83,6 +83,7 @@ def test_both_imagers_get_it(options, words, parameter):
         ({"mgain": 0.6}, ("-mgain", ["0.6"])),
         ({"gridder": "wgridder", "gridder_accuracy": 1e-5}, ("-wgridder-accuracy", ["1e-05"])),
         ({"baseline_averaging_lambda": 8}, ("-baseline-averaging", ["8.0"])),
+        ({"beam_fitting_size": 3}, ("-beam-fitting-size", ["3.0"])),
         ({"memory_gb": 4}, ("-abs-mem", ["4.0"])),
     ],
 )
@@ -175,9 +176,13 @@ def test_contradictions_are_refused(options):
 
 @pytest.mark.parametrize("tier", PRESETS)
 def test_tiers_are_presets_that_what_is_given_overrides(tier):
+    for backend, other in (("wsclean", "tclean"), ("tclean", "wsclean")):
+        settings = effective(ImageOptions(backend=backend, tier=tier), has_catalog=False)
+        for key, value in PRESETS[tier].items():
+            if key != "mask_catalog":
+                assert getattr(settings, key) == (None if key in ONLY[other] else value)
     settings = effective(ImageOptions(backend="wsclean", tier=tier), has_catalog=True)
-    for key, value in PRESETS[tier].items():
-        assert getattr(settings, key) == value
+    assert settings.mask_catalog == PRESETS[tier]["mask_catalog"]
     given = ImageOptions(backend="wsclean", tier=tier, niter=7, auto_mask=9)
     settings = effective(given, has_catalog=True)
     assert (settings.niter, settings.auto_mask) == (7, 9)

@@ -81,7 +81,7 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
     pb = drift_averaged_beam(beam, sampling, wcs, (grid.size, grid.size))
     noise = quality.noise_map(images["residual"].data, restored.major_deg * 3600 / grid.cell_arcsec)
     gridded = made.gridded_fraction(sampling.count, float(sampling.weight.sum()))
-    measured = quality.measure(images, pb, noise, sampling, instrument, settings, gridded)
+    measured = quality.measure(images, pb, noise, sampling, instrument, settings, gridded, restored)
     results = quality.checks(measured, restored, grid, sampling, settings)
     data: dict[str, Any] = {
         **{k: upstream[k] for k in ("group", "ra_deg", "dec_deg", "calset")},

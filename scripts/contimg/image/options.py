@@ -120,8 +120,17 @@ class ImageOptions(Options):
     wprojplanes: int | None = Field(
         None, ge=1, description="w planes of wproject (CASA's choice if unset; tclean)"
     )
+    beam_fitting_size: float | None = Field(
+        None,
+        gt=0,
+        description="box about the peak of the psf to which the beam is fitted [beams of the"
+        " longest baseline] (tier; WSClean)",
+    )
     psf_cutoff: float | None = Field(
-        None, gt=0, lt=1, description="level above which the beam is fitted to the psf (tclean)"
+        None,
+        gt=0,
+        lt=1,
+        description="level above which the beam is fitted to the psf (tier; tclean)",
     )
     baseline_averaging_lambda: float | None = Field(
         None, gt=0, description="averaging in time as baselines allow [wavelengths] (WSClean)"

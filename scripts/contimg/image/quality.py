@@ -56,6 +56,7 @@ def measure(
     instrument: InstrumentOptions,
     options: ImageOptions,
     gridded_fraction: float | None,
+    beam: Beam,
 ) -> dict[str, float | int | None]:
     """Noise, peak, structure of the residual, and what was imaged."""
     noise, _, medians = rms
@@ -81,6 +82,7 @@ def measure(
         "visibilities": sampling.count,
         "unflagged_fraction": sampling.count / sampling.samples,
         "gridded_fraction": gridded_fraction,
+        "uncleaned_ratio": uncleaned_ratio(images["psf"], beam),
     }
 
 
@@ -138,3 +140,26 @@ def checks(
             )
         )
     return result
+
+
+def uncleaned_ratio(psf: Image, beam: Beam) -> float:
+    """What a fit of the restoring beam reads of a source that was not cleaned, over its flux.
+
+    Cleaned sources have the shape of the restoring beam, the others that of the psf, which a dense
+    core of the array gives a halo: sum(beam psf) / sum(beam^2) out to 1.5 beams (Jorsater & van
+    Moorsel 1995 on the same mismatch of areas).
+    """
+    peak_y, peak_x = np.unravel_index(np.nanargmax(psf.data), psf.data.shape)
+    half = int(np.ceil(1.5 * beam.major_deg / psf.cell_deg))
+    part = psf.data[
+        max(0, peak_y - half) : peak_y + half + 1, max(0, peak_x - half) : peak_x + half + 1
+    ]
+    y, x = np.indices(part.shape, dtype=float)
+    north = (y - min(peak_y, half)) * psf.cell_deg
+    east = -(x - min(peak_x, half)) * psf.cell_deg
+    pa = np.radians(beam.pa_deg)
+    along = (north * np.cos(pa) + east * np.sin(pa)) / beam.major_deg
+    across = (east * np.cos(pa) - north * np.sin(pa)) / beam.minor_deg
+    radius = np.hypot(along, across)  # in full widths at half maximum
+    model = np.where(radius < 1.5, np.exp(-4 * np.log(2) * radius**2), 0)
+    return float((model * part).sum() / (model**2).sum())

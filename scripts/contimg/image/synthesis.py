@@ -12,10 +12,13 @@ from contimg.image.visibilities import Coverage, Sampling
 
 _POINTS = 31  # on a side, where the main lobe is evaluated
 _MAX_CELLS = 4096
+# the core of the lobe, to which the tiers have the imagers fit the restoring beam: a halo below it
+# (from a dense core of the array) would make a Gaussian that is wider than the lobe is anywhere
+_CORE = 0.7
 
 
 def expected_beam(sampling: Sampling, options: ImageOptions, field_rad: float) -> Beam:
-    """Gaussian of the main lobe above its half, for the weighting of effective `options`.
+    """Gaussian of the core of the main lobe, for the weighting of effective `options`.
 
     `field_rad` is the side of the image: its inverse is the cell of the uv plane in which
     uniform and Briggs weighting (Briggs 1995, PhD thesis, eq. 3.18 ff.) count the visibilities.
@@ -68,7 +71,7 @@ def _transform(grid: NDArray, u: NDArray, v: NDArray, offsets: NDArray) -> NDArr
 def _main_lobe(lobe: NDArray) -> NDArray[np.bool_]:
     from scipy.ndimage import label
 
-    parts, _ = label(lobe > 0.5)
+    parts, _ = label(lobe > _CORE)
     return parts == parts[_POINTS // 2, _POINTS // 2]
 
 

@@ -51,6 +51,7 @@ def arguments(
         ("-maxuv-l", options.uv_max_lambda),
         ("-gain", options.gain),
         ("-nmiter", options.major_cycles),
+        ("-beam-fitting-size", options.beam_fitting_size),
         ("-baseline-averaging", options.baseline_averaging_lambda),
         ("-abs-mem", options.memory_gb),
         ("-threshold", None if options.threshold is None else flux_jy(options.threshold)),
