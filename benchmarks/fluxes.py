@@ -185,8 +185,11 @@ def calibrator(axes: Axes) -> pd.DataFrame:
     return pd.DataFrame([row | {"spectral_index": 0.0, "log_poly": ""}])
 
 
-def photometry(files, sky: pd.DataFrame) -> tuple[NDArray, NDArray, NDArray]:
-    """Measured over true flux density, primary beam, and apparent flux density [Jy] of sources."""
+def forced(files, sky: pd.DataFrame) -> pd.DataFrame:
+    """Forced photometry of an image, corrected for the primary beam, by source.
+
+    `files` has the paths `image`, `residual`, `rms` and `pb`; the response is the column ``pb``.
+    """
     content, residual, rms = (read_image(p) for p in (files.image, files.residual, files.rms))
     response = read_image(files.pb).data
     inside = response > 0.2
@@ -196,10 +199,16 @@ def photometry(files, sky: pd.DataFrame) -> tuple[NDArray, NDArray, NDArray]:
     ]
     zero = dataclasses.replace(content, data=np.zeros_like(response))
     table, _ = measure(*corrected, zero, sky, "tile", PhotometryOptions())
-    known = sky.set_index("name").loc[table["source"]]
-    x, y = content.wcs.all_world2pix(known[["ra_deg", "dec_deg"]].to_numpy(), 0).T
-    pb = response[np.rint(y).astype(int), np.rint(x).astype(int)]
-    flux = known["flux_jy"].to_numpy()
+    x, y = content.wcs.all_world2pix(table[["ra_deg", "dec_deg"]].to_numpy(), 0).T
+    table["pb"] = response[np.rint(y).astype(int), np.rint(x).astype(int)]
+    return table.set_index("source")
+
+
+def photometry(files, sky: pd.DataFrame) -> tuple[NDArray, NDArray, NDArray]:
+    """Measured over true flux density, primary beam, and apparent flux density [Jy] of sources."""
+    table = forced(files, sky)
+    flux = sky.set_index("name").loc[table.index, "flux_jy"].to_numpy()
+    pb = table["pb"].to_numpy()
     return table["flux_jy"].to_numpy() / flux, pb, flux * pb
 
 
