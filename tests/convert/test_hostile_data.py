@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tracemalloc
 
 import h5py
@@ -176,22 +177,63 @@ def test_a_subband_of_fewer_samples_weighs_less(tmp_path):
         assert np.allclose(table.getcol("WEIGHT"), 0.75 * whole)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda f: f["Header/freq_array"].__setitem__(..., np.nan), "evenly spaced"),
-        (lambda f: f["Header/time_array"].__setitem__(3, np.nan), "times differ"),
-        (lambda f: retyped(f, np.float32), "not complex"),
-        (lambda f: f["Header/ant_1_array"].__setitem__(0, 5), "antennas of its rows differ"),
-        (lambda f: f["Header/polarization_array"].__setitem__(0, -7), "polarisations differ"),
-        (lambda f: f["Data"].pop("flags"), "unreadable"),
-    ],
-)
+DOES_NOT_FIT = [
+    (lambda f: f["Header/freq_array"].__setitem__(..., np.nan), "evenly spaced"),
+    (lambda f: f["Header/time_array"].__setitem__(3, np.nan), "times differ"),
+    (lambda f: retyped(f, np.float32), "not complex"),
+    (lambda f: f["Header/ant_1_array"].__setitem__(0, 5), "antennas of its rows differ"),
+    (lambda f: f["Header/polarization_array"].__setitem__(0, -7), "polarisations differ"),
+    (lambda f: f["Data"].pop("flags"), "unreadable"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), DOES_NOT_FIT)
 def test_a_subband_that_does_not_fit_is_a_data_failure(tmp_path, change, message):
     _, _, manifest = observe(tmp_path)
     spoil(tmp_path, change)
     with pytest.raises(DataQualityError, match=rf"sb00.*{message}"):
         converted(tmp_path, manifest)
+
+
+@pytest.mark.parametrize(("change", "message"), DOES_NOT_FIT)
+def test_a_subband_that_does_not_fit_costs_its_channels_alone(tmp_path, change, message):
+    _, _, manifest = observe(tmp_path)
+    only_the_other_subband(tmp_path, manifest, change, message)
+
+
+@pytest.mark.parametrize("kept", [0.05, 0.5, 0.98])
+def test_a_truncated_file_costs_its_channels_alone(tmp_path, kept):
+    """The first of the manifest, of which the layout would have been read."""
+    _, _, manifest = observe(tmp_path)
+
+    def cut(path):
+        path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+
+    only_the_other_subband(tmp_path, manifest, cut, "(unreadable|truncated)", opened=False)
+
+
+def only_the_other_subband(directory, manifest, change, message, opened=True):
+    """Spoil one of two subbands; the MS must hold the other one as it was, and say why."""
+    with open_table(converted(directory, manifest)) as table:
+        data, flags = table.getcol("DATA"), table.getcol("FLAG")
+    if opened:
+        spoil(directory, change)
+    else:
+        change(next((directory / "raw").glob("*sb00.hdf5")))
+    files = ConvertFiles(
+        manifest=manifest, ms=directory / "tile.ms", record=directory / "tile.json"
+    )
+    run(files, INSTRUMENT, ConvertOptions(), FlagOptions(steps=[]))
+    with open_table(files.ms) as table:
+        assert np.array_equal(table.getcol("FLAG")[:, :8], flags[:, :8])
+        assert np.array_equal(table.getcol("DATA")[:, :8], data[:, :8])
+        assert table.getcol("FLAG")[:, 8:].all()
+    record = read_record(files.record)
+    assert record["verdict"] == "warn" and "missing subbands" in record["reason"]
+    assert record["data"]["missing_subbands"] == [1]
+    assert record["data"]["usable_fraction"] == pytest.approx((~flags[:, :8]).mean() / 2)
+    (reason,) = record["data"]["broken_subbands"].values()
+    assert re.search(rf"sb00.*{message}", reason)
 
 
 def retyped(file, kind):

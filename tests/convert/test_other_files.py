@@ -38,7 +38,7 @@ def column(ms, name):
 
 def convert(directory, options=None, **files):
     named = ConvertFiles(ms=directory / "made.ms", record=directory / "made.json", **files)
-    run(named, INSTRUMENT, options or ConvertOptions(), NO_STEPS)
+    run(named, INSTRUMENT, options or ConvertOptions(max_broken_subbands=0), NO_STEPS)
     return named.ms
 
 

@@ -95,11 +95,11 @@ def observe(
 
 
 def converted(directory: Path, manifest: Path) -> Path:
-    """The MS of a group, nothing flagged but what is invalid."""
+    """The MS of a group, nothing flagged but what is invalid, no subband left out."""
     files = ConvertFiles(
         manifest=manifest, ms=directory / "tile.ms", record=directory / "tile.json"
     )
-    convert(files, INSTRUMENT, ConvertOptions(), FlagOptions(steps=[]))
+    convert(files, INSTRUMENT, ConvertOptions(max_broken_subbands=0), FlagOptions(steps=[]))
     return files.ms
 
 

@@ -20,7 +20,7 @@ from contimg.core.coords import apparent, icrs_on_meridian, mjd_time
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.groups import Group
 from contimg.core.records import Check, atomic, check, write_record
-from contimg.core.uvh5 import HeaderError, read_header
+from contimg.core.uvh5 import Header, HeaderError, read_header
 from contimg.flag.options import FlagOptions
 
 if TYPE_CHECKING:
@@ -53,12 +53,7 @@ def run(
 ) -> None:
     """Convert one group."""
     group, entries = group_and_entries(files, instrument)
-    first = entries[0]["path"]
-    try:
-        header = read_header(first)
-    except HeaderError as error:
-        raise failure(first, error) from None
-    layout = read_layout(first)
+    header, layout = first_readable([entry["path"] for entry in entries])
     layout, moved = with_positions(layout, convert.antenna_positions)
     if group.tracking == "sidereal":
         layout = with_sidereal_uvw(layout)
@@ -89,7 +84,10 @@ def run(
 
             context = flag_context(group, layout, phasing, pointing, description)
             tally = empty_tally(layout, context)
-            counts = convert_subbands(output, layout, phasing, entries, slots, context, tally, flag)
+            limits = instrument.subbands, convert.max_broken_subbands
+            counts = convert_subbands(
+                output, layout, phasing, entries, slots, context, tally, flag, *limits
+            )
             # variance of a visibility goes as 1/(2 dnu dt): the unit of CASA's weights
             unit = 2 * width * layout.integration_s
             samples = counts.samples / np.maximum(counts.good_channels, 1)
@@ -100,14 +98,15 @@ def run(
             tally = tally_of(partial)
     flagged = summarise(tally, counts.by_step | later)
     # of the subbands there are: what is missing was accepted before (discover.min_subbands)
-    usable = flagged["usable_fraction"] * instrument.subbands / len(slots)
+    missing = sorted(set(range(instrument.subbands)) - set(slots) | set(counts.broken))
+    there = instrument.subbands - len(missing)
+    usable = flagged["usable_fraction"] * instrument.subbands / there
     if usable < flag.usable_fail:
         raise DataQualityError(f"{usable:.1%} of the data usable, {flag.usable_fail:.0%} needed")
     if files.plot is not None:
         from contimg.flag.plot import draw
 
         draw(flagged, files.plot, files.ms.stem)
-    missing = sorted(set(range(instrument.subbands)) - set(slots))
     write_record(
         files.record,
         product=files.ms.name,
@@ -125,6 +124,7 @@ def run(
             "freq_min_hz": float(freq[0] - width / 2),
             "freq_max_hz": float(freq[-1] + width / 2),
             "missing_subbands": missing,
+            "broken_subbands": counts.broken,
             "rows_missing": int(np.count_nonzero(layout.row_of < 0)),
             "invalid_samples": counts.invalid,
             "antennas_moved_m": moved,
@@ -137,6 +137,22 @@ def run(
         options=(instrument, convert, flag),
         inputs=[Path(e["path"]) for e in entries] if files.manifest is None else [files.manifest],
     )
+
+
+def first_readable(paths: list[str]) -> tuple[Header, Layout]:
+    """Header and layout of a group, from the first of its files that has them."""
+    reasons = []
+    for path in paths:
+        try:
+            return read_header(path), read_layout(path)
+        except HeaderError as error:
+            reason = failure(path, error)
+            if not isinstance(reason, DataQualityError):
+                raise reason from None
+        except DataQualityError as error:
+            reason = error
+        reasons.append(str(reason))
+    raise DataQualityError("; ".join(reasons))
 
 
 def phase_center(group: Group, files: ConvertFiles) -> tuple[float, float]:

@@ -18,6 +18,12 @@ class ConvertOptions(Options):
         gt=0,
         description="warn when uvw of the file and of its antenna positions differ by more [m]",
     )
+    max_broken_subbands: int = Field(
+        2,
+        ge=0,
+        description="files of a group that turn out to be broken and are left out; with more of"
+        " them the group fails",
+    )
     antenna_positions: Path | None = Field(
         None,
         description="table of antenna positions that replace the file's (CSV: name, x_m, y_m, z_m,"

@@ -34,6 +34,7 @@ class Counts:
     good_channels: NDArray[np.int64]  # (time, baseline, corr)
     full: float = 1.0  # samples behind a complete integration
     by_step: dict[str, float] = field(default_factory=dict)  # fraction of the data there are
+    broken: dict[int, str] = field(default_factory=dict)  # why a slot's file cannot be used
     # numbers of samples that are no measurement, by reason
     invalid: dict[str, int] = field(default_factory=lambda: dict.fromkeys(kernels.INVALID, 0))
 
@@ -51,33 +52,43 @@ def convert_subbands(
     context: SubbandContext,
     tally: Tally,
     flag: FlagOptions,
+    n_subbands: int,
+    max_broken: int,
 ) -> Counts:
     """Stream the files of `entries` into `output`; each covers its slot of the band.
 
     While one subband is worked on the next one is read and the last one written. Channels
-    without a file are flagged. `context` is that of the whole band; the flags go into `tally`.
+    without a file are flagged, and those of up to `max_broken` files that cannot be used;
+    :class:`DataQualityError` when there are more. `context` is that of the whole band; the flags
+    go into `tally`.
     """
     freq_hz = context.freq_hz
     n_times, n_base = layout.row_of.shape
     n_corr = len(layout.polarisations)
+    n_chan = round(freq_hz.size / n_subbands)
     steps, _ = split_steps(flag)
     streamed = [step for step in steps if step not in ("reset", "invalid")]  # those are done here
     counts = Counts(
         samples=np.zeros((n_times, n_base, n_corr)),
         good_channels=np.zeros((n_times, n_base, n_corr), np.int64),
     )
-    buffers: dict[int, list[tuple[NDArray, ...]]] = {}
+    shape = (n_times, n_base, n_chan, n_corr)
+    buffers = [_buffers(shape), _buffers(shape)]
+    files = [
+        (entry["path"], freq_hz[s * n_chan : (s + 1) * n_chan])
+        for entry, s in zip(entries, slots, strict=True)
+    ]
+    used: list[int] = []
     with ThreadPoolExecutor(max_workers=1) as writer:
         written = None
-        for turn, (subband, slot) in enumerate(zip(_ahead(entries, layout), slots, strict=True)):
-            n_chan = subband.freq_hz.size
+        for subband, slot in zip(_ahead(files, layout), slots, strict=True):
+            if isinstance(subband, DataQualityError):
+                _leave_out(counts, slot, subband, max_broken)
+                continue
             here = slice(slot * n_chan, (slot + 1) * n_chan)
-            _check_frequencies(subband, freq_hz[here])
-            if n_chan not in buffers:
-                shape = (n_times, n_base, n_chan, n_corr)
-                buffers[n_chan] = [_buffers(shape), _buffers(shape)]
             # casacore writes one of the two from its own thread while the other one is filled
-            data, flags, nsamples = buffers[n_chan][turn % 2]
+            data, flags, nsamples = buffers[len(used) % 2]
+            used.append(slot)
             if steps[0] == "reset":
                 counts.add("reset", -np.count_nonzero(subband.flags) / subband.flags.size)
                 subband.flags[:] = False
@@ -102,9 +113,11 @@ def convert_subbands(
                 written.result()
             # casacore holds the interpreter while it writes: the next thing here is compiled
             written = writer.submit(output.put_channels, here.start, data, flags)
+        if written is None:
+            raise DataQualityError("; ".join(counts.broken.values()))
         written.result()
-    _blank_missing(output, slots, n_chan, (n_times, n_base, freq_hz.size, n_corr))
-    counts.by_step = {step: total / len(entries) for step, total in counts.by_step.items()}
+    _blank_missing(output, used, n_chan, (n_times, n_base, freq_hz.size, n_corr))
+    counts.by_step = {step: total / len(used) for step, total in counts.by_step.items()}
     return counts
 
 
@@ -113,19 +126,45 @@ def _buffers(shape: tuple[int, ...]) -> tuple[NDArray, ...]:
     return np.empty(shape, np.complex64), np.empty(shape, bool), np.empty(shape, np.float32)
 
 
-def _ahead(entries: list[dict[str, Any]], layout: Layout) -> Iterator[Subband]:
+def _leave_out(counts: Counts, slot: int, error: DataQualityError, max_broken: int) -> None:
+    """Note a subband that cannot be used; too many of them are the end of the group."""
+    counts.broken[slot] = str(error)
+    print(f"subband {slot:2d}: left out: {error}", file=sys.stderr, flush=True)
+    if len(counts.broken) > max_broken:
+        raise DataQualityError(
+            f"{len(counts.broken)} of the subbands cannot be used"
+            f" (convert.max_broken_subbands: {max_broken}): {'; '.join(counts.broken.values())}"
+        )
+
+
+def _ahead(
+    files: list[tuple[str, NDArray[np.float64]]], layout: Layout
+) -> Iterator[Subband | DataQualityError]:
     """The subbands in order, each read while the one before is being worked on.
 
-    Its arrays are overwritten by the subband after the next one.
+    `files` are paths and the frequencies [Hz] that they should hold. The arrays of a subband are
+    overwritten by the one after the next.
     """
     kept: tuple[dict[str, NDArray], dict[str, NDArray]] = ({}, {})
     with ThreadPoolExecutor(max_workers=1) as reader:
-        future = reader.submit(read_subband, entries[0]["path"], layout, kept[0])
-        for turn, entry in enumerate([*entries[1:], None], start=1):
+        future = reader.submit(_read, *files[0], layout, kept[0])
+        for turn, file in enumerate([*files[1:], None], start=1):
             subband = future.result()
-            if entry is not None:
-                future = reader.submit(read_subband, entry["path"], layout, kept[turn % 2])
+            if file is not None:
+                future = reader.submit(_read, *file, layout, kept[turn % 2])
             yield subband
+
+
+def _read(
+    path: str, expected_hz: NDArray[np.float64], layout: Layout, kept: dict[str, NDArray]
+) -> Subband | DataQualityError:
+    """A subband, or why it cannot be used."""
+    try:
+        subband = read_subband(path, layout, kept)
+        _check_frequencies(subband, expected_hz)
+    except DataQualityError as error:
+        return error
+    return subband
 
 
 def _check_frequencies(subband: Subband, expected_hz: NDArray[np.float64]) -> None:
