@@ -70,12 +70,13 @@ def write(path: Path, **more) -> None:
 def test_record_comes_back_and_hashes_alike_when_written_again(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "r.json"
     write(path, checks=[Check("m", 1.0, "", "", "warn", "so so")])
-    record, first = read_record(path), content_hash(path)
+    record, first, known = read_record(path), content_hash(path), identify(path)
     assert (record["verdict"], record["reason"], record["data"]["x"]) == ("warn", "so so", 1.5)
     content = json.loads(path.read_text())
     content["run"]["created_utc"] = "1970-01-01T00:00:00"
+    content["run"]["wall_s"] = 1234567.89  # more digits: another size
     path.write_text(json.dumps(content))
-    assert content_hash(path) == first
+    assert content_hash(path) == first and identify(path) == known
     content["data"]["x"] = 2
     path.write_text(json.dumps(content))
     assert content_hash(path) != first

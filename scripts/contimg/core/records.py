@@ -84,7 +84,10 @@ def worst(checks: Sequence[Check]) -> str:
 
 
 def identify(path: str | Path) -> dict[str, Any]:
-    """Identity of an input: name, size, sha256 up to 64 MB; of a directory, its record."""
+    """Identity of an input: name, size, sha256 up to 64 MB; of a directory, its record.
+
+    Of a record, size and hash are those without its ``run`` part.
+    """
     path = Path(path)
     if path.is_dir():
         record = path.with_suffix(".json")
@@ -92,6 +95,9 @@ def identify(path: str | Path) -> dict[str, Any]:
             "path": str(path),
             "record_sha256": content_hash(record) if record.exists() else None,
         }
+    record = _without_run(path)
+    if record is not None:
+        return {"path": str(path), "bytes": len(record), "sha256": content_hash(path)}
     size = path.stat().st_size
     return {
         "path": str(path),
@@ -100,14 +106,23 @@ def identify(path: str | Path) -> dict[str, Any]:
     }
 
 
+def _without_run(path: Path) -> bytes | None:
+    """A record as it is but for its ``run`` part, which no rerun repeats; None of other files."""
+    if path.suffix != ".json":
+        return None
+    content = json.loads(path.read_text())
+    if not isinstance(content, dict) or "run" not in content:
+        return None
+    content.pop("run")
+    return _dump(content).encode()
+
+
 def content_hash(path: str | Path) -> str:
     """sha256 of a file; of a record, without its ``run`` part so that a rerun hashes alike."""
     path = Path(path)
-    if path.suffix == ".json":
-        content = json.loads(path.read_text())
-        if isinstance(content, dict) and "run" in content:
-            content.pop("run")
-            return hashlib.sha256(_dump(content).encode()).hexdigest()
+    record = _without_run(path)
+    if record is not None:
+        return hashlib.sha256(record).hexdigest()
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
