@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -149,3 +151,47 @@ def test_placeholders_exist_and_are_not_data(tmp_path: Path, name: str) -> None:
     if path.suffix == ".fits":
         with pytest.raises(ContimgError, match="all flagged"):
             read_image(path)
+
+
+WRITER = """
+import sys
+from contimg.core.records import atomic
+with atomic(sys.argv[1]) as partial:
+    partial.mkdir()
+    (partial / "x").touch()
+    print("there", flush=True)
+    input()
+"""
+
+
+def test_what_a_killed_job_left_is_removed_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "tile.ms"
+
+    def writer() -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert process.stdout is not None and process.stdout.readline() == "there\n"
+        return process
+
+    killed = writer()
+    killed.kill()  # not waited for: a zombie, as under a container's first process
+    busy = writer()
+    assert len(list(tmp_path.glob("tile.partial-*.ms"))) == 1
+    other = tmp_path / "tile.partial-elsewhere-1.ms"
+    other.mkdir()
+    with atomic(path) as partial:
+        partial.mkdir()
+        assert len(list(tmp_path.glob("tile.partial-*.ms"))) == 3
+    os.utime(other, (0, 0))
+    with atomic(path) as partial:
+        partial.mkdir()
+    left = list(tmp_path.glob("tile.partial-*.ms"))
+    assert [p.name.endswith(f"-{busy.pid}.ms") for p in left] == [True]
+    busy.communicate("\n")
+    assert (path / "x").exists() and not list(tmp_path.glob("tile.partial-*"))
+    killed.communicate()

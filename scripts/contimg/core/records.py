@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import glob
 import hashlib
 import json
 import math
@@ -30,6 +31,8 @@ from contimg.core.errors import ContimgError, DataQualityError
 
 VERDICTS = ("pass", "warn", "fail")
 _STARTED = time.time()
+_HOST = platform.node().replace("/", "_")
+_ABANDONED_S = 86400.0  # no job takes so long
 _SOFTWARE = ("numpy", "astropy", "pyuvdata", "casatools", "python-casacore", "snakemake")
 
 
@@ -204,11 +207,15 @@ def write_text(path: str | Path, text: str) -> None:
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path` (same suffix); rename it into place on success.
 
-    Works for files and directories; an older product of the same name is replaced.
+    Works for files and directories; an older product of the same name is replaced, and what a
+    killed job left of it is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.partial-{os.getpid()}{path.suffix}")
+    for leftover in path.parent.glob(f"{glob.escape(path.stem)}.partial-*{path.suffix}"):
+        if _abandoned(leftover):
+            _remove(leftover)
+    partial = path.with_name(f"{path.stem}.partial-{_HOST}-{os.getpid()}{path.suffix}")
     _remove(partial)
     try:
         yield partial
@@ -217,6 +224,23 @@ def atomic(path: str | Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         _remove(partial)
+
+
+def _abandoned(partial: Path) -> bool:
+    """Whether nobody writes a partial product any more: its process is gone from this host."""
+    name = partial.name.rpartition(".partial-")[2].removesuffix(partial.suffix)
+    host, _, number = name.rpartition("-")
+    if host != _HOST or not number.isdigit():  # that of another host, if it is old
+        with contextlib.suppress(FileNotFoundError):
+            return time.time() - partial.stat().st_mtime > _ABANDONED_S
+        return False
+    if int(number) == os.getpid():
+        return False
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state == "Z"  # killed, and waited for by nobody
 
 
 def _remove(path: Path) -> None:
