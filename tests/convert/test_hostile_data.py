@@ -232,6 +232,9 @@ def only_the_other_subband(directory, manifest, change, message, opened=True):
     assert record["verdict"] == "warn" and "missing subbands" in record["reason"]
     assert record["data"]["missing_subbands"] == [1]
     assert record["data"]["usable_fraction"] == pytest.approx((~flags[:, :8]).mean() / 2)
+    # the limits are of the data there are
+    (usable,) = [c for c in record["checks"] if c["metric"] == "usable fraction"]
+    assert usable["value"] == pytest.approx((~flags[:, :8]).mean())
     (reason,) = record["data"]["broken_subbands"].values()
     assert re.search(rf"sb00.*{message}", reason)
 
