@@ -10,6 +10,7 @@ from contimg.cli import main
 from contimg.core.beam import PrimaryBeam
 from contimg.core.errors import ContimgError
 from contimg.core.fits import Beam, read_image
+from contimg.image import overlay_command
 from contimg.image.grid import Grid
 from contimg.image.masks import clean_mask, grid_wcs
 from contimg.image.options import ImageOptions
@@ -179,7 +180,7 @@ def test_the_catalogue_mask_is_of_apparent_flux_densities(tile, tmp_path):
         assert list(mask[y, x]) == [True, second]
 
 
-def test_without_a_mask_both_are_cleaned(two_sources, tmp_path):
+def test_without_a_mask_both_are_cleaned(two_sources, tmp_path, monkeypatch):
     ms, sources, _ = two_sources
     options = ImageOptions(cell_arcsec=12, imsize=256, mask_catalog=False)
     files, record = image(ms, tmp_path / "out", options, sources.iloc[:1])
@@ -194,7 +195,17 @@ def test_without_a_mask_both_are_cleaned(two_sources, tmp_path):
     drawn = fits.getdata(mask)[0, 0]
     radius = 1.5 * read_image(files.image).beam.major_deg * 3600 / 12
     assert drawn.sum() == pytest.approx(np.pi * radius**2, rel=0.1)  # one of the two
+    circles = []
+    drawing = overlay_command.draw
+    monkeypatch.setattr(
+        overlay_command, "draw", lambda *a, **k: circles.append(k["circles"]) or drawing(*a, **k)
+    )
     assert main(["overlay", *common, "--plot", str(tmp_path / "o.png"), "--marks", str(marks)]) == 0
+    ((x, y, _, names),) = circles
+    where = sources.iloc[[0]][["ra_deg", "dec_deg"]].to_numpy(dtype=float)
+    assert names == ["A"]
+    assert (x[0], y[0]) == pytest.approx(read_image(files.image).wcs.all_world2pix(where, 0)[0])
+    assert abs(x[0] - y[0]) > 5, "the source must not lie on the diagonal"
     assert len(read_regions(marks)) == 1 and "label='A'" in marks.read_text()
     assert (tmp_path / "o.png").stat().st_size > 10_000
     assert main(["mask", "--image", str(files.image), "--mask", str(mask)]) == 1
