@@ -311,7 +311,18 @@ def test_memory_does_not_grow_with_the_number_of_subbands(tmp_path):
     assert many < few + 1
 
 
-def wide_band(directory, subbands):
+def test_the_odd_one_out_is_not_what_is_kept(tmp_path):
+    """The first of three files is of another time: two are broken in its eyes."""
+
+    def late(entries):
+        with h5py.File(entries[0]["path"], "r+") as file:
+            file["Header/time_array"][()] = file["Header/time_array"][()] + 5 / 86400
+
+    with pytest.raises(DataQualityError, match=r"most of the subbands .*times differ"):
+        wide_band(tmp_path, 3, late)
+
+
+def wide_band(directory, subbands, change=lambda entries: None):
     """Convert a group of files of 1.5 MB; largest memory held, in units of a file."""
     instrument = InstrumentOptions(subbands=subbands, band_mhz=(1311.25, 1498.75))
     group = schedule(WIDE, instrument)[0]
@@ -319,6 +330,7 @@ def wide_band(directory, subbands):
     raw.mkdir(parents=True)
     entries = simulate_group(raw, group, sky_of(group, 0.1, 0.1, 1.0), instrument, WIDE)
     write_manifest(manifest, group, entries)
+    change(entries)
     files = ConvertFiles(manifest=manifest, ms=directory / "t.ms", record=directory / "t.json")
     tracemalloc.start()
     run(files, instrument, ConvertOptions(), FlagOptions(steps=[]))
