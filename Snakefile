@@ -31,7 +31,7 @@ include: "rules/image.smk"
 include: "rules/mosaic.smk"
 include: "rules/photometry.smk"
 include: "rules/variability.smk"
-include: "rules/qa.smk"
+include: "rules/check.smk"
 include: "rules/publish.smk"
 include: "rules/report.smk"
 

@@ -4,7 +4,7 @@
     python benchmarks/calibrate.py variants --work DIR
 
 `full` solves the calset of a simulated run, whose raw files and plan the config names; with
-`--faults` after exchanging the hands of one antenna and letting the gain of another one jump
+`--faults` after exchanging the correlations of one antenna and letting the gain of another one jump
 (one is dead as simulated; simulate.pointing_offset_deg puts the calibrator off the axis), with
 `--tie` from a table that has the calibrator 40 per cent too bright, the scale tied to the field.
 `variants` makes small data of its own: nothing wrong, each of these faults, a calibrator half a
@@ -241,7 +241,7 @@ def harm(ms: Path, simulate, *harms: str) -> None:
 # declination of the pointing minus that of the calibrator [deg], what is done to the data
 FAULTS: dict[str, tuple] = {
     "nothing wrong": (0.1,),
-    "hands of DSA-7 swapped": (0.1, "swap"),
+    "correlations of DSA-7 swapped": (0.1, "swap"),
     "gain of DSA-14 jumps": (0.1, "jump"),
     "calibrator 0.5 deg off the axis": (0.5,),
     "all of these": (0.5, "swap", "jump"),

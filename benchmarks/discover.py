@@ -26,11 +26,12 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from contimg.core.beam import InstrumentOptions  # noqa: E402
+from contimg.core.grouping.scan import CACHE_VERSION, COLUMNS, find_files, read_headers  # noqa: E402
 from contimg.core.paths import path  # noqa: E402
-from contimg.discover.options import DiscoverOptions, PlanOptions  # noqa: E402
-from contimg.discover.refresh import refresh  # noqa: E402
-from contimg.discover.scan import CACHE_VERSION, COLUMNS, find_files, read_headers  # noqa: E402
+from contimg.discover.options import DiscoverOptions  # noqa: E402
 from contimg.mosaic.options import MosaicOptions  # noqa: E402
+from contimg.plan.options import PlanOptions  # noqa: E402
+from contimg.run.refresh import refresh  # noqa: E402
 from contimg.simulate.options import SimulateOptions  # noqa: E402
 
 SUBBANDS, INTEGRATION_S, TIMES, START = 16, 12.884901888, 24, 60949.0

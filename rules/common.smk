@@ -10,7 +10,7 @@ from contimg.mosaic.overrides import read_decisions
 from contimg.config import code, flags, read_config
 from contimg.core.errors import ContimgError
 from contimg.core.paths import WILDCARDS, day_of, path, pattern
-from contimg.discover.refresh import read_plan, refresh
+from contimg.run.refresh import read_plan, refresh
 from snakemake.exceptions import WorkflowError
 
 
@@ -136,7 +136,7 @@ def everything():
         records.append(path("variability_record", RESULTS))
     if CONFIG.simulate.enabled:
         records.append(path("comparison_record", RESULTS))
-    if CONFIG.qa.expected is not None:
+    if CONFIG.check.expected is not None:
         records.append(path("expected_record", RESULTS))
     return records
 

@@ -50,33 +50,3 @@ if CONFIG.simulate.enabled:
             "contimg simulate --catalog {input.catalog} --group {wildcards.group}"
             " --out-dir {params.raw_dir} --manifest {output.manifest}"
             " {params.flags} > {log} 2>&1"
-
-    rule compare_truth:
-        input:
-            truth=p("truth"),
-            photometry=photometry_tables(),
-            lightcurves=p("lightcurves"),
-            sources=p("sources"),
-            candidates=p("candidates"),
-            record=p("variability_record"),
-        output:
-            table=p("comparison"),
-            record=p("comparison_record"),
-        log:
-            log_of("compare_truth", "comparison"),
-        benchmark:
-            benchmark_of("compare_truth", "comparison")
-        conda:
-            "../envs/simulate.yaml"
-        threads: 1
-        resources:
-            mem_mb=1500,
-            runtime=10,
-        params:
-            flags=flags(CONFIG, "compare-truth"),
-            code=code("compare-truth"),
-        shell:
-            "contimg compare-truth --truth {input.truth}"
-            " --lightcurves {input.lightcurves} --sources {input.sources}"
-            " --candidates {input.candidates} --photometry {input.photometry}"
-            " --table {output.table} --record {output.record} {params.flags} > {log} 2>&1"

@@ -15,18 +15,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions, ScaleOptions
 from contimg.calset.options import CalsetValidationOptions
+from contimg.check.options import CheckOptions
 from contimg.cli import VERBS, load
 from contimg.convert.options import ConvertOptions
 from contimg.core.beam import InstrumentOptions
 from contimg.core.errors import ContimgError
 from contimg.core.options import to_flags
-from contimg.discover.options import DiscoverOptions, PlanOptions
+from contimg.discover.options import DiscoverOptions
 from contimg.flag.options import FlagOptions
 from contimg.image.options import ImageOptions, resolve_backend
 from contimg.mosaic.options import MosaicOptions, ValidationOptions
 from contimg.photometry.options import PhotometryOptions
+from contimg.plan.options import PlanOptions
 from contimg.publish.options import PublishOptions
-from contimg.qa.options import QaOptions
 from contimg.report.options import ReportOptions
 from contimg.simulate.options import SimulateOptions
 from contimg.variability.options import VariabilityOptions
@@ -63,7 +64,7 @@ class Config(BaseModel):
     mosaic_validation: ValidationOptions = Field(default_factory=ValidationOptions)
     photometry: PhotometryOptions = Field(default_factory=PhotometryOptions)
     variability: VariabilityOptions = Field(default_factory=VariabilityOptions)
-    qa: QaOptions = Field(default_factory=QaOptions)
+    check: CheckOptions = Field(default_factory=CheckOptions)
     publish: PublishOptions = Field(default_factory=PublishOptions)
     report: ReportOptions = Field(default_factory=ReportOptions)
 

@@ -31,7 +31,9 @@ def test_exactly_what_has_no_solution_is_flagged(days, tmp_path):
     axes, before = flags_of(tile)
     alive = [a for a in np.union1d(axes.ant1, axes.ant2) if axes.antenna_names[a] != "DSA-7"]
     no_k, no_g, no_b, last = alive[1], alive[2], alive[3], alive[4]
-    missing = np.zeros((len(axes.antenna_names), axes.freq_hz.size), bool)  # alike in both hands
+    missing = np.zeros(
+        (len(axes.antenna_names), axes.freq_hz.size), bool
+    )  # alike in both correlations
     missing[[no_k, no_g]] = True
     missing[no_b, 3:5] = True
     missing[no_b, 9] = True

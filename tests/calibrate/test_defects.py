@@ -2,8 +2,8 @@
 
 The observation has everything at once: delays of 8 ns, bandpasses of 10 and gains of 15 per cent,
 noise, interference, a field of more than 80 sources, a calibrator half a degree off the axis, and
-a dead antenna, one with its hands swapped and one whose gain jumps. Each defect was met in real
-pipelines of this kind: a scale normalised away, a model without beam or neighbours,
+a dead antenna, one with its correlations swapped and one whose gain jumps. Each defect was met in
+real pipelines of this kind: a scale normalised away, a model without beam or neighbours,
 delays or bandpasses solved and then not used, sick antennas let in.
 """
 

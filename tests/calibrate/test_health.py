@@ -72,7 +72,7 @@ def test_gains_are_solved_whatever_antenna_is_missing():
 
 
 def look(courses: np.ndarray, level=None, unflagged=None) -> Look:
-    """A look at antennas with these courses (time, antenna) in both hands."""
+    """A look at antennas with these courses (time, antenna) in both correlations."""
     course = np.repeat(courses[:, :, None], 2, axis=2)
     shape = course.shape[1:]
     return Look(
@@ -97,7 +97,7 @@ def test_each_fault_is_named_at_its_feed():
     found = examine(look(courses, level, unflagged), CalibrateOptions())
     reasons = {(f.antenna, f.corr): f.reason for f in found}
     assert {antenna for antenna, _ in reasons} == {3, 6, 9} and len(reasons) == 6
-    assert reasons[3, 1] == reasons[6, 0] == "its other hand is bad"
+    assert reasons[3, 1] == reasons[6, 0] == "its other correlation is bad"
     assert "no coherent signal" in reasons[3, 0]
     assert reasons[6, 1] == "no unflagged data"
     assert "gain steps by 0.4" in reasons[9, 0] and "MJD 60000.0007" in reasons[9, 0]

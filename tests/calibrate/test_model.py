@@ -61,7 +61,7 @@ def sources_at(axes, east_deg, north_deg, flux_jy, index=0.0) -> pd.DataFrame:
 
 
 def written(tile, scratch: Path, sources, beam, **extra) -> tuple[np.ndarray, dict]:
-    """MODEL_DATA (row, channel, hand) that write_model leaves in a copy, and its report."""
+    """MODEL_DATA (row, channel, correlation) that write_model leaves in a copy, and its report."""
     with casa_session() as inside:
         ms = inside / "copy.ms"
         shutil.copytree(tile, ms)

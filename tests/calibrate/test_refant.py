@@ -59,7 +59,7 @@ def test_the_middle_of_the_array_comes_first():
 )
 def test_each_quality_of_either_hand_counts(quality, value):
     look_ = seen()
-    getattr(look_, quality)[2, 1] = value  # one hand of the one in the middle
+    getattr(look_, quality)[2, 1] = value  # one correlation of the one in the middle
     assert order(look_)[0] != "DSA-97"
 
 

@@ -68,7 +68,7 @@ def peaks(ms: Path, sky: pd.DataFrame, *, perfect: bool = False) -> np.ndarray:
 def scale_left(change: np.ndarray, ms: Path, *, joint: bool = False) -> np.ndarray:
     """Mean of |g_p g_q| with the weights of the data, (corr,): the flux scale of the calset.
 
-    With `joint` the weights are those of both hands together, as in :func:`peaks`.
+    With `joint` the weights are those of both correlations together, as in :func:`peaks`.
     """
     axes, size = read_axes(ms), np.abs(change)
     with open_table(ms) as table:

@@ -133,7 +133,7 @@ SWAPPED, JUMPING = "DSA-18", "DSA-68"
 def wounded(tmp_path_factory):
     """A calibrator half a degree off the axis, a bright neighbour, and three sick antennas.
 
-    One is dead and asked for as the reference, one has its hands swapped, one jumps in one hand.
+    One is dead and asked for as the reference, one has its correlations swapped, one jumps in one.
     """
     directory = tmp_path_factory.mktemp("wounded")
     group = schedule(WOUNDED, INSTRUMENT)[0]
@@ -178,7 +178,7 @@ def test_sick_antennas_are_found_with_their_reasons(wounded):
     assert set(flagged["DSA-9"].values()) == {"no unflagged data"}
     assert set(flagged[SWAPPED]) == {"XX", "YY"}
     assert "no coherent signal" in flagged[SWAPPED]["XX"]
-    assert flagged[JUMPING]["YY"] == "its other hand is bad"
+    assert flagged[JUMPING]["YY"] == "its other correlation is bad"
     assert "gain steps by" in flagged[JUMPING]["XX"]
     middle = read_axes(files.ms).mjd[WOUNDED.n_times // 2]
     assert flagged[JUMPING]["XX"].endswith(f"{middle:.6f}")

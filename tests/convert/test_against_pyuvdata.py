@@ -38,7 +38,7 @@ def both(tmp_path_factory):
 
 
 def thin_out(path, seed):
-    """Lost packets and flags of the correlator, and hands that are not alike."""
+    """Lost packets and flags of the correlator, and correlations that are not alike."""
     rng = np.random.default_rng(seed)
     with h5py.File(path, "r+") as file:
         data = file["Data"]

@@ -72,7 +72,7 @@ def test_one_file_of_a_group_becomes_a_partial_ms(tmp_path):
     assert len(read_record(tmp_path / "made.json")["data"]["missing_subbands"]) == 1
 
 
-def test_names_of_files_given_by_hand_do_not_matter(tmp_path, observation):
+def test_names_of_files_given_by_correlation_do_not_matter(tmp_path, observation):
     observe(tmp_path)
     for number, path in enumerate(sorted((tmp_path / "raw").iterdir())):
         path.rename(path.with_name(f"part {number}.uvh5"))

@@ -8,7 +8,7 @@ from astropy.coordinates import EarthLocation
 
 from contimg.convert.phase import rephase_drift
 from contimg.core.coords import icrs_on_meridian, mjd_time
-from contimg.discover.geometry import expected_uvw
+from contimg.validate.geometry import expected_uvw
 
 OVRO = EarthLocation.from_geodetic(-118.2817, 37.2314, 1222.0)
 

@@ -8,11 +8,11 @@ import pytest
 
 from contimg.core.beam import InstrumentOptions
 from contimg.core.errors import ContimgError
+from contimg.core.grouping.build import group_names
+from contimg.core.grouping.scan import form_groups
 from contimg.core.groups import group_name
-from contimg.discover.build import group_names
 from contimg.discover.options import DiscoverOptions
-from contimg.discover.scan import form_groups
-from discover.made import (
+from discover.simulated_headers import (
     INSTRUMENT,
     INTEGRATION,
     LENGTH,

@@ -6,7 +6,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from discover.made import LENGTH, START, SUBBANDS, formed, headers, row
+from discover.simulated_headers import LENGTH, START, SUBBANDS, formed, headers, row
 
 GROUPS = 4
 FILES = GROUPS * SUBBANDS

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from contimg.core.errors import ContimgError
+from contimg.core.grouping import scan
+from contimg.core.grouping.readers import read_all
+from contimg.core.grouping.scan import find_files, name_mjd, read_headers
 from contimg.core.uvh5 import HeaderError, read_header
-from contimg.discover import scan
-from contimg.discover.readers import read_all
-from contimg.discover.scan import find_files, name_mjd, read_headers
 
 NAME = "2025-10-05T15:29:14_sb{:02d}.hdf5"
 

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from contimg.core.errors import ContimgError
+from contimg.core.grouping.scan import form_groups
 from contimg.core.options import to_flags
-from contimg.discover.options import DiscoverOptions, PlanOptions, split_list
-from contimg.discover.scan import form_groups
+from contimg.discover.options import DiscoverOptions
 from contimg.discover.select import check_selection, group_mjd, select, worth_reading
-from discover.made import INSTRUMENT, LENGTH, OPTIONS, START, headers, row
+from contimg.plan.options import PlanOptions, split_list
+from discover.simulated_headers import INSTRUMENT, LENGTH, OPTIONS, START, headers, row
 
 GROUPS, _ = form_groups(headers(300), INSTRUMENT, OPTIONS)  # 2025-10-05T12:00 to the day after
 

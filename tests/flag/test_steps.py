@@ -11,7 +11,7 @@ from contimg.core.errors import ContimgError
 from contimg.flag import growth, stream
 from contimg.flag.options import FlagOptions
 from contimg.flag.stream import flag_invalid
-from flag import made as m
+from flag import simulated_context as m
 
 
 @pytest.fixture(scope="module")

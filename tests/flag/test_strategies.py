@@ -17,7 +17,7 @@ from contimg.flag.options import (
     step_list,
 )
 from contimg.flag.stream import _STEPS
-from flag import made as m
+from flag import simulated_context as m
 
 PARAMETERS = {
     "clip_max": 0.1,

@@ -10,7 +10,7 @@ import pytest
 from contimg.flag.options import FlagOptions
 from contimg.flag.plot import draw
 from contimg.flag.summary import Tally, checks, for_record, summarise
-from flag import made as m
+from flag import simulated_context as m
 
 
 @pytest.fixture

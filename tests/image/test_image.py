@@ -286,7 +286,7 @@ def test_a_beam_that_takes_in_the_halo_is_told(tile, tmp_path):
 
 
 def test_thermal_noise_of_the_full_array():
-    """0.20 mJy/beam: 96 antennas, 309 s, 187.5 MHz, two hands."""
+    """0.20 mJy/beam: 96 antennas, 309 s, 187.5 MHz, two correlations."""
 
     class Full:
         count = 96 * 95 // 2 * 768 * 24

@@ -14,7 +14,7 @@ STEP = 0.8 * np.exp(0.6j)
 
 
 def swap_hands(ms: Path, name: str, simulate: SimulateOptions, sefd_jy: float = 6500.0) -> None:
-    """Exchange the hands of an antenna: what is left of it in XX and YY is noise."""
+    """Exchange the correlations of an antenna: what is left of it in XX and YY is noise."""
     axes = read_axes(ms)
     number = axes.antenna_names.index(name)
     rows = np.tile((axes.ant1 == number) | (axes.ant2 == number), axes.mjd.size)

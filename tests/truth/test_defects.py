@@ -15,8 +15,8 @@ from contimg.core.beam import PrimaryBeam
 from contimg.core.coords import separation
 from contimg.core.errors import DataQualityError
 from contimg.core.ms import read_axes
-from contimg.discover import plan
 from contimg.image.visibilities import read_sampling
+from contimg.plan import plan
 from contimg.simulate import visibilities
 from truth.observe import INSTRUMENT, PERFECT, check_source, converted, observe
 
@@ -80,7 +80,7 @@ def test_skipped_integration_is_noticed(tmp_path, observation, monkeypatch):
 
 
 def test_sum_of_hands_without_the_half_is_noticed(tmp_path, monkeypatch):
-    # S/2 in each hand is what makes XX + YY come out right and (XX + YY)/2 half
+    # S/2 in each correlation is what makes XX + YY come out right and (XX + YY)/2 half
     power = visibilities.PrimaryBeam.power
     monkeypatch.setattr(visibilities.PrimaryBeam, "power", lambda *a: power(*a) / 2)
     observation = observe(tmp_path / "halved")

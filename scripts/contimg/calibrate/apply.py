@@ -13,20 +13,19 @@ from pydantic import Field
 
 from contimg.calibrate import usable
 from contimg.calibrate.averaging import smearing_bin
+from contimg.calibrate.beam_modulation import remove_modulation
 from contimg.calibrate.choose import Choice, Limits, choose
 from contimg.calibrate.interpolate import interpolate
 from contimg.calibrate.options import ApplyOptions
 from contimg.calibrate.refine import refine
-from contimg.calibrate.steady import remove_modulation
 from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.calibrators import DEC_TOLERANCE_DEG, STALENESS_HOURS
 from contimg.core.casa import casa_session
 from contimg.core.command import Command, Files
 from contimg.core.errors import DataQualityError
 from contimg.core.ms import read_axes
 from contimg.core.records import Check, atomic, check, read_record, write_record
-from contimg.discover.options import PlanOptions
 
-_PLAN = PlanOptions()
 # How CASA applies a table. linearflag: no bandpass is made up for channels that have none; CASA
 # refuses a line without spwmap.
 HOW = {"tinterp": "nearest", "finterp": "linearflag", "spwmap": [0]}
@@ -44,10 +43,10 @@ class ApplyFiles(Files):
         "standard", description="tier of the images; development calsets serve no other"
     )
     staleness_hours: float = Field(
-        _PLAN.staleness_hours, gt=0, description="largest time between calset and tile [h]"
+        STALENESS_HOURS, gt=0, description="largest time between calset and tile [h]"
     )
     dec_tolerance_deg: float = Field(
-        _PLAN.dec_tolerance_deg,
+        DEC_TOLERANCE_DEG,
         gt=0,
         description="largest difference in pointing declination of calset and tile [deg]",
     )

@@ -1,6 +1,6 @@
 """How well data agree with a model, and data corrected by gains: what refinement stands on.
 
-All is judged by the ratio of every baseline, integration and hand, over the whole band:
+All is judged by the ratio of every baseline, integration and correlation, over the whole band:
 c = sum(w D M*) / sum(w |M|^2), of variance s^2 / sum(w |M|^2), with s^2 the variance of a sample
 of unit weight. Right gains make c the same number everywhere; the scale of the model drops out.
 """
@@ -32,7 +32,7 @@ class State:
 
     @property
     def numbers(self) -> int:
-        """Two of every baseline and hand with data: what a wrong model is wrong by."""
+        """Two of every baseline and correlation with data: what a wrong model is wrong by."""
         return int(2 * (self.power.sum(axis=0) > 0).sum())
 
     def signal(self, times: int) -> float:
@@ -93,8 +93,9 @@ def measure(ms: Path, axes: Axes, variance: float | None = None, parameters: int
 def anchored(gains: NDArray[np.complex128], state: State) -> NDArray[np.complex128]:
     """Gains (time, antenna, corr) without what all antennas share; feeds that are NaN get 1.
 
-    The phase of the antennas' mean is zero at each time and in each hand. The mean of the
-    amplitude of g_p g_q over times and baselines, weighted as the data are, is 1 in each hand.
+    The phase of the antennas' mean is zero at each time and in each correlation. The mean of the
+    amplitude of g_p g_q over times and baselines, weighted as the data are, is 1 in each
+    correlation.
     """
     solved = np.isfinite(gains) & state.alive
     gains = np.where(solved, gains, 1)

@@ -1,10 +1,10 @@
 """The health of every antenna, seen in its response to the calibrator before anything is solved.
 
-A *feed* is one hand of one antenna. From a sample of the band, data over model give a gain of
-every feed for the whole observation and its course in time. What shows in them:
+A *feed* is one correlation of one antenna. From a sample of the band, data over model give a gain
+of every feed for the whole observation and its course in time. What shows in them:
 
 * no data at all (dead: the conversion flagged it);
-* no coherent signal: an antenna that records noise, whose hands are swapped (the hands of an
+* no coherent signal: an antenna that records noise, whose correlations are swapped (those of an
   unpolarised source do not correlate with each other, so that nothing is left of it in XX and YY
   while the autocorrelations look well), or whose delay is far off;
 * a gain that steps within the observation: what is solved would be right at no time.
@@ -28,7 +28,7 @@ _BLOCK_HZ = 1e6  # coherent for delays up to half a microsecond
 _ITERATIONS = 50
 _MIN_TIMES = 6  # a step is told from a slope only with so many integrations
 _STEP_SIGMA = 8.0
-_OTHER_HAND = "its other hand is bad"
+_OTHER_CORRELATION = "its other correlation is bad"
 _CORR_TYPES = {5: "RR", 8: "LL", 9: "XX", 12: "YY"}  # casacore's Stokes enumeration
 
 
@@ -186,15 +186,15 @@ def _median(values: NDArray, axis: int) -> NDArray:
 def examine(seen: Look, options: CalibrateOptions) -> list[Finding]:
     """The feeds that must not be used.
 
-    When one hand of an antenna is bad, both are: CASA solves with visibilities of which both
-    parallel hands are unflagged, and Stokes I needs both.
+    When one correlation of an antenna is bad, both are: CASA solves with visibilities of which both
+    parallel correlations are unflagged, and Stokes I needs both.
     """
     findings = []
     for index, antenna in enumerate(seen.antennas):
         corrs = range(seen.level.shape[1])
         reasons = [_reason(seen, index, corr, options) for corr in corrs]
         if any(reasons):
-            findings += [Finding(int(antenna), c, reasons[c] or _OTHER_HAND) for c in corrs]
+            findings += [Finding(int(antenna), c, reasons[c] or _OTHER_CORRELATION) for c in corrs]
     return findings
 
 
@@ -204,7 +204,8 @@ def _reason(seen: Look, index: int, corr: int, options: CalibrateOptions) -> str
     level = seen.level[index, corr]
     if level < options.min_coherence:
         return (
-            f"no coherent signal ({level:.3f} of the array's): dead, hands swapped or delay far off"
+            f"no coherent signal ({level:.3f} of the array's): dead, correlations swapped or delay"
+            " far off"
         )
     step = find_step(seen.course[:, index, corr], float(seen.noise[index, corr]))
     if step is not None and abs(step[1]) > options.max_jump:
@@ -256,14 +257,14 @@ def flag(ms: Path, axes: Axes, findings: list[Finding]) -> None:
             table.putcol("FLAG", table.getcol("FLAG", **rows) | bad[:, None, :], **rows)
 
 
-def hands(ms: Path) -> list[str]:
+def correlations(ms: Path) -> list[str]:
     """Names of the correlations of an MS."""
     with open_table(f"{ms}/POLARIZATION") as table:
         return [_CORR_TYPES.get(int(t), str(t)) for t in table.getcell("CORR_TYPE", 0)]
 
 
 def describe(findings: list[Finding], axes: Axes, names: list[str]) -> dict[str, dict[str, str]]:
-    """Reasons by antenna and hand, for the record."""
+    """Reasons by antenna and correlation, for the record."""
     result: dict[str, dict[str, str]] = {}
     for finding in findings:
         antenna = axes.antenna_names[finding.antenna]

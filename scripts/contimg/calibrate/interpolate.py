@@ -1,7 +1,7 @@
 """A calset between two others, at the time of a tile.
 
-Both sets are first turned to one reference antenna. Then, feed by feed (one hand of one antenna)
-and with w the fraction of the way from the first set to the second:
+Both sets are first turned to one reference antenna. Then, feed by feed (one correlation of one
+antenna) and with w the fraction of the way from the first set to the second:
 
 * K linearly;
 * amplitudes of B and of G linearly, each by itself;

@@ -121,7 +121,7 @@ def write_model(
     standard: str = STANDARD,
     threads: int = 1,
 ) -> dict[str, Any]:
-    """Fill MODEL_DATA of `ms`, equal in both hands; say what the model is, for the record.
+    """Fill MODEL_DATA of `ms`, equal in both correlations; say what the model is, for the record.
 
     `sources` is of :func:`sky_model`, its first row the calibrator. Kinds other than ``catalog``
     run CASA and must be called inside :func:`contimg.core.casa.casa_session`, `ms` and `path`

@@ -48,7 +48,7 @@ class CalibrateOptions(Options):
         0.1,
         ge=0,
         description="a feed with less calibrator signal than this x the array's is flagged: dead,"
-        " hands swapped, or delay far off",
+        " correlations swapped, or delay far off",
     )
     max_jump: float = Field(
         0.1,

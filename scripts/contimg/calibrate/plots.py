@@ -21,7 +21,9 @@ def plot(tables: dict[str, Path], path: Path, title: str) -> None:
     thin = slice(None, None, max(1, freq.size // _POINTS))
     figure = Figure(figsize=(11, 8), layout="constrained")
     delay, gain, amplitude, phase = figure.subplots(2, 2).ravel()
-    for corr, (label, colour) in enumerate((("first hand", "C0"), ("second hand", "C1"))):
+    for corr, (label, colour) in enumerate(
+        (("first correlation", "C0"), ("second correlation", "C1"))
+    ):
         if "K" in content:
             k = content["K"]
             delay.plot(k["antenna"] + 1, k["value"][:, 0, corr], ".", color=colour, label=label)

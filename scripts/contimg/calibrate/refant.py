@@ -22,8 +22,8 @@ def rank(
     The score is the product of the unflagged part, of the amplitude's nearness to the array's,
     of the signal-to-noise ratio over the array's (at most 1), and of terms that fall with the
     wander of the phase and with the distance from the middle of the array, each to a half at
-    10 degrees and at the farthest antenna; of the two hands the worse one counts. Antennas of
-    `prefer` come before all others, in its order.
+    10 degrees and at the farthest antenna; of the two correlations the worse one counts. Antennas
+    of `prefer` come before all others, in its order.
     """
     bad = {finding.antenna for finding in findings}
     positions = axes.antenna_positions_m[seen.antennas]
@@ -85,7 +85,7 @@ def choose(wanted: list[str], ranking: list[dict[str, Any]]) -> tuple[list[str],
     """Reference antennas to offer CASA, best first; those wanted that are passed over."""
     healthy = [row["antenna"] for row in ranking]
     if not healthy:
-        raise DataQualityError("no antenna responds to the calibrator in both hands")
+        raise DataQualityError("no antenna responds to the calibrator in both correlations")
     passed = [name for name in wanted if name not in healthy]
     order = [name for name in wanted if name in healthy]
     order += [name for name in healthy if name not in order]

@@ -7,13 +7,13 @@ first that does not ends the phases; one that makes things worse undoes all of i
 get wrong must not become gains:
 
 * sources that the model lacks or has wrong add a misfit that is alike at all times: of the n
-  numbers of it (two a baseline and hand) a fit of p gains takes about p/n away without any gain
-  being wrong. A step is kept only if the misfit beyond the noise falls by twice that more;
+  numbers of it (two a baseline and correlation) a fit of p gains takes about p/n away without any
+  gain being wrong. A step is kept only if the misfit beyond the noise falls by twice that more;
 
 * a solution below the limit of signal to noise changes nothing;
-* phases common to all antennas of one hand are nobody's drift and are left alone;
+* phases common to all antennas of one correlation are nobody's drift and are left alone;
 * amplitudes are scaled so that the mean over times and baselines of g_p g_q, weighted as an image
-  of natural weight is, is 1 in each hand: the flux scale stays that of the calset.
+  of natural weight is, is 1 in each correlation: the flux scale stays that of the calset.
 """
 
 from __future__ import annotations

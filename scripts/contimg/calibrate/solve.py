@@ -3,7 +3,7 @@
 The model holds the calibrator and the catalogued sources around it, each with its spectrum and
 with the primary beam of every integration and channel; B is not normalised, so that B and G
 together turn correlator units into Jy. Where the calibrator varies, the sources around it set the
-scale (:mod:`contimg.calibrate.tie`). Antennas that are not well are flagged first, with a
+scale (:mod:`contimg.calibrate.flux_scale`). Antennas that are not well are flagged first, with a
 reason each; everything happens in a copy, the input is only read.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from contimg.calibrate import health, integrations, presets, refant, sequence, solutions, tie
+from contimg.calibrate import flux_scale, health, integrations, presets, refant, sequence, solutions
 from contimg.calibrate.model import sky_model, write_model
 from contimg.calibrate.options import FROM_CALIBRATOR, CalibrateOptions, ScaleOptions
 from contimg.calibrate.plots import plot
@@ -63,13 +63,13 @@ def run(
     sources = sky_model(files, axes, beam, options, field_scale=scale.field_scale)
     used = integrations.choose(sources.iloc[:1], axes, beam, settings)
     origin, why = sources.attrs["scale"]
-    tied = origin == "field"
-    if tied and (files.catalog is None or options.model_kind != "catalog"):
+    from_field = origin == "field"
+    if from_field and (files.catalog is None or options.model_kind != "catalog"):
         raise ContimgError(
             f"the scale of {files.calibrator} is to come from the field ({why}): that needs a"
             " catalogue and calibrate.model_kind catalog"
         )
-    flux_scale: dict[str, Any] = {"source": origin, "why": why, "factor": 1.0, "sources": 0}
+    scale_found: dict[str, Any] = {"source": origin, "why": why, "factor": 1.0, "sources": 0}
     cwd = Path.cwd()
     with casa_session() as scratch:
         working = scratch / "work.ms"
@@ -82,12 +82,12 @@ def run(
         ranking = refant.rank(seen, findings, axes, prefer)
         refants, passed = refant.choose(wanted, ranking)
         health.flag(working, axes, findings)
-        if tied:
-            found_scale = tie.measure(
+        if from_field:
+            measured = flux_scale.measure(
                 working, axes, sources, beam, used.chosen, settings.uvrange, scale
             )
-            flux_scale |= found_scale.describe()
-            sources = _rescaled(sources, found_scale.factor)
+            scale_found |= measured.describe()
+            sources = _rescaled(sources, measured.factor)
             used = integrations.choose(sources.iloc[:1], axes, beam, settings)
             model = write_model(working, axes, sources, beam, **kind)
         found = sequence.solve(working, scratch, refants, settings, used.timerange(axes))
@@ -96,7 +96,7 @@ def run(
             solutions.flag_feeds(table, findings)
             with atomic(cwd / targets[name]) as partial:
                 shutil.copytree(table, partial)
-    hands = health.hands(files.ms)
+    correlations = health.correlations(files.ms)
     summary = solutions.summarise(targets, axes)
     plot(targets, files.plot, title=files.record.parent.name)
     write_record(
@@ -113,11 +113,11 @@ def run(
             "refant_order": refants,
             "refant_passed_over": passed,
             "refant_ranking": ranking,
-            "hands": hands,
-            "flagged": health.describe(findings, axes, hands),
+            "correlations": correlations,
+            "flagged": health.describe(findings, axes, correlations),
             "model": model,
             "model_sources": len(sources),
-            "flux_scale": flux_scale
+            "flux_scale": scale_found
             | {"flux_jy": float(flux_density(sources.iloc[:1], axes.freq_hz.mean())[0, 0])},
             "catalog_rows_without_flux": sources.attrs["without_flux"],
             "tables": {name: target.name for name, target in targets.items()},

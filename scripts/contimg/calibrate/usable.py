@@ -17,7 +17,7 @@ from contimg.core.records import Check, check
 
 @dataclass(frozen=True)
 class Tally:
-    """Samples counted over baselines and subbands; a sample is one channel of one hand."""
+    """Samples counted over baselines and subbands; a sample is one channel of one correlation."""
 
     total: NDArray[np.int64]  # (baseline, subband)
     unflagged: NDArray[np.int64]  # (baseline, subband)

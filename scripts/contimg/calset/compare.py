@@ -42,7 +42,7 @@ def run(files: CompareFiles, options: CalsetValidationOptions) -> None:
     first, second = (read_calset(path) for path in paths)
     found = change(first, second, common_reference((first, second)))
     checks = judge_change(found, options)
-    rows = tabulate(found, first.hands)
+    rows = tabulate(found, first.correlations)
     print(f"{second.name} against {first.name}; phases against {found.reference}")
     print(rows.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
     for name, only in ((first.name, found.only_first), (second.name, found.only_second)):
@@ -76,7 +76,7 @@ def run(files: CompareFiles, options: CalsetValidationOptions) -> None:
         )
 
 
-def tabulate(found: Change, hands: list[str]) -> pd.DataFrame:
+def tabulate(found: Change, correlations: list[str]) -> pd.DataFrame:
     """One row a feed."""
     columns = (
         ("delay_change_ns", found.delay_ns),
@@ -87,14 +87,14 @@ def tabulate(found: Change, hands: list[str]) -> pd.DataFrame:
         ("bandpass_phase_rms_deg", found.bandpass_phase_deg),
     )
     n = len(found.names)
-    names = {"antenna": np.repeat(found.names, len(hands)), "hand": hands * n}
+    names = {"antenna": np.repeat(found.names, len(correlations)), "correlation": correlations * n}
     return pd.DataFrame(names | {name: value.ravel() for name, value in columns})
 
 
 def draw_change(first: Calset, second: Calset, found: Change, path: Path) -> None:
     """Delays, amplitudes, phases and bandpass shapes by antenna."""
     solved = np.ones(len(found.names), bool)
-    along = Antennas(found.names, first.hands, solved, [""] * len(found.names), set())
+    along = Antennas(found.names, first.correlations, solved, [""] * len(found.names), set())
     title = f"{second.name} against {first.name}, phases against {found.reference}"
     figure = titled(along, 9.5, title)
     axes = figure.subplots(4, 1)

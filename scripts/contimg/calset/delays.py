@@ -54,7 +54,7 @@ def run(
         inputs.append(files.ms)
         names, slope, band_hz = in_visibilities(files.ms, files.column, calset)
         left = significant_ns(slope, band_hz)
-        hands = [str(number) for number in range(slope.delay_ns.shape[1])]
+        correlations = [str(number) for number in range(slope.delay_ns.shape[1])]
         what = f"{files.column} of {files.ms.name}"
         what += f" corrected by {calset.name}" if calset is not None else ""
     else:
@@ -64,13 +64,13 @@ def run(
         slope, left, what = seen.residual, seen.residual_ns, "B"
     solved = np.full(slope.delay_ns.shape, np.nan)
     if calset is not None:
-        hands = calset.hands
+        correlations = calset.correlations
         known = dict(zip(calset.antennas, delays_ns(calset), strict=True))
         solved = np.array([known[n] if n in known else solved[0] for n in names])
     rows = pd.DataFrame(
         {
-            "antenna": np.repeat(names, len(hands)),
-            "hand": hands * len(names),
+            "antenna": np.repeat(names, len(correlations)),
+            "correlation": correlations * len(names),
             "k_ns": solved.ravel(),
             "residual_ns": slope.delay_ns.ravel(),
             "error_ns": slope.error_ns.ravel(),

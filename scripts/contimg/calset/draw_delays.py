@@ -63,7 +63,7 @@ def draw_delays(subject: Subject, path: Path) -> None:
     maps[0].set_title("whole array" if apart else "array", fontsize=10)
     if apart:
         maps[1].set_title("core", fontsize=10)
-    upper.colorbar(mesh, ax=list(maps), label=f"{label}, mean of both hands", extend="both")
+    upper.colorbar(mesh, ax=list(maps), label=f"{label}, mean of both correlations", extend="both")
     first, second = lower.subplots(2, 1)
     strip(first, subject.antennas, delays, label, names=False)
     strip(second, subject.antennas, seen.residual.delay_ns, "left in B [ns]")

@@ -27,8 +27,8 @@ def draw_drift(
 ) -> None:
     """Four quantities: lines with time, one an antenna, above antenna by calset.
 
-    `rows` as :func:`contimg.calset.drift.tabulate` makes them. Of the two hands of an antenna the
-    one that changed more is shown.
+    `rows` as :func:`contimg.calset.drift.tabulate` makes them. Of the two correlations of an
+    antenna the one that changed more is shown.
     """
     from matplotlib.figure import Figure
 
@@ -79,7 +79,9 @@ def draw_drift(
 def _larger(
     rows: pd.DataFrame, column: str, zero: float, names: list[str], sets: list[str]
 ) -> np.ndarray:
-    """(antenna, calset) the value farther from `zero` of the two hands; NaN where missing."""
+    """(antenna, calset) the value farther from `zero` of the two correlations; NaN where
+    missing.
+    """
     size = (rows[column] - zero).abs().fillna(-1.0)
     best = rows.loc[size.groupby([rows["calset"], rows["antenna"]], sort=False).idxmax()]
     wide = best.pivot(index="antenna", columns="calset", values=column)

@@ -129,21 +129,21 @@ def reference_antenna(calsets: list[Calset], first: Calset) -> str:
 
 
 def tabulate(calsets: list[Calset], changes: dict[str, Change]) -> pd.DataFrame:
-    """One row a calset, antenna and hand."""
+    """One row a calset, antenna and correlation."""
     tables = []
     for calset in calsets:
         found = changes[calset.name]
         rows = [calset.antennas.index(name) for name in found.names]
         delay = delays_ns(calset)
         delay = (delay - delay[calset.antennas.index(found.reference)])[rows]
-        n, hands = len(found.names), calset.hands
+        n, correlations = len(found.names), calset.correlations
         tables.append(
             pd.DataFrame(
                 {
                     "calset": calset.name,
                     "mjd": calset.data["mjd"],
-                    "antenna": np.repeat(found.names, len(hands)),
-                    "hand": hands * n,
+                    "antenna": np.repeat(found.names, len(correlations)),
+                    "correlation": correlations * n,
                     "delay_ns": delay.ravel(),
                     "delay_change_ns": found.delay_ns.ravel(),
                     "amplitude_ratio": found.amplitude.ravel(),

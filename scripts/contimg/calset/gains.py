@@ -56,7 +56,7 @@ def unit(gain: NDArray[np.complex128]) -> NDArray[np.complex128]:
 
 
 def rereferenced(gain: NDArray[np.complex128], antenna: int, axis: int) -> NDArray[np.complex128]:
-    """Phases against those of one antenna, at each time, channel and hand by itself.
+    """Phases against those of one antenna, at each time, channel and correlation by itself.
 
     CASA sets the phase of its reference antenna to zero, so that the phases of two sets can be
     compared only when the same antenna is taken off both.

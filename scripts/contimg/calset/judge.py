@@ -181,8 +181,8 @@ def remark(
         if not seen.solved[row]:
             continue
         said = []
-        for corr, hand in enumerate(calset.hands):
-            said += [f"{hand}: {text}" for text in _of_feed(seen, row, corr, options)]
+        for corr, correlation in enumerate(calset.correlations):
+            said += [f"{correlation}: {text}" for text in _of_feed(seen, row, corr, options)]
         if said:
             result[calset.antennas[number]] = said
     return result
@@ -247,7 +247,7 @@ def summary(calset: Calset, seen: Measures, remarks: dict[str, list[str]]) -> di
         "mjd": data["mjd"],
         "tier": data["tier"],
         "refant": data["refant"],
-        "hands": calset.hands,
+        "correlations": calset.correlations,
         "tables": {name: list(t.value.shape) for name, t in calset.tables.items()},
         "antennas_observed": len(seen.antennas),
         "antennas_solved": int(seen.solved.sum()),

@@ -100,7 +100,7 @@ def significant_ns(slope: Slope, band_hz: float) -> NDArray[np.float64]:
 def delays_ns(calset: Calset) -> NDArray[np.float64]:
     """Delays of K, (antenna, corr) [ns]; NaN where there are none."""
     if "K" not in calset.tables:
-        return np.full((len(calset.antennas), len(calset.hands)), np.nan)
+        return np.full((len(calset.antennas), len(calset.correlations)), np.nan)
     return mean(calset.tables["K"].value, 0)[:, 0]
 
 

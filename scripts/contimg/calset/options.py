@@ -10,7 +10,7 @@ from contimg.core.options import Options
 
 
 class CalsetValidationOptions(Options):
-    """How calibration solutions are judged. A feed is one hand of one antenna."""
+    """How calibration solutions are judged. A feed is one correlation of one antenna."""
 
     section = "calset_validation"
     min_antennas: float = Field(

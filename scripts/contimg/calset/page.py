@@ -74,7 +74,7 @@ def _subbands(rows: list[dict[str, Any]]) -> str:
 
 
 def _antennas(found: dict[str, Any]) -> str:
-    """One row an antenna, the two hands side by side."""
+    """One row an antenna, the two correlations side by side."""
     columns = (
         ("delay_ns", "delay [ns]"),
         ("residual_delay_ns", "left in B [ns]"),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from contimg.calset.measure import Measures
 from contimg.calset.read import Calset
 
-COLOURS = ("tab:blue", "tab:orange")  # of the two hands
+COLOURS = ("tab:blue", "tab:orange")  # of the two correlations
 REMARKED, DEAD = "tab:red", "0.87"
 WIDTH_IN = 15.0  # of all pictures
 _MARGIN = 0.035  # between panels
@@ -26,7 +26,7 @@ class Antennas:
     """The antennas along a picture."""
 
     names: list[str]
-    hands: list[str]
+    correlations: list[str]
     solved: NDArray[np.bool_]
     reasons: list[str]  # why there are no solutions, where there are none
     remarked: set[str]  # names of those that something is odd about
@@ -63,7 +63,9 @@ def subject_of(calset: Calset, seen: Measures, remarks: dict[str, list[str]]) ->
     """A calset with its observed antennas; `remarks` by the names of the odd ones."""
     reasons = [calset.why_flagged(n) or "no solutions" for n in seen.antennas]
     names = [calset.antennas[n] for n in seen.antennas]
-    return Subject(calset, seen, Antennas(names, calset.hands, seen.solved, reasons, set(remarks)))
+    return Subject(
+        calset, seen, Antennas(names, calset.correlations, seen.solved, reasons, set(remarks))
+    )
 
 
 def shape(n: int) -> tuple[int, int]:
@@ -148,7 +150,7 @@ class Grid:
         self.axes.hlines(at, 0, self.columns, color="0.9", linewidth=0.6, zorder=1.5)
 
     def curves(self, x: NDArray, y: NDArray, style: str, **keywords: Any) -> None:
-        """Curves (antenna, corr, x) of the observed antennas, both hands in their colours.
+        """Curves (antenna, corr, x) of the observed antennas, both correlations in their colours.
 
         What leaves a panel is drawn at its edge; unsolved antennas have no curve.
         """
@@ -176,12 +178,12 @@ def _ticks(bounds: tuple[float, float]) -> NDArray[np.float64]:
 def strip(
     axes: Any, antennas: Antennas, values: NDArray, label: str, *, names: bool = True, **style: Any
 ) -> None:
-    """Values (antenna, corr) by antenna, both hands; antennas without solutions shaded."""
+    """Values (antenna, corr) by antenna, both correlations; antennas without solutions shaded."""
     at = np.arange(len(antennas.names))
     for k in np.flatnonzero(~antennas.solved):
         axes.axvspan(k - 0.5, k + 0.5, color=DEAD, linewidth=0, zorder=0)
-    for corr, (hand, colour) in enumerate(zip(antennas.hands, COLOURS, strict=True)):
-        look = {"marker": ".", "ls": "", "ms": 5, "color": colour, "label": hand} | style
+    for corr, (correlation, colour) in enumerate(zip(antennas.correlations, COLOURS, strict=True)):
+        look = {"marker": ".", "ls": "", "ms": 5, "color": colour, "label": correlation} | style
         axes.plot(at + 0.15 * (2 * corr - 1), values[:, corr], **look)
     axes.set(xlim=(-0.7, len(at) - 0.3), ylabel=label)
     axes.grid(axis="y", color="0.92", linewidth=0.6)
@@ -217,8 +219,8 @@ def hand_legend(figure: Any, antennas: Antennas) -> None:
     from matplotlib.patches import Patch
 
     handles: list[Any] = [
-        Line2D([], [], marker="o", ls="", color=colour, label=hand)
-        for hand, colour in zip(antennas.hands, COLOURS, strict=True)
+        Line2D([], [], marker="o", ls="", color=colour, label=correlation)
+        for correlation, colour in zip(antennas.correlations, COLOURS, strict=True)
     ]
     handles.append(Patch(facecolor=DEAD, edgecolor="0.6", label="no solutions"))
     handles.append(Patch(facecolor="none", edgecolor=REMARKED, label="with a remark"))

@@ -33,9 +33,9 @@ class Calset:
         return self.tables["B"].names
 
     @property
-    def hands(self) -> list[str]:
-        """Names of the two hands of polarisation."""
-        return self.data["hands"]
+    def correlations(self) -> list[str]:
+        """Names of the two correlations of polarisation."""
+        return self.data["correlations"]
 
     @property
     def band_mhz(self) -> tuple[float, float]:
@@ -56,10 +56,12 @@ class Calset:
 
     def why_flagged(self, antenna: int) -> str:
         """Why an antenna has no solutions, as the solution says; empty if it does not."""
-        by_hand: dict[str, str] = self.data["flagged"].get(self.antennas[antenna], {})
-        if len(set(by_hand.values())) == 1:
-            return next(iter(by_hand.values()))
-        return "; ".join(f"{hand}: {reason}" for hand, reason in by_hand.items())
+        by_correlation: dict[str, str] = self.data["flagged"].get(self.antennas[antenna], {})
+        if len(set(by_correlation.values())) == 1:
+            return next(iter(by_correlation.values()))
+        return "; ".join(
+            f"{correlation}: {reason}" for correlation, reason in by_correlation.items()
+        )
 
 
 def read_calset(solutions: Path) -> Calset:
@@ -70,7 +72,7 @@ def read_calset(solutions: Path) -> Calset:
     name, files = record["product"], record["data"].get("tables")
     if not files:
         raise DataQualityError(f"{solutions.parent.name} has no tables: {record['reason']}")
-    if "hands" not in record["data"]:
+    if "correlations" not in record["data"]:
         raise ContimgError(f"{solutions}: of an earlier version; delete it and solve again")
     tables = {kind: read_caltable(solutions.parent / file) for kind, file in files.items()}
     found = Calset(name=name, record=record, tables=tables)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contimg.flag.context import SubbandContext
     from contimg.flag.summary import Tally
 
-HANDS = {-5: "XX", -6: "YY", -1: "RR", -2: "LL"}
+CORRELATIONS = {-5: "XX", -6: "YY", -1: "RR", -2: "LL"}
 
 
 class ConvertFiles(Files):
@@ -268,7 +268,7 @@ def empty_tally(layout: Layout, context: SubbandContext) -> Tally:
         length_m=context.length_m,
         mjd=context.times_mjd,
         freq_hz=context.freq_hz,
-        correlations=[HANDS[p] for p in layout.polarisations],
+        correlations=[CORRELATIONS[p] for p in layout.polarisations],
     )
 
 

@@ -35,8 +35,8 @@ def group_of_files(
     files form no group or several, of which `name` picks one.
     """
     # one definition of what a group is; this is the only place where a stage calls another one
-    from contimg.discover.options import DiscoverOptions
-    from contimg.discover.scan import find_files, form_groups, read_headers
+    from contimg.core.grouping.options import GroupingOptions
+    from contimg.core.grouping.scan import find_files, form_groups, read_headers
 
     listing, problems = [], []
     for path in paths:
@@ -53,7 +53,7 @@ def group_of_files(
         cache = Path(scratch) / "files.parquet"
         headers = read_headers(sorted(set(listing)), cache, any_name=True)
     headers["name_mjd"] = headers["name_mjd"].fillna(headers["first_mjd"])
-    groups, rejected = form_groups(headers, instrument, DiscoverOptions(min_subbands=1))
+    groups, rejected = form_groups(headers, instrument, GroupingOptions(min_subbands=1))
     reasons = "".join(f"\n  {r.path}: {r.reason}" for r in [*rejected, *problems])
     if name is not None:
         groups = [pair for pair in groups if pair[0].group == name]

@@ -49,7 +49,7 @@ def place(
     `visibilities`, `file_flags`, `file_nsamples` (row, channel, pol) as in the file; `row_of`
     (time x baseline,) the row of the file, -1 if there is none; `swapped` whether it holds the
     conjugate baseline; `stuck` (time x baseline, corr) spectra to leave out; `pols` (corr,) where
-    the hands are; `turns` (time x baseline,) and `step`
+    the correlations are; `turns` (time x baseline,) and `step`
     the same: cycles to take away at the lowest channel, and more of them a channel. The data
     come out conjugated, as a Measurement Set has them, channels ascending, and zero wherever
     they are flagged. Returned are counts (time x baseline, kind) of samples that are no

@@ -12,7 +12,7 @@ from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.uvh5 import READ_ERRORS, HeaderError, geodetic, text, unreadable
 
 # UVH5 polarisation number -> CASA Stokes enumeration
-PARALLEL_HANDS = {-5: 9, -6: 12, -1: 5, -2: 8}
+PARALLEL_CORRELATIONS = {-5: 9, -6: 12, -1: 5, -2: 8}
 
 # rows of a file may lack some baselines at some times, but not most of them
 _MIN_FILLED = 0.1
@@ -37,7 +37,7 @@ class Layout:
     auto_row: NDArray[np.int64]  # (time, used antenna) row of the autocorrelation or -1
     rows: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]  # time, both antennas
     uvw_m: NDArray[np.float64]  # (time, baseline, 3), as in the file, NaN where there is no row
-    polarisations: list[int]  # UVH5 numbers of the parallel hands
+    polarisations: list[int]  # UVH5 numbers of the parallel correlations
     file_polarisations: list[int]
     integration_s: float
     location: EarthLocation
@@ -47,7 +47,7 @@ class Layout:
 
     @property
     def pol_index(self) -> NDArray[np.int64]:
-        """Where the hands are in the file."""
+        """Where the correlations are in the file."""
         return np.array([self.file_polarisations.index(p) for p in self.polarisations])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.convert.read import PARALLEL_HANDS, Layout
+from contimg.convert.read import PARALLEL_CORRELATIONS, Layout
 
 MJD_SECONDS = 86400.0
 _IN_THE_ROW = 5  # casacore's ColumnDesc: Direct and FixedShape
@@ -232,7 +232,7 @@ def _fill_subtables(tables, main, layout: Layout, d: Description) -> None:
         IF_CONV_CHAIN=np.zeros(1, dtype=np.int32),
         FLAG_ROW=[False],
     )
-    corr = np.array([[PARALLEL_HANDS[p] for p in layout.polarisations]], dtype=np.int32)
+    corr = np.array([[PARALLEL_CORRELATIONS[p] for p in layout.polarisations]], dtype=np.int32)
     _fill(
         tables,
         main,

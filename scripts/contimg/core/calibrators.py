@@ -26,6 +26,9 @@ from contimg.core.errors import ContimgError
 
 # when the flux scale is tied to the catalogued sources around a calibrator
 FieldScale = Literal["never", "needed", "always"]
+# how far a calset may be from a tile that it serves, unless the options say otherwise
+STALENESS_HOURS = 24.0
+DEC_TOLERANCE_DEG = 0.5
 ROLES = ("flux", "bandpass", "phase")
 TEXTS = ("role", "variable", "scale", "source", "remarks")
 _SAME_RAD = np.radians(1 / 60)  # calibrators nearer to each other are one source entered twice

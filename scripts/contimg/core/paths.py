@@ -113,6 +113,12 @@ PATTERNS = {
 }
 
 
+def check_group(name: str) -> None:
+    """`ValueError` when `name` is not that of a group."""
+    if not re.fullmatch(WILDCARDS["group"], name):
+        raise ValueError(f"{name!r} is not the name of a group (YYYYMMDDTHHMMSS)")
+
+
 def fields(name: str) -> list[str]:
     """The wildcards of a pattern, each once, in order."""
     names = [field for _, field, _, _ in string.Formatter().parse(PATTERNS[name]) if field]

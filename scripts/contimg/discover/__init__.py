@@ -1,1 +1,1 @@
-"""Which data exist, which groups they form, and what is to be made of them."""
+"""Stage discover: which data exist, and which groups of them are wanted."""

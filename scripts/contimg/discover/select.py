@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from contimg.core.errors import ContimgError
+from contimg.core.grouping.rejections import Rejected
+from contimg.core.grouping.scan import FoundFile, name_mjd
 from contimg.core.groups import Group
-from contimg.discover.options import DiscoverOptions, utc_mjd
-from contimg.discover.rejections import Rejected
-from contimg.discover.scan import FoundFile, name_mjd
-from contimg.discover.strips import strip_deg
+from contimg.core.strips import strip_deg
+from contimg.core.window import utc_mjd
+from contimg.discover.options import DiscoverOptions
 
 GroupFiles = tuple[Group, list[dict]]
 

@@ -45,8 +45,8 @@ def run(files: SummaryFiles, options: FlagOptions) -> None:
 def text(summary: dict) -> str:
     """The summary for a terminal."""
     lines = [f"flagged: {summary['flagged_fraction']:.2%}"]
-    hands = ", ".join(f"{k} {v:.2%}" for k, v in summary["flagged_by_correlation"].items())
-    lines.append(f"by correlation: {hands}")
+    correlations = ", ".join(f"{k} {v:.2%}" for k, v in summary["flagged_by_correlation"].items())
+    lines.append(f"by correlation: {correlations}")
     if summary["dead_antennas"]:
         lines.append(f"wholly flagged: {', '.join(summary['dead_antennas'])}")
     others = {k: v for k, v in summary["flagged_by_antenna"].items() if v < 1}

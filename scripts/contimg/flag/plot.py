@@ -77,10 +77,10 @@ def _bottom(figure: Figure, grid, summary: dict[str, Any]) -> None:
     lengths.set_xscale("log")
     lengths.set_xlabel("baseline length [m]")
     lengths.set_ylabel("flagged fraction")
-    hands = figure.add_subplot(grid[0, 1])
+    correlations = figure.add_subplot(grid[0, 1])
     by_corr = summary["flagged_by_correlation"]
-    hands.bar(list(by_corr), list(by_corr.values()), width=0.6)
-    hands.set_xlabel("correlation")
+    correlations.bar(list(by_corr), list(by_corr.values()), width=0.6)
+    correlations.set_xlabel("correlation")
     steps = figure.add_subplot(grid[0, 2])
     by_step = summary["flagged_by_step"]
     if by_step:

@@ -15,7 +15,7 @@ from contimg.core.records import require, write_record
 from contimg.image import masks, quality, tclean, wsclean
 from contimg.image.cube import write_cube
 from contimg.image.grid import Grid, image_grid
-from contimg.image.imager import Made, check_deconvolution, restoring_beam
+from contimg.image.imager import ImagerOutput, check_deconvolution, restoring_beam
 from contimg.image.options import ImageOptions
 from contimg.image.outliers import Outliers, describe, subtract_outliers
 from contimg.image.page import draw_validation, write_page
@@ -134,7 +134,7 @@ def _make(
     beam: PrimaryBeam,
     grid: Grid,
     settings: ImageOptions,
-) -> tuple[Made, Outliers, float | None]:
+) -> tuple[ImagerOutput, Outliers, float | None]:
     """Outliers, mask, imager; the part of the image that clean was allowed to touch."""
     imager = wsclean if settings.backend == "wsclean" else tclean
     reference = sampling.axes.phase_center_rad
@@ -163,7 +163,7 @@ def _make(
 
 
 def _described(
-    settings: ImageOptions, sampling: Sampling, grid: Grid, beam: Beam, made: Made
+    settings: ImageOptions, sampling: Sampling, grid: Grid, beam: Beam, made: ImagerOutput
 ) -> dict[str, Any]:
     """What was made: imager, tier, grid, time, frequency, beam."""
     return {

@@ -15,7 +15,7 @@ _ENOUGH = 1000  # pixels on a side
 
 
 @dataclass(frozen=True)
-class Made:
+class ImagerOutput:
     """Files of an imager: image, residual, psf, dirty and, if it cleaned, model."""
 
     paths: dict[str, Path]

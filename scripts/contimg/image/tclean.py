@@ -11,7 +11,7 @@ from astropy.io import fits
 from contimg.core.casa import casa_session
 from contimg.core.errors import ContimgError
 from contimg.image.grid import Grid
-from contimg.image.imager import Made
+from contimg.image.imager import ImagerOutput
 from contimg.image.options import ImageOptions
 from contimg.image.units import flux_jy
 
@@ -92,7 +92,7 @@ def make_images(
     mask: Path | None = None,
     threads: int = 1,
     shifted: bool = False,
-) -> Made:
+) -> ImagerOutput:
     """Run tclean."""
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when casatools is loaded
     with casa_session():
@@ -128,7 +128,7 @@ def make_images(
         if not _uvrange(options):
             weight = _gridded_weight({**common, "imagename": f"{name}.count"})
         software = f"CASA {casatools.version_string()}"
-        return Made(paths, None, software, gridded_weight=weight)
+        return ImagerOutput(paths, None, software, gridded_weight=weight)
 
 
 def _gridded_weight(common: dict[str, Any]) -> float:

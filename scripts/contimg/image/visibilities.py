@@ -29,8 +29,8 @@ class Sampling:
     """Weights and extent of the data of an image."""
 
     axes: Axes
-    weight: NDArray[np.float64]  # (time, channel), summed over baselines and hands
-    count: int  # unflagged Stokes I visibilities (both hands good) of the uv range
+    weight: NDArray[np.float64]  # (time, channel), summed over baselines and correlations
+    count: int  # unflagged Stokes I visibilities (both correlations good) of the uv range
     samples: int  # (row, channel) pairs of the uv range in the MS
     effective_s: float  # integration time the unflagged data amount to
     longest_lambda: float  # longest unflagged baseline
@@ -56,7 +56,9 @@ def read_sampling(
     with open_table(f"{ms}/OBSERVATION") as observation:
         telescope = observation.getcell("TELESCOPE_NAME", 0)
         observer = observation.getcell("OBSERVER", 0)
-    good = ~flags.any(axis=-1)  # WSClean and tclean use Stokes I only where both hands are good
+    good = ~flags.any(
+        axis=-1
+    )  # WSClean and tclean use Stokes I only where both correlations are good
     effective_s = _effective_time(good, axes)
     length = np.hypot(axes.uvw_m[..., 0], axes.uvw_m[..., 1])
     samples = good.size
@@ -123,8 +125,8 @@ def start_mjd(sampling: Sampling) -> float:
 def thermal_noise(sampling: Sampling, sefd_jy: float) -> float:
     """Noise of Stokes I at natural weight [Jy/beam]: SEFD / sqrt(2 N dnu dt 2) over N samples.
 
-    One visibility of one hand has sigma = SEFD / sqrt(2 dnu dt) in each of its parts (Thompson,
-    Moran & Swenson, eq. 6.50); two hands make Stokes I.
+    One visibility of one correlation has sigma = SEFD / sqrt(2 dnu dt) in each of its parts
+    (Thompson, Moran & Swenson, eq. 6.50); two correlations make Stokes I.
     """
     axes = sampling.axes
     one = sefd_jy / np.sqrt(2 * axes.width_hz * axes.integration_s)

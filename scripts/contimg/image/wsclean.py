@@ -9,7 +9,7 @@ from astropy.io import fits
 
 from contimg.core.errors import ContimgError
 from contimg.image.grid import Grid
-from contimg.image.imager import Made
+from contimg.image.imager import ImagerOutput
 from contimg.image.options import ImageOptions
 from contimg.image.process import run_imager
 from contimg.image.units import flux_jy
@@ -71,7 +71,7 @@ def make_images(
     mask: Path | None = None,
     threads: int = 1,
     shifted: bool = False,
-) -> Made:
+) -> ImagerOutput:
     """Run WSClean on the first field of `ms`."""
     name = scratch / "tile"
     command = [
@@ -94,7 +94,9 @@ def make_images(
     if options.baseline_averaging_lambda is None:  # which puts visibilities together
         gridded = sum(_gridded(Path(f"{part}-psf.fits")) for part in parts)
     version = str(fits.getheader(paths["image"]).get("WSCVERSI", "unknown"))
-    return Made(paths, gridded, f"WSClean {version}", log, [Path(f"{p}-image.fits") for p in parts])
+    return ImagerOutput(
+        paths, gridded, f"WSClean {version}", log, [Path(f"{p}-image.fits") for p in parts]
+    )
 
 
 def _gridded(psf: Path) -> int:

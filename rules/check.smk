@@ -1,0 +1,65 @@
+"""Checks against what is known from elsewhere.
+
+Reads the photometry of all mosaics and the table of expected flux densities and positions that
+the config names (check.expected); writes the comparison.
+"""
+
+if CONFIG.check.expected is not None:
+
+    rule check_fluxes:
+        input:
+            expected=str(CONFIG.check.expected),
+            photometry=photometry_tables(),
+            records=photometry_records(),
+        output:
+            table=p("expected"),
+            record=p("expected_record"),
+        log:
+            log_of("check_fluxes", "expected"),
+        benchmark:
+            benchmark_of("check_fluxes", "expected")
+        conda:
+            "../envs/photometry.yaml"
+        threads: 1
+        resources:
+            mem_mb=1500,
+            runtime=10,
+        params:
+            code=code("check-fluxes"),
+        shell:
+            "contimg check-fluxes --expected {input.expected} --table {output.table}"
+            " --record {output.record} --photometry {input.photometry}"
+            " --photometry-records {input.records} > {log} 2>&1"
+
+
+if CONFIG.simulate.enabled:
+
+    rule compare_truth:
+        input:
+            truth=p("truth"),
+            photometry=photometry_tables(),
+            lightcurves=p("lightcurves"),
+            sources=p("sources"),
+            candidates=p("candidates"),
+            record=p("variability_record"),
+        output:
+            table=p("comparison"),
+            record=p("comparison_record"),
+        log:
+            log_of("compare_truth", "comparison"),
+        benchmark:
+            benchmark_of("compare_truth", "comparison")
+        conda:
+            "../envs/simulate.yaml"
+        threads: 1
+        resources:
+            mem_mb=1500,
+            runtime=10,
+        params:
+            flags=flags(CONFIG, "compare-truth"),
+            code=code("compare-truth"),
+        shell:
+            "contimg compare-truth --truth {input.truth}"
+            " --lightcurves {input.lightcurves} --sources {input.sources}"
+            " --candidates {input.candidates} --photometry {input.photometry}"
+            " --table {output.table} --record {output.record} {params.flags} > {log} 2>&1"

@@ -1,0 +1,1 @@
+"""Stage check: results held against what is known from elsewhere."""

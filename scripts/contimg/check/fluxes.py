@@ -1,0 +1,154 @@
+"""``contimg check-fluxes``: measured flux densities and positions against known ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from contimg.core.command import Command, Files
+from contimg.core.coords import separation
+from contimg.core.errors import ContimgError
+from contimg.core.records import Check, atomic, read_record, write_record
+
+COLUMNS = [
+    "source",
+    "ra_deg",
+    "dec_deg",
+    "flux_jy",
+    "flux_tolerance",
+    "position_tolerance_arcsec",
+]
+
+
+class ExpectedFiles(Files):
+    """Inputs and outputs of the comparison."""
+
+    expected: Path | None = Field(None, description="table of what is expected")
+    photometry: list[Path] = Field([], description="photometry tables")
+    photometry_records: list[Path] = Field([], description="their records, in the same order")
+    table: Path | None = Field(None, description="comparison to write (CSV)")
+    record: Path | None = Field(None, description="JSON record to write")
+    show: Path | None = Field(None, description="print this comparison and do nothing else")
+
+
+def run(files: ExpectedFiles) -> None:
+    """Compare, or show an earlier comparison; :class:`ContimgError` when a line of it failed."""
+    if files.show is not None:
+        _show(files.show)
+        return
+    if files.expected is None or files.table is None or files.record is None:
+        raise ContimgError("--expected, --table and --record are needed (or --show)")
+    expected = pd.read_csv(files.expected, comment="#")
+    missing = [c for c in COLUMNS if c not in expected.columns]
+    if missing:
+        raise ContimgError(f"{files.expected}: lacks the columns {', '.join(missing)}")
+    measured = [
+        pd.read_parquet(table)
+        for table, record in zip(files.photometry, files.photometry_records, strict=True)
+        if read_record(record)["verdict"] != "fail"
+    ]
+    result = compare(expected, pd.concat(measured) if measured else pd.DataFrame())
+    with atomic(files.table) as partial:
+        result.to_csv(partial, index=False)
+    write_record(
+        files.record,
+        product=files.record.stem,
+        stage="check",
+        data={"lines": [{k: _finite(v) for k, v in r.items()} for r in result.to_dict("records")]},
+        checks=[_check(r) for r in result.itertuples()],
+        inputs=[files.expected, *files.photometry_records],
+    )
+    print(result.to_string(index=False))
+
+
+def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """Two lines a source: flux density (inverse-variance mean) and position."""
+    lines = []
+    for row in expected.itertuples():
+        mine = measured[measured["source"] == row.source] if len(measured) else measured
+        if len(mine):
+            mine = mine[np.isfinite(mine["flux_jy"]) & (mine["flag"] == "")]
+        low, high = (row.flux_jy * (1 + s * row.flux_tolerance) for s in (-1, 1))
+        if not len(mine):
+            allowed = f"{low:.3f} .. {high:.3f}"
+            lines.append(_line(row.source, "flux density", np.nan, np.nan, "Jy", allowed, False))
+            continue
+        weight = 1 / mine["flux_err_jy"].to_numpy() ** 2
+        flux = float((weight * mine["flux_jy"]).sum() / weight.sum())
+        lines.append(
+            _line(
+                row.source,
+                "flux density",
+                flux,
+                weight.sum() ** -0.5,
+                "Jy",
+                f"{low:.3f} .. {high:.3f}",
+                low <= flux <= high,
+            )
+        )
+        best = mine.loc[mine["snr"].idxmax()]
+        angles = np.radians([best["fit_ra_deg"], best["fit_dec_deg"], row.ra_deg, row.dec_deg])
+        offset = float(np.degrees(separation(*angles)) * 3600)
+        limit = row.position_tolerance_arcsec
+        lines.append(
+            _line(
+                row.source,
+                "position offset",
+                offset,
+                float(best["fit_err_arcsec"]),
+                "arcsec",
+                f"0 .. {limit:g}",
+                offset <= limit,
+            )
+        )
+    return pd.DataFrame(lines)
+
+
+def _line(source, quantity, measured, error, unit, allowed, passed) -> dict:
+    return {
+        "source": source,
+        "quantity": quantity,
+        "measured": measured,
+        "error": error,
+        "unit": unit,
+        "allowed": allowed,
+        "result": "PASS" if passed else "FAIL",
+    }
+
+
+def _check(line) -> Check:
+    """A line of the comparison as a check; nothing measured is a failure with its own words."""
+    measured = _finite(line.measured)
+    reason = ""
+    if line.result != "PASS":
+        found = "not measured" if measured is None else f"{measured:.4g} {line.unit}"
+        reason = f"{line.source}: {line.quantity} {found}, expected {line.allowed} {line.unit}"
+    verdict = "fail" if reason else "pass"
+    name, limit = f"{line.source} {line.quantity}", f"fail outside {line.allowed}"
+    return Check(name, measured, line.unit, limit, verdict, reason)
+
+
+def _finite(value):
+    """None for a number that is none: a record holds no NaN."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _show(path: Path) -> None:
+    table = pd.read_csv(path)
+    print(table.to_string(index=False))
+    failed = int((table["result"] != "PASS").sum())
+    if failed:
+        raise ContimgError(f"{failed} of {len(table)} comparisons failed ({path})")
+
+
+COMMAND = Command(
+    help="Compare measured flux densities and positions with known ones.",
+    files=ExpectedFiles,
+    options=(),
+    run=run,
+    outputs=("table", "record"),
+    record="record",
+)

@@ -1,0 +1,1 @@
+"""Stage plan: what is to be made of the groups."""

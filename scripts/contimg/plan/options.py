@@ -1,0 +1,80 @@
+"""Options of the plan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from contimg.core.calibrators import DEC_TOLERANCE_DEG, STALENESS_HOURS
+from contimg.core.options import Options
+from contimg.core.paths import WILDCARDS, check_group
+
+
+class PlanOptions(Options):
+    """Which calibrators serve which tiles, and mosaics of the user's own choice."""
+
+    section = "plan"
+    calibrators: Path = Field(
+        Path("config/calibrators.csv"), description="table of the calibrators"
+    )
+    use: list[str] | None = Field(None, description="only these calibrators of the table")
+    min_pb: float = Field(
+        0.3, gt=0, le=1, description="smallest primary-beam response for a calibrator at transit"
+    )
+    min_flux_jy: float = Field(
+        1.0, ge=0, description="smallest apparent flux density of a calibrator at transit [Jy]"
+    )
+    dec_tolerance_deg: float = Field(
+        DEC_TOLERANCE_DEG,
+        gt=0,
+        description="largest difference in pointing declination of calset and tile [deg]",
+    )
+    staleness_hours: float = Field(
+        STALENESS_HOURS,
+        gt=0,
+        description="largest time between calibrator observation and tile [h]",
+    )
+    max_calsets: int = Field(3, ge=1, description="candidate calsets offered to a tile")
+    mosaics: list[str] | None = Field(
+        None,
+        description="mosaics of named tiles, beside those of mosaic.mode; in a config file "
+        "NAME: [GROUP, ...], as flags NAME=GROUP,GROUP",
+        json_schema_extra={"type": ["array", "object", "null"]},
+    )
+
+    @field_validator("mosaics", mode="before")
+    @classmethod
+    def _lists(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        for name, tiles in value.items():
+            if not isinstance(tiles, list | tuple):
+                raise ValueError(f"{name}: must be a list of groups")
+        return [f"{name}={','.join(map(str, tiles))}" for name, tiles in value.items()]
+
+    @field_validator("mosaics")
+    @classmethod
+    def _named(cls, value: list[str] | None) -> list[str] | None:
+        names = []
+        for text in value or ():
+            name, tiles = split_list(text)
+            if not re.fullmatch(WILDCARDS["mosaic"], name):
+                raise ValueError(f"{name!r} cannot name a mosaic: letters, digits and _ . + - only")
+            if not tiles:
+                raise ValueError(f"mosaic {name} has no groups; write NAME=GROUP,GROUP")
+            for tile in tiles:
+                check_group(tile)
+            names.append(name)
+        if len(set(names)) != len(names):
+            raise ValueError("two mosaics have the same name")
+        return value
+
+
+def split_list(text: str) -> tuple[str, list[str]]:
+    """``NAME=GROUP,GROUP`` -> (name, groups in order of time, each once)."""
+    name, _, tiles = text.partition("=")
+    return name, sorted({tile for tile in tiles.split(",") if tile})

@@ -1,1 +1,0 @@
-"""Checks against what is known from elsewhere."""

@@ -1,0 +1,1 @@
+"""What belongs to a run as a whole: its inventory and its plan."""

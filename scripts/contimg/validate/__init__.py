@@ -1,0 +1,1 @@
+"""Stage validate: what is wrong with data before anything runs."""
