@@ -25,7 +25,7 @@ from contimg.core.ms import Axes
 _CLOSURE_M = 0.01  # uvw of one time must come from one set of antenna positions
 # Channels between two exact phases. The phases in between come from single-precision products,
 # whose rounding adds up to 32 x 6e-8 at most.
-_RUN = 32
+RUN = 32
 _POINT_LOSS = 1e-4  # a source whose amplitude falls by less on the longest baseline is a point
 # Fourier transform of a Gaussian of width theta at half maximum: exp(-(pi theta u)^2 / (4 ln 2))
 _GAUSSIAN = np.pi**2 / (4 * np.log(2))
@@ -80,7 +80,7 @@ def predict(
         names = ", ".join(sources["name"][bad].astype(str)[:5])
         raise ContimgError(f"{bad.sum()} sources without flux density or position: {names}")
     longest = float(np.abs(axes.uvw_m).max() * freq_hz.max() / C_M_S)
-    shape = _shapes(sources, axes.phase_center_rad, longest)
+    shape = gaussian_shapes(sources, axes.phase_center_rad, longest)
     extended = np.flatnonzero(shape.any(axis=(1, 2)))
     wavenumber = freq_hz / C_M_S
     mean = 0.0
@@ -119,10 +119,10 @@ def _correlate(
     split, decay = points.size, decay.T.astype(np.float32)
     spacing = np.diff(wavenumber)
     even = n_chan > 1 and np.ptp(spacing) * np.abs(path).max(initial=0) < 1e-7
-    step = _turn(path * spacing.mean()) if even else None
+    step = turn(path * spacing.mean()) if even else None
     for channel in range(n_chan):
-        if step is None or channel % _RUN == 0:
-            phasor = _turn(path * wavenumber[channel])
+        if step is None or channel % RUN == 0:
+            phasor = turn(path * wavenumber[channel])
         else:
             phasor *= step
         weighted = phasor * apparent[:, channel]
@@ -135,13 +135,13 @@ def _correlate(
     return model
 
 
-def _turn(turns: NDArray[np.float64]) -> NDArray[np.complex64]:
+def turn(turns: NDArray[np.float64]) -> NDArray[np.complex64]:
     """exp(2 pi i turns), the whole turns taken out in double precision."""
     turns = turns - np.rint(turns)
     return np.exp(np.complex64(2j * np.pi) * turns.astype(np.float32))
 
 
-def _shapes(
+def gaussian_shapes(
     sources: pd.DataFrame, phase_center_rad: tuple[float, float], longest: float
 ) -> NDArray[np.float64]:
     """(source, 3, 2): what takes uvw to the square root of the exponent along each axis.

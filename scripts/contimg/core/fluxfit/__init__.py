@@ -1,0 +1,1 @@
+"""Flux densities of many sources at once, by maximum likelihood, straight from visibilities."""
