@@ -101,17 +101,26 @@ def test_a_plain_source_table_is_one_of_flux_calibrators(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([ROW | {"role": "primary"}], "A: unknown role 'primary'"),
-        ([ROW | {"role": None}, ROW | {"name": "B", "ra_deg": 1.0}], "A: unknown role ''"),
-        ([ROW | {"scale": "perhaps"}], "A: scale is 'perhaps'"),
-        ([ROW | {"scale": "yes", "flux_jy": None}], "A: scale = yes but no flux density"),
+        ([ROW | {"role": "primary"}], r"line 2 \(A\), column role: 'primary' is an unknown role"),
+        (
+            [ROW | {"role": None}, ROW | {"name": "B", "ra_deg": 1.0}],
+            r"\(A\), column role: '' is an unknown role",
+        ),
+        ([ROW | {"scale": "perhaps"}], r"\(A\), column scale: 'perhaps' is neither"),
+        (
+            [ROW | {"scale": "yes", "flux_jy": None}],
+            r"\(A\), column scale: is yes but there is no flux density",
+        ),
         ([ROW | {"flux_jy": -1}], "not positive"),
         ([ROW | {"flux_jy": np.inf}], "infinite"),
-        ([ROW | {"ref_freq_hz": 1.4}], "it is in Hz"),
+        ([ROW | {"ref_freq_hz": 1.4}], "name the column ref_freq_ghz"),
         ([ROW | {"spectral_index": None}], "spectral index"),
         ([ROW | {"ra_deg": -10}], "not in 0..360"),
-        ([ROW, ROW | {"name": "B", "ra_deg": 10.01, "dec_deg": 20.01}], "A and B are 4"),
-        ([ROW | {"ra_deg": 0.001}, ROW | {"name": "B", "ra_deg": 359.999}], "A and B are"),
+        (
+            [ROW, ROW | {"name": "B", "ra_deg": 10.01, "dec_deg": 20.01}],
+            r"line 3 \(B\), column ra_deg: is 4.* arcsec from A",
+        ),
+        ([ROW | {"ra_deg": 0.001}, ROW | {"name": "B", "ra_deg": 359.999}], "arcsec from A"),
     ],
 )
 def test_wrong_tables_are_refused(tmp_path, rows, words):

@@ -62,8 +62,8 @@ def test_standards_are_those_of_casa() -> None:
         ({"standard": "Baars 1977"}, "unknown standard"),
         ({"standard": "Perley-Butler 2017", "name": "3C84"}, "no source of"),
         ({"standard": "Perley-Butler 2017", "log_poly": "1.2 -0.4"}, "keep one"),
-        ({"log_poly": "1.2, -0.4"}, "log_poly of 3C286"),
-        ({"flux_jy": "bright"}, "flux_jy of 3C286 is not a number"),
+        ({"log_poly": "1.2, -0.4"}, r"\(3C286\), column log_poly"),
+        ({"flux_jy": "bright"}, r"line 2, column flux_jy: 'bright' is not a number"),
         ({"dec_deg": 1825.0}, "not a position in degrees"),
     ],
 )

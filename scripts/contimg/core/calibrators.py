@@ -20,9 +20,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from contimg.core.catalog import flux_density, read_sources
+from contimg.core.catalog import flux_density
 from contimg.core.coords import separation
-from contimg.core.errors import ContimgError
+from contimg.core.tables.content import Problems
+from contimg.core.tables.sources import POWER_LAW, read_checked
 
 # when the flux scale is tied to the catalogued sources around a calibrator
 FieldScale = Literal["never", "needed", "always"]
@@ -40,7 +41,7 @@ def read_calibrators(path: str | Path) -> pd.DataFrame:
 
     Raises :class:`ContimgError` naming the row and what is wrong with it.
     """
-    table = read_sources(path)
+    table, problems = read_checked(path, TEXTS)
     plain = "role" not in table.columns
     for column in TEXTS:
         if column not in table.columns:
@@ -48,48 +49,43 @@ def read_calibrators(path: str | Path) -> pd.DataFrame:
         table[column] = table[column].fillna("").astype(str).str.strip()
     if plain:
         table["role"] = "flux"
-    problems = [p for _, row in table.iterrows() for p in _problems(row)] + _doubles(table)
-    if problems:
-        raise ContimgError(f"{path}: " + "; ".join(problems))
+    _check(table, problems)
+    _check_doubles(table, problems)
+    problems.refuse()
     return table
 
 
-def _problems(row: pd.Series) -> list[str]:
-    """What is wrong with one row."""
-    found = []
-    if not (0 <= row["ra_deg"] < 360):
-        found.append(f"ra_deg {row['ra_deg']:g} is not in 0..360")
-    if row["role"] not in ROLES:
-        found.append(f"unknown role {row['role']!r}; roles are {', '.join(ROLES)}")
-    if row["scale"] not in ("", "yes", "no"):
-        found.append(f"scale is {row['scale']!r}; it is yes, no or empty")
-    given = row[["flux_jy", "ref_freq_hz", "spectral_index"]].astype(float)
-    if np.isinf(given).any():
-        found.append("infinite flux density, frequency or spectral index")
-    if given["flux_jy"] <= 0:
-        found.append(f"flux density {given['flux_jy']:g} Jy is not positive")
-    if given["ref_freq_hz"] <= 0:
-        found.append(f"ref_freq_hz {given['ref_freq_hz']:g} is not positive")
-    elif given["ref_freq_hz"] < 1e7:
-        found.append(f"ref_freq_hz {given['ref_freq_hz']:g} is below 10 MHz; it is in Hz")
-    if np.isfinite(given["flux_jy"]) and not row["log_poly"] and given.isna().any():
-        found.append("has a flux density but not the frequency and spectral index that go with it")
-    if row["scale"] == "yes" and not has_flux(row):
-        found.append("scale = yes but no flux density")
-    return [f"{row['name']}: {problem}" for problem in found]
+def _check(table: pd.DataFrame, problems: Problems) -> None:
+    """What is wrong with single rows."""
+    role, scale = table["role"], table["scale"]
+    problems.rows(
+        ~role.isin(ROLES), "role", f"is an unknown role; roles are {', '.join(ROLES)}", role
+    )
+    problems.rows(~scale.isin(["", "yes", "no"]), "scale", "is neither yes, no nor empty", scale)
+    partial = table[list(POWER_LAW)].isna().any(axis=1) & (table["log_poly"] == "")
+    problems.rows(
+        table["flux_jy"].notna() & partial,
+        "flux_jy",
+        "has not the frequency and spectral index that go with it",
+    )
+    known = np.isfinite(flux_density(table, _SCALE_HZ)[:, 0])
+    problems.rows((scale == "yes") & ~known, "scale", "is yes but there is no flux density")
 
 
-def _doubles(table: pd.DataFrame) -> list[str]:
+def _check_doubles(table: pd.DataFrame, problems: Problems) -> None:
     """Pairs of rows that are one source."""
+    from scipy.spatial import cKDTree
+
     ra, dec = (np.radians(table[c].to_numpy()) for c in ("ra_deg", "dec_deg"))
-    distance = separation(ra[:, None], dec[:, None], ra, dec)
-    first, second = np.nonzero(np.triu(distance < _SAME_RAD, 1))
-    names = table["name"].to_numpy()
-    return [
-        f"{names[i]} and {names[j]} are {np.degrees(distance[i, j]) * 3600:.1f} arcsec apart: one"
-        " source under two names?"
-        for i, j in zip(first, second, strict=True)
-    ]
+    place = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+    for first, second in sorted(cKDTree(place).query_pairs(_SAME_RAD)):
+        away = separation(ra[first], dec[first], ra[second], dec[second])
+        problems.rows(
+            table.index == second,
+            "ra_deg",
+            f"is {np.degrees(away) * 3600:.1f} arcsec from {table['name'].iloc[first]}: one source"
+            " under two names?",
+        )
 
 
 def has_flux(row: pd.Series) -> bool:
