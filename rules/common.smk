@@ -11,6 +11,7 @@ from contimg.config import code, flags, read_config
 from contimg.core.errors import ContimgError
 from contimg.core.paths import WILDCARDS, day_of, path, pattern
 from contimg.run.refresh import read_plan, refresh
+from contimg.run.tables import check_tables
 from snakemake.exceptions import WorkflowError
 
 
@@ -28,6 +29,7 @@ def load_run(content):
         settings = read_config(content)
         if not workflow.is_main_process:
             return settings, read_plan(settings.results)
+        check_tables(settings)
         return settings, refresh(
             settings.results,
             settings.instrument,

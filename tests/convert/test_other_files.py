@@ -313,14 +313,15 @@ def test_old_drift_without_a_declination_is_unprojected(tmp_path):
     assert header.dec_app_deg == pytest.approx(header.latitude_deg)
 
 
-def test_positions_of_a_table_replace_those_of_the_file(tmp_path, observation):
+@pytest.mark.parametrize("form", ["{}", "DSA-{}", "DSA-{:0>3}", "pad {}"])
+def test_positions_of_a_table_replace_those_of_the_file(tmp_path, observation, form):
     _, _, manifest = observe(tmp_path)
     axes = read_axes(observation[1])
     number = int(axes.ant2[0])
     x, y, z = axes.antenna_positions_m[number] + [0, 0, 1.5]
     table = tmp_path / "positions.csv"
     name = axes.antenna_names[number].removeprefix("DSA-")
-    table.write_text(f"name,x_m,y_m,z_m\n{name},{x},{y},{z}\n")
+    table.write_text(f"name,x_m,y_m,z_m\n{form.format(name)},{x},{y},{z}\n")
     made = convert(tmp_path, ConvertOptions(antenna_positions=table), manifest=manifest)
     there = read_axes(made).antenna_positions_m
     assert there[number] == pytest.approx([x, y, z], abs=1e-6)
@@ -329,6 +330,9 @@ def test_positions_of_a_table_replace_those_of_the_file(tmp_path, observation):
     assert record["verdict"] == "warn" and "antenna positions" in record["reason"]
     table.write_text(f"name,x_m,y_m,z_m\n{name},1,2,3\n")
     with pytest.raises(ContimgError, match="not ITRF"):
+        convert(tmp_path, ConvertOptions(antenna_positions=table), manifest=manifest)
+    table.write_text(f"name,x_m,y_m,z_m\n{name},{x},{y},{z}\nDSA-900,{x},{y},{z}\n")
+    with pytest.raises(ContimgError, match=r"positions\.csv: .* 1 of 2 rows are no ant.*DSA-900"):
         convert(tmp_path, ConvertOptions(antenna_positions=table), manifest=manifest)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from casacore import tables
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from contimg.cli import main
 from contimg.core.isolate import ReaderError, isolated
 from contimg.core.records import Check
+from contimg.core.tables.antennas import read_positions
 from contimg.simulate import array
 from contimg.validate.file import check_file
 from contimg.validate.ms import check_ms
@@ -244,16 +246,22 @@ def test_short_file_and_missing_autos(raw):
     assert list(found(check_file(str(raw[1]), SETTINGS))) == ["autocorrelations"]
 
 
-def test_positions_against_a_reference(raw):
+def test_positions_against_a_reference(raw, tmp_path):
     """A moved antenna and a shifted array are told apart; prefixes of names do not matter."""
     here = [float(x.to_value("m")) for x in array.location().geocentric]
     itrf = array.itrf_offsets() + here
-    reference = {str(n + 1): row.copy() for n, row in enumerate(itrf)}
-    good = check_file(str(raw[0]), Settings(**{**SETTINGS.__dict__, "positions": reference}))
+    reference = {f"pad {n + 1:03d}": row.copy() for n, row in enumerate(itrf)}
+
+    def against(rows):
+        table = pd.DataFrame.from_dict(rows, orient="index", columns=["x_m", "y_m", "z_m"])
+        table.rename_axis("name").to_csv(tmp_path / "p.csv")
+        return Settings(**{**SETTINGS.__dict__, "positions": read_positions(tmp_path / "p.csv")})
+
+    good = check_file(str(raw[0]), against(reference))
     assert not found(good)
     moved = {k: np.add(v, [0, 0, 20.0]) for k, v in reference.items()}
-    moved["1"] = np.add(moved["1"], [0.3, 0, 0])
-    problems = found(check_file(str(raw[0]), Settings(**{**SETTINGS.__dict__, "positions": moved})))
+    moved["pad 001"] = np.add(moved["pad 001"], [0.3, 0, 0])
+    problems = found(check_file(str(raw[0]), against(moved)))
     assert problems["shift of the whole array"].value == pytest.approx(20, abs=1e-6)
     assert problems["largest position difference"].value == pytest.approx(0.3, abs=1e-6)
     assert set(problems) == {"shift of the whole array", "largest position difference"}
@@ -261,10 +269,14 @@ def test_positions_against_a_reference(raw):
 
 def test_positions_table_of_the_command(raw, tmp_path, capsys):
     table = tmp_path / "positions.csv"
-    table.write_text("name,x_m,y_m,z_m\nDSA-001,1,2,3\n")
+    place = "-2409150,-4478600,3838600"
+    table.write_text(f"name,x_m,y_m,z_m\nDSA-001,{place}\n")
     assert validate("--files", raw[0], "--positions", table) == 1
     out = capsys.readouterr().out
     assert "are not in it" in out and "shift of the whole array" in out
+    table.write_text(f"name,x_m,y_m,z_m\nDSA-001,{place}\nDSA-900,{place}\n")
+    assert validate("--files", raw[0], "--positions", table) == 1
+    assert "1 rows are no antenna of the file: DSA-900" in capsys.readouterr().out
     table.write_text("name,x_m\nDSA-001,1\n")
     assert validate("--files", raw[0], "--positions", table) == 1
     assert "lacks the columns y_m, z_m" in capsys.readouterr().err

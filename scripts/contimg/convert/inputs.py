@@ -12,6 +12,7 @@ from contimg.convert.read import Layout
 from contimg.core.beam import InstrumentOptions
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.groups import Group, read_manifest
+from contimg.core.tables.antennas import read_positions
 
 EARTH_M = 1.3e7  # no two antennas are farther apart
 
@@ -76,18 +77,18 @@ def with_positions(layout: Layout, table: Path | None) -> tuple[Layout, dict[str
     The phases that the correlator took out belong to its own positions; what the change leaves
     behind is the same throughout a tile and at the calibrator's transit, so calibration takes it.
     Raises :class:`DataQualityError` when antennas that hold data stay without a position, or
-    when two of them stand in one place.
+    when two of them stand in one place; :class:`ContimgError` when `table` has rows that are no
+    antenna of the data.
     """
     positions, moved = layout.antenna_positions_m.copy(), {}
     if table is not None:
         telescope = np.array([x.to_value("m") for x in layout.location.geocentric])
-        known = _read_positions(table)
-        for index, name in enumerate(layout.antenna_names):
-            if name in known:
-                new = known[name] - telescope
-                distance = float(np.linalg.norm(new - positions[index]))
-                moved[name] = round(distance, 4) if np.isfinite(distance) else 0.0
-                positions[index] = new
+        for index, position in read_positions(table).match(layout.antenna_names).items():
+            new = position - telescope
+            distance = float(np.linalg.norm(new - positions[index]))
+            name = layout.antenna_names[index]
+            moved[name] = round(distance, 4) if np.isfinite(distance) else 0.0
+            positions[index] = new
     with np.errstate(invalid="ignore", over="ignore"):
         lost = ~(np.linalg.norm(positions, axis=1) < EARTH_M)
     used = [layout.antenna_names[a] for a in layout.antennas if lost[a]]
@@ -123,22 +124,3 @@ def with_sidereal_uvw(layout: Layout) -> Layout:
         row_of=np.where(good, layout.row_of, -1),
         uvw_m=np.where(good[..., None], layout.uvw_m, np.nan),
     )
-
-
-def _read_positions(path: Path) -> dict[str, np.ndarray]:
-    import pandas as pd
-
-    if not path.exists():
-        raise ContimgError(f"{path}: table of antenna positions not found")
-    table = pd.read_csv(path, comment="#", dtype={"name": str})
-    columns = ["x_m", "y_m", "z_m"]
-    missing = [c for c in ("name", *columns) if c not in table.columns]
-    if missing:
-        raise ContimgError(f"{path}: lacks the columns {', '.join(missing)}")
-    if table["name"].duplicated().any():
-        raise ContimgError(f"{path}: an antenna is named twice")
-    values = table[columns].to_numpy(dtype=float)
-    radius = np.linalg.norm(values, axis=1)
-    if not ((radius > 6.3e6) & (radius < 6.4e6)).all():
-        raise ContimgError(f"{path}: positions are not ITRF (m from the centre of the Earth)")
-    return dict(zip(table["name"], values, strict=True))

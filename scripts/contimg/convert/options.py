@@ -26,6 +26,6 @@ class ConvertOptions(Options):
     )
     antenna_positions: Path | None = Field(
         None,
-        description="table of antenna positions that replace the file's (CSV: name, x_m, y_m, z_m,"
-        " ITRF)",
+        description="table of antenna positions that replace the file's: name, x_m, y_m, z_m"
+        " (ITRF); each row must be an antenna of the data (DSA-2, DSA-002, 2 and pad 2 are one)",
     )

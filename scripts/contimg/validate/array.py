@@ -59,7 +59,7 @@ def antennas(subject: Subject, header: dict[str, Any], file, settings: Settings)
     if settings.positions is not None and finite:
         centre = np.array([float(x.to_value("m")) for x in location.geocentric])
         itrf = positions[at] + centre
-        check_positions(subject, [names[i] for i in at], itrf, settings.positions)
+        check_positions(subject, [names[i] for i in at], itrf, settings.positions, names)
 
 
 def _whole(header: dict[str, Any], name: str) -> NDArray[np.int64]:

@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from contimg.convert.options import ConvertOptions
@@ -24,12 +23,12 @@ from contimg.core.isolate import ReaderError, isolated
 from contimg.core.options import Options
 from contimg.core.paths import path
 from contimg.core.records import VERDICTS, write_record
+from contimg.core.tables.antennas import AntennaTable, read_positions
 from contimg.core.window import parse_time
 from contimg.discover.options import DiscoverOptions
 from contimg.flag.options import FlagOptions
 from contimg.plan.options import PlanOptions
 from contimg.validate.file import check_file
-from contimg.validate.geometry import read_positions
 from contimg.validate.group import check_calibrator, check_group, into_groups
 from contimg.validate.ms import check_ms
 from contimg.validate.verdicts import Settings, Subject
@@ -52,7 +51,7 @@ class ValidateFiles(Files):
     ms: list[Path] = Field([], description="Measurement Sets")
 
     positions: Path | None = Field(
-        None, description="reference of the antenna positions: CSV of name,x_m,y_m,z_m (ITRF)"
+        None, description="table of reference positions of the antennas: name, x_m, y_m, z_m (ITRF)"
     )
     calibrator: str | None = Field(
         None, description="also check that each group contains this calibrator's transit"
@@ -197,7 +196,7 @@ def _settings(
     instrument: InstrumentOptions,
     convert: ConvertOptions,
     flag: FlagOptions,
-    positions: dict[str, NDArray[np.float64]] | None,
+    positions: AntennaTable | None,
 ) -> Settings:
     band = instrument.band_mhz
     return Settings(

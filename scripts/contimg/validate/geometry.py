@@ -2,52 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from astropy.coordinates import EarthLocation
 from numpy.typing import NDArray
 
-from contimg.core.errors import ContimgError
+from contimg.core.tables.antennas import AntennaTable, antenna_key
 from contimg.validate.verdicts import Subject
 
 _LONGEST_M = 1e5  # of any baseline of a connected array
-
-
-def read_positions(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Reference positions by antenna name: ``name``, ``x_m``, ``y_m``, ``z_m`` (ITRF)."""
-    if not path.exists():
-        raise ContimgError(f"{path}: table of antenna positions not found")
-    table = pd.read_csv(path, comment="#", dtype={"name": str})
-    missing = [c for c in ("name", "x_m", "y_m", "z_m") if c not in table.columns]
-    if missing:
-        raise ContimgError(f"{path}: lacks the columns {', '.join(missing)} (ITRF, metres)")
-    values = table[["x_m", "y_m", "z_m"]].to_numpy(dtype=float)
-    if not np.isfinite(values).all():
-        raise ContimgError(f"{path}: a position is not a finite number")
-    return {bare(name): row for name, row in zip(table["name"], values, strict=True)}
-
-
-def bare(name: str) -> str:
-    """An antenna's name without prefix and leading zeros: DSA-007, DSA-7 and 7 are one."""
-    digits = name.removeprefix("DSA-").lstrip("0")
-    return digits if digits.isdigit() else name
 
 
 def check_positions(
     subject: Subject,
     names: list[str],
     itrf_m: NDArray[np.float64],
-    reference: dict[str, NDArray[np.float64]],
+    reference: AntennaTable,
+    others: Sequence[str] = (),
 ) -> None:
     """Compare (antenna, 3) ITRF positions with a reference table, by name.
 
-    What all antennas share, an error of the array's reference point, shifts sidereal times but
-    no uvw; it is reported on its own and left out of the differences of the single antennas.
+    `others` are antennas that the file knows and that take no data. What all antennas share, an
+    error of the array's reference point, shifts sidereal times but no uvw; it is reported on its
+    own and left out of the differences of the single antennas.
     """
-    known = [i for i, name in enumerate(names) if bare(name) in reference]
-    lacking = [name for name in names if bare(name) not in reference]
+    keys = [antenna_key(name) for name in names]
+    known = [i for i, key in enumerate(keys) if key in reference.positions]
+    lacking = [name for name, key in zip(names, keys, strict=True) if key not in reference.names]
     subject.hold(
         "antennas in the table of positions",
         not lacking,
@@ -55,9 +37,17 @@ def check_positions(
         otherwise="warn" if known else "fail",
         value=len(known),
     )
+    left = reference.unmatched([*names, *others])
+    subject.hold(
+        "rows of the table of positions",
+        not left,
+        f"{reference.path}: {len(left)} rows are no antenna of the file: {', '.join(left[:10])};"
+        " rename or remove them",
+        value=len(reference.names) - len(left),
+    )
     if not known:
         return
-    difference = itrf_m[known] - np.array([reference[bare(names[i])] for i in known])
+    difference = itrf_m[known] - np.array([reference.positions[keys[i]] for i in known])
     shift = np.median(difference, axis=0)
     apart = np.linalg.norm(difference - shift, axis=1)
     subject.limit(

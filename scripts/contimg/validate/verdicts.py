@@ -7,11 +7,9 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from contimg.core.isolate import READ_ERRORS, explain
 from contimg.core.records import Check, check, worst
+from contimg.core.tables.antennas import AntennaTable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Settings:
     uvw_tolerance_m: float
     min_usable: float
     warn_usable: float
-    positions: dict[str, NDArray[np.float64]] | None
+    positions: AntennaTable | None
 
 
 @dataclasses.dataclass
