@@ -1,8 +1,11 @@
 """The state of a run.
 
 The inventory and the plan are made by the main process when it starts (rules/common.smk), so
-there is no rule for them; this one tells what became of every group.
+there is no rule for them; this one tells what became of every group. When there is none it tells so
+each time, so that such a run fails each time.
 """
+
+import time
 
 
 rule show_status:
@@ -23,6 +26,7 @@ rule show_status:
         runtime=10,
     params:
         run=f"--results {RESULTS} --tier {TIER}",
+        again="" if PLAN["groups"] else str(time.time()),
         code=code("status"),
     shell:
         "contimg status --plan {input.plan} {params.run} --status {output.status} > {log} 2>&1"

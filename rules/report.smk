@@ -1,7 +1,12 @@
 """The run report: one page a person reads first.
 
-Reads the plan, the state of every group and all records; writes a static HTML page.
+Reads the plan, the state of every group and all records; writes a static HTML page. Every run notes
+its beginning and its end, and ends with a summary; one that made nothing has not succeeded. A run
+whose jobs crashed never comes to the rule: its page is written when the run ends.
 """
+
+from contimg.report.ending import finish
+from contimg.report.runs import begin
 
 
 rule report_run:
@@ -27,5 +32,21 @@ rule report_run:
         code=code("report"),
     shell:
         "contimg report --plan {input.plan} {params.flags}"
-        " --rejected {input.rejected} --status {input.status} --report {output.report}"
+        " --status {input.status} --report {output.report}"
         " > {log} 2>&1"
+
+
+RUNS = []
+
+
+onstart:
+    RUNS.append(begin(RESULTS, p("plan"), CONFIG.model_dump(mode="json")))
+
+
+onsuccess:
+    if reason := finish(RUNS[-1], RESULTS, TIER, True, CONFIG.report):
+        raise WorkflowError(f"nothing was made: {reason}")
+
+
+onerror:
+    finish(RUNS[-1], RESULTS, TIER, False, CONFIG.report)

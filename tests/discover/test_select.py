@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from contimg.core.errors import ContimgError
+from contimg.core.grouping.rejections import Rejected
 from contimg.core.grouping.scan import form_groups
 from contimg.core.options import to_flags
 from contimg.discover.options import DiscoverOptions
@@ -133,3 +134,12 @@ def test_named_mosaics_are_read_from_both_forms():
 
 def test_start_is_as_made():
     assert ALL[0] == "20251005T120000" and GROUPS[0][0].start_mjd < START
+
+
+def test_a_selection_is_not_blamed_for_files_that_were_rejected():
+    chosen = DiscoverOptions(days=["2025-10-05"])
+    rejected = [Rejected("a.hdf5", "frequencies do not fit", "frequency")]
+    (notice,) = check_selection([], [], rejected, chosen)
+    assert notice == "no group: 1 files rejected, the first: frequencies do not fit"
+    with pytest.raises(ContimgError, match="within the selection"):
+        check_selection([], [], [], chosen)

@@ -69,7 +69,7 @@ def test_states_reasons_and_sizes(tmp_path, results, capsys):
     broken = state(table, "image", f"{GROUPS[1]}.standard")
     assert broken["state"] == "failed" and "unreadable record" in broken["reason"]
     image = state(table, "image", f"{GROUPS[0]}.standard")
-    assert image["state"] == "done" and float(image["size_gb"]) == 0.005
+    assert image["state"] == "incomplete" and float(image["size_gb"]) == 0.005
     assert "products removed" in image["reason"]  # only one of the planes is there
     assert "not in the plan" in state(table, "image", "20240101T000000.standard")["reason"]
     assert state(table, "caltable", f"{GROUPS[0]}_0834+555")["state"] == "pending"
@@ -87,8 +87,8 @@ def test_states_reasons_and_sizes(tmp_path, results, capsys):
 
 def test_filters_and_json(tmp_path, results):
     names = tmp_path / "list.json"
-    table = inventory(tmp_path, results, "--kind", "ms", "image", "--state", "failed", "done")
-    assert set(table["kind"]) == {"ms", "image"} and len(table) == 5
+    table = inventory(tmp_path, results, "--kind", "ms", "image", "--state", "failed", "incomplete")
+    assert set(table["kind"]) == {"ms", "image"} and len(table) == 4
     table = inventory(tmp_path, results, "--since", "2025-10-06", "--until", "2025-10-07")
     assert set(table["start_utc"].str[:10]) == {"2025-10-06"}
     words = ["--state", "rejected", "--json-table", str(names)]

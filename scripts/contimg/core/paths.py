@@ -107,8 +107,10 @@ PATTERNS = {
     # report
     "status": "report/status.csv",
     "report": "report/index.html",
-    # every rule
+    # every run and every rule
+    "run_note": "runs/{run}.json",
     "log": "logs/{rule}/{job}.log",
+    "job_note": "logs/{rule}/{job}.job",
     "benchmark": "benchmarks/{rule}/{job}.tsv",
 }
 

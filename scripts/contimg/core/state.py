@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contimg.core.errors import ContimgError
-from contimg.core.records import VERDICTS, read_record
-
-STATES = ("done", "pending", "failed", "rejected")
+from contimg.core.records import VERDICTS
 
 
 @dataclass(frozen=True)
@@ -24,13 +23,17 @@ class State:
 
 def state_of(record: str | Path) -> State:
     """``done`` (the verdict may be a warning), ``failed`` (or unreadable) or ``pending``."""
-    if not Path(record).exists():
-        return State("pending", "", "", {})
     try:
-        content = read_record(record)
+        text = Path(record).read_text()
+    except FileNotFoundError:
+        return State("pending", "", "", {})
+    except (OSError, UnicodeDecodeError) as error:
+        return State("failed", "fail", f"unreadable record: {error}", {})
+    try:
+        content = json.loads(text)
         verdict, reason = content["verdict"], content["reason"]
         if verdict not in VERDICTS:
             raise ContimgError(f"{record}: verdict {verdict!r} is none of {', '.join(VERDICTS)}")
-    except (ContimgError, KeyError, TypeError, OSError, UnicodeDecodeError) as error:
-        return State("failed", "fail", f"unreadable record: {error}", {})
+    except (ContimgError, KeyError, TypeError, json.JSONDecodeError) as error:
+        return State("failed", "fail", f"unreadable record {record}: {error}", {})
     return State("failed" if verdict == "fail" else "done", verdict, reason, content)

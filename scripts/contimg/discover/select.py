@@ -58,6 +58,8 @@ def check_selection(
     asked = selection_text(options)
     if found and not kept:
         raise ContimgError(f"no group is left by the selection ({asked}); {_extent(found)}")
+    if not found and rejected:
+        return [f"no group: {len(rejected)} files rejected, the first: {rejected[0].reason}"]
     if not found and asked:
         raise ContimgError(f"no group at all within the selection ({asked})")
     notices = []

@@ -15,7 +15,10 @@ from contimg.core.paths import path
 from contimg.core.records import atomic, write_text
 from contimg.report import content
 from contimg.report.options import ReportOptions
-from contimg.report.status import STAGES, STATES, read_plan, read_rejected
+from contimg.report.stages import STAGES, STATES
+from contimg.report.status import read_plan, read_rejected
+
+PROBLEMS = ("crashed", "failed", "incomplete", "warned")  # in the list at the top of the page
 
 
 class ReportFiles(Files):
@@ -23,7 +26,6 @@ class ReportFiles(Files):
 
     results: str = Field("results", description="results directory")
     plan: Path = Field(description="the plan")
-    rejected: Path = Field(description="table of the rejected files")
     status: Path = Field(description="status table (contimg status)")
     report: Path = Field(description="page to write; its figures go to figures/ beside it")
 
@@ -31,10 +33,10 @@ class ReportFiles(Files):
 def run(files: ReportFiles, options: ReportOptions) -> None:
     """Gather, copy the figures, write the page."""
     items = content.read_items(existing(files.status, "status table"), files.results)
-    plan = read_plan(files.plan)
-    by_stage = {stage: [i for i in items if i.stage == stage] for _, stage, _ in STAGES}
+    plan = read_plan(files.results, files.plan)
+    by_stage = {stage: [i for i in items if i.stage == stage] for stage in (s.name for s in STAGES)}
     # what failed must be seen, however many tiles there are
-    tiles = sorted(by_stage["image"], key=lambda i: (i.state != "failed", i.item))
+    tiles = sorted(by_stage["image"], key=lambda i: (i.state not in {"failed", "crashed"}, i.item))
     tiles = tiles[: options.max_tiles]
     pictured = [i for i in items if i.plot is not None and (i.stage != "image" or i in tiles)]
     with atomic(files.report.parent / "figures") as partial:
@@ -45,11 +47,11 @@ def run(files: ReportFiles, options: ReportOptions) -> None:
         title=options.title,
         version=__version__,
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S"),
-        states=STATES,
+        states=STATES[::-1],
         summary=content.summary(plan, items),
         counts=content.stage_counts(items),
-        problems=[i for i in items if i.verdict in {"warn", "fail"}],
-        rejected=read_rejected(files.rejected),
+        problems=[i for i in items if i.state in PROBLEMS],
+        rejected=read_rejected(files.results),
         stage=by_stage,
         looks={item.item: item for item in by_stage["inspect"]},
         tiles=tiles,

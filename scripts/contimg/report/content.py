@@ -43,6 +43,8 @@ class Item:
     verdict: str
     reason: str
     record: str
+    log: str = ""
+    tries: str = ""
     plot: Path | None = None  # where the stage left it
     page: str = ""  # address of its own page, as seen from the report
     data: dict[str, Any] = field(default_factory=dict)
@@ -65,7 +67,7 @@ def _item(row: dict[str, str], results: str) -> Item:
     page = _beside(PAGES, row, results)  # also that of a calset that failed its checks
     home = Path(path("report", results)).parent
     address = "" if page is None else Path(os.path.relpath(page, home)).as_posix()
-    if row["state"] != "done":
+    if row["state"] not in {"done", "warned", "incomplete"}:
         return Item(**row, page=address)
     record = read_record(row["record"])
     return Item(

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,7 +63,7 @@ COLUMNS = [
 ]
 
 Kind = Literal["group", "ms", "caltable", "image", "mosaic"]
-StateName = Literal["done", "pending", "failed", "rejected"]
+StateName = Literal["done", "incomplete", "pending", "failed", "rejected"]
 
 
 class InventoryFiles(Files):
@@ -72,7 +73,7 @@ class InventoryFiles(Files):
     tier: str = Field("standard", description="tier of the images that are pending")
     kind: list[Kind] | None = Field(None, description=f"only these kinds: {', '.join(KINDS)}")
     state: list[StateName] | None = Field(
-        None, description="only these states: done, pending, failed, rejected"
+        None, description="only these states: done, incomplete, pending, failed, rejected"
     )
     since: str | None = Field(None, description="only data from this UTC date or time (or MJD) on")
     until: str | None = Field(None, description="only data that begin before this time")
@@ -238,6 +239,8 @@ def _row(
     if state.state == "done" and len(there) < len(names):
         gone = f"{len(names) - len(there)} of {len(names)} products removed"
         reason = "; ".join(text for text in (reason, gone) if text)
+        if kind != "ms":  # Measurement Sets may go after their last use (keep_ms)
+            state = replace(state, state="incomplete")
     name = names[0].name if kind == "ms" else key[item]
     if kind == "ms" and record == "calibrated_record":
         name = f"calibrated {name}"
@@ -309,4 +312,5 @@ COMMAND = Command(
     files=InventoryFiles,
     options=(),
     run=run,
+    by_hand=True,
 )

@@ -2,16 +2,23 @@
 
 At every stage an item is exactly one of
 
-- ``done``: its record exists and did not fail (the verdict may be a warning);
-- ``failed``: its record says why there is no product, or cannot be read;
-- ``pending``: no record yet;
+- ``done``, ``warned``: its record and its products are there; the verdict may be a warning;
+- ``failed``: its data were not good enough: the record says why, or cannot be read;
+- ``crashed``: its job ended without a record (broken tool, killed): the log says why;
+- ``running``: its job is at work now;
+- ``incomplete``: its record is there, a product beside it was removed;
+- ``pending``: no record, no job yet;
 - ``rejected``: a file that never became part of a group.
+
+The exit status tells a script how things stand: see :data:`EXITS`.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,41 +26,41 @@ from typing import Any
 
 from pydantic import Field
 
-from contimg.core.command import Command, Files, existing
-from contimg.core.paths import path
-from contimg.core.records import read_record, write_text
-from contimg.core.state import STATES, state_of
+from contimg.core.command import Command, Files
+from contimg.core.errors import ContimgError
+from contimg.core.jobs import BEGIN_S, job_state
+from contimg.core.paths import WILDCARDS, day_of, path
+from contimg.core.records import write_text
+from contimg.core.state import State, state_of
+from contimg.report import runs
+from contimg.report.stages import MEASUREMENT_SETS, OTHER_RULES, STAGES, STATES, Stage
 
-# kind of item, stage, pattern of the stage's record
-STAGES = (
-    ("group", "convert", "ms_record"),
-    ("calset", "convert", "cal_ms_record"),
-    ("calset", "solve", "solutions"),
-    ("calset", "inspect", "calset_record"),
-    ("calsets", "drift", "drift_record"),
-    ("group", "apply", "calibrated_record"),
-    ("group", "image", "image_record"),
-    ("mosaic", "mosaic", "mosaic_record"),
-    ("mosaic", "validate", "mosaic_validation"),
-    ("mosaic", "photometry", "photometry_record"),
-    ("run", "lightcurves", "lightcurves_record"),
-    ("run", "variability", "variability_record"),
-    ("mosaic", "publish", "published_record"),
-)
+# what is said by the exit status, the first that holds; 1 and 2 are errors of the command itself
+EXITS = {
+    "running": (3, "a run or a job goes on"),
+    "crashed": (4, "jobs crashed: contimg errors"),
+    "unfinished": (5, "something is pending or incomplete: start the run again"),
+    "nothing": (6, "nothing was made: no group, or no file that could be used"),
+    "failed": (6, "all came to an end, some data were not good enough"),
+    "done": (0, "everything is done"),
+}
 
 
 class StatusFiles(Files):
     """What is looked at, and where the table goes."""
 
     results: str = Field("results", description="results directory")
-    plan: Path | None = Field(None, description="the plan (that of the results if unset)")
-    tier: str = Field("standard", description="quality tier of the images")
-    status: Path | None = Field(None, description="table to write (CSV); only printed if unset")
+    plan: Path | None = Field(None, description="the plan (that of the last run if unset)")
+    tier: str | None = Field(None, description="quality tier of the images (of the last run)")
+    status: Path | None = Field(
+        None, description="table to write (CSV); the exit status is then 0 when it is written"
+    )
+    json_: bool = Field(False, description="print everything as JSON")
 
 
 @dataclass(frozen=True)
 class Status:
-    """State of one item at one stage."""
+    """State of one item at one stage; `tries` of a job that crashed or runs."""
 
     kind: str
     item: str
@@ -62,52 +69,171 @@ class Status:
     verdict: str
     reason: str
     record: str
+    log: str = ""
+    tries: int = 0
 
 
-def run(files: StatusFiles) -> None:
-    """Print what is not done and the counts; write the table."""
-    plan = read_plan(files.plan or Path(path("plan", files.results)))
+def run(files: StatusFiles) -> int:
+    """Print what is not done and the counts, or write the table; the exit status."""
+    plan = read_plan(files.results, files.plan)
     rows = statuses(plan, files.results, files.tier)
-    for row in rows:
-        if row.state in {"failed", "rejected"}:
-            print(f"{row.stage:12s} {row.item}  {row.state}: {row.reason}")
-    print(closure(rows))
-    if files.status is not None:
-        stream = io.StringIO()
-        writer = csv.DictWriter(stream, [f.name for f in fields(Status)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-        write_text(files.status, stream.getvalue())
+    alive = runs.going_on(files.results)
+    outcome = summarise(rows, alive)
+    if files.json_:
+        print(json.dumps(as_json(rows, outcome, alive), indent=1))
+    else:
+        print(listing(rows, outcome, alive))
+    if files.status is None:
+        return EXITS[outcome][0]
+    write(rows, files.status)
+    return 0
 
 
-def statuses(plan: dict[str, Any], results: str, tier: str) -> list[Status]:
-    """One row for every item of the plan at every stage, and for every rejected file."""
+def write(rows: list[Status], table: Path) -> None:
+    """The rows as a table (CSV)."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, [f.name for f in fields(Status)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_text(table, stream.getvalue())
+
+
+def statuses(
+    plan: dict[str, Any], results: str, tier: str | None = None, begin_s: float = BEGIN_S
+) -> list[Status]:
+    """One row for every item of the plan at every stage, every rejected file, and crashed jobs.
+
+    `tier` is that of the last run if not given; `begin_s`: :func:`contimg.core.jobs.job_state`.
+    """
+    config = (runs.latest(results) or {}).get("config", {})
+    tier = tier or config.get("image", {}).get("tier", "standard")
+    kept = config.get("keep_ms", False)
     items = {kind: list(plan[f"{kind}s"]) for kind in ("group", "calset", "mosaic")}
     items["calsets"] = ["calsets"] if items["calset"] else []
     items["run"] = ["run"] if items["mosaic"] else []  # without mosaics there are no light curves
     rows = [
         Status("file", row["path"], "discover", "rejected", "", row["reason"], "")
-        for row in read_rejected(Path(path("rejected", results)))
+        for row in read_rejected(results)
     ]
-    for kind, stage, name in STAGES:
-        for item in items[kind]:
-            record = path(name, results, **{kind: item, "tier": tier})
-            state = state_of(record)
-            rows.append(Status(kind, item, stage, state.state, state.verdict, state.reason, record))
+    for stage in STAGES:
+        for item in items[stage.kind]:
+            rows.append(_status(stage, item, results, tier, kept, begin_s))
+    return rows + _others(results, set(items["group"]), begin_s)
+
+
+def _status(stage: Stage, item: str, results: str, tier: str, kept: bool, begin_s: float) -> Status:
+    key = {stage.kind: item, "tier": tier}
+    record = path(stage.record, results, **key)
+    found = state_of(record)
+    state, reason, tries = found.state, found.reason, 0
+    job = stage.job.format(**key, day=day_of(item))
+    log = path("log", results, rule=stage.rule, job=job)
+    if state == "pending":
+        benchmark = path("benchmark", results, rule=stage.rule, job=job)
+        began = job_state(Path(log), Path(benchmark), begin_s)
+        if began is not None:
+            state, reason, tries = began.state, began.reason, began.tries
+    elif state == "done":
+        gone = _gone(stage, key, results, found, kept)
+        if gone:
+            state, reason = "incomplete", f"{', '.join(gone)} removed"
+        elif found.verdict == "warn":
+            state = "warned"
+    return Status(stage.kind, item, stage.name, state, found.verdict, reason, record, log, tries)
+
+
+def _gone(stage: Stage, key: dict[str, str], results: str, found: State, kept: bool) -> list[str]:
+    """Names of the products that should stand beside a record and do not."""
+    names: list[Path] = []
+    for product in stage.products:
+        if product == "caltable":
+            tables = found.content["data"].get("tables", {})
+            names += [Path(path(product, results, **key, table=table)) for table in tables]
+        elif kept or product not in MEASUREMENT_SETS:
+            names.append(Path(path(product, results, **key)))
+    return [name.name for name in names if not name.exists()]
+
+
+def _others(results: str, groups: set[str], begin_s: float) -> list[Status]:
+    """Jobs without a record that run or crashed; those of a group count as the group's."""
+    rows = []
+    for rule in OTHER_RULES:
+        top = Path(path("log", results, rule=rule, job="x")).parent
+        for log in sorted(top.rglob("*.log")):
+            job = log.relative_to(top).with_suffix("").as_posix()
+            began = job_state(log, Path(path("benchmark", results, rule=rule, job=job)), begin_s)
+            if began is None:
+                continue
+            group = re.search(WILDCARDS["group"], job)
+            kind, item = ("group", group[0]) if group and group[0] in groups else ("job", job)
+            rows.append(
+                Status(kind, item, rule, began.state, "", began.reason, "", str(log), began.tries)
+            )
     return rows
 
 
-def read_plan(plan: Path) -> dict[str, Any]:
-    """The plan of a run."""
-    return read_record(existing(plan, "plan (run snakemake -n first)"))
+def overall(rows: list[Status], kind: str = "group") -> dict[str, str]:
+    """Every item of a kind with its one state: the first of `STATES` that one of its stages has."""
+    found: dict[str, str] = {}
+    for row in rows:
+        if row.kind == kind:
+            known = found.setdefault(row.item, row.state)
+            found[row.item] = min(known, row.state, key=STATES.index)
+    return found
 
 
-def read_rejected(table: Path) -> list[dict[str, str]]:
+def summarise(rows: list[Status], alive: int = 0) -> str:
+    """How things stand: a key of :data:`EXITS`; `alive` is the number of runs at work."""
+    states = {row.state for row in rows}
+    if alive or "running" in states:
+        return "running"
+    if "crashed" in states:
+        return "crashed"
+    if states & {"pending", "incomplete"}:
+        return "unfinished"
+    if not states & {"done", "warned", "failed"}:
+        return "nothing"
+    return "failed" if "failed" in states else "done"
+
+
+def read_plan(results: str, plan: Path | None = None) -> dict[str, Any]:
+    """The plan given, that of the last run, or the one in the inventory."""
+    if plan is None:
+        last = runs.latest(results)
+        plan = Path(last["plan"] if last else path("plan", results))
+        if last and not plan.is_absolute():
+            plan = plan if plan.exists() else Path(last["directory"]) / plan
+    try:
+        return json.loads(plan.read_text())
+    except FileNotFoundError:
+        raise ContimgError(
+            f"{plan}: no plan there; give --results, or start the run (snakemake)"
+        ) from None
+    except json.JSONDecodeError as error:
+        raise ContimgError(f"{plan}: not a readable plan ({error}); start the run again") from None
+
+
+def read_rejected(results: str) -> list[dict[str, str]]:
     """Files that discovery rejected: ``path`` and ``reason``."""
+    table = Path(path("rejected", results))
     if not table.exists():
         return []
     with table.open(newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def listing(rows: list[Status], outcome: str, alive: int) -> str:
+    """What is not as it should be, the counts, and in a sentence how things stand."""
+    lines = []
+    for row in rows:
+        if row.state in {"failed", "crashed", "incomplete", "rejected"}:
+            tried = f" (tried {row.tries} times)" if row.tries > 1 else ""
+            lines.append(f"{row.stage:12s} {row.item}  {row.state}{tried}: {row.reason}")
+    groups = Counter(overall(rows).values())
+    counts = ", ".join(f"{groups[state]} {state}" for state in STATES if groups[state])
+    lines += [closure(rows), f"groups: {groups.total()}: {counts or 'none'}"]
+    going = f" ({alive} runs at work)" if alive else ""
+    return "\n".join([*lines, f"{outcome}: {EXITS[outcome][1]}{going}"])
 
 
 def closure(rows: list[Status]) -> str:
@@ -115,15 +241,29 @@ def closure(rows: list[Status]) -> str:
     counts: dict[tuple[str, str], Counter[str]] = {}
     for row in rows:
         counts.setdefault((row.stage, row.kind), Counter())[row.state] += 1
-    lines = [f"{'stage':12s} {'of':7s}" + "".join(f"{state:>9s}" for state in STATES) + "    total"]
+    shown = STATES[::-1]
+    width = max((len(stage) for stage, _ in counts), default=5) + 1
+    head = "".join(f"{state:>11s}" for state in shown)
+    lines = [f"{'stage':{width}s} {'of':7s}{head}    total"]
     for (stage, kind), count in counts.items():
-        numbers = "".join(f"{count[state]:9d}" for state in STATES)
-        lines.append(f"{stage:12s} {kind:7s}{numbers}{count.total():9d}")
+        numbers = "".join(f"{count[state]:11d}" for state in shown)
+        lines.append(f"{stage:{width}s} {kind:7s}{numbers}{count.total():9d}")
     return "\n".join(lines)
 
 
+def as_json(rows: list[Status], outcome: str, alive: int) -> dict[str, Any]:
+    """The same as plain values: ``outcome``, ``groups`` (each with its state), ``rows``."""
+    return {
+        "outcome": outcome,
+        "runs_at_work": alive,
+        "groups": overall(rows),
+        "rows": [asdict(row) for row in rows],
+    }
+
+
 COMMAND = Command(
-    help="Say what became of every group, calset and mosaic: done, pending, failed or rejected.",
+    help="Say what became of every group, calset and mosaic; exit 0 done, 3 running, 4 crashed,"
+    " 5 unfinished, 6 failed data.",
     files=StatusFiles,
     options=(),
     run=run,

@@ -1,0 +1,52 @@
+"""The stages of a run: what stands at each of them for every item of the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the items of a kind: its record, its job, and the products beside the record."""
+
+    kind: str  # of item: group, calset, mosaic, or one for all of them
+    name: str
+    record: str  # names of patterns of core.paths
+    rule: str
+    job: str  # name of the job below logs/RULE/
+    products: tuple[str, ...]
+
+
+_TILE = ("image", "residual", "psf", "model", "pb", "pbcor")
+_MOSAIC = ("", "_residual", "_weight", "_rms", "_coverage", "_mjd", "_time", "_freq", "_tiles")
+_MAPS = tuple(f"mosaic{part}" for part in _MOSAIC)
+_FOUND = ("sources", "candidates", "candidates_ecsv", "candidates_vot", "candidates_plot")
+_LIGHT = ("lightcurves", "epochs")
+_GROUP, _CALSET, _ITS_TILE = "{day}/{group}", "{day}/{calset}", "{day}/{group}.{tier}"
+
+# fmt: off
+STAGES = (
+    Stage("group", "convert", "ms_record", "convert_tile", _GROUP, ("ms",)),
+    Stage("calset", "convert", "cal_ms_record", "convert_calibrator", _CALSET, ("cal_ms",)),
+    Stage("calset", "solve", "solutions", "solve_calset", _CALSET, ("caltable",)),
+    Stage("calset", "inspect", "calset_record", "inspect_calset", _CALSET, ("calset_page",)),
+    Stage("calsets", "drift", "drift_record", "drift_calsets", "drift", ("drift_table",)),
+    Stage("group", "apply", "calibrated_record", "apply_calset", _GROUP, ("calibrated_ms",)),
+    Stage("group", "image", "image_record", "image_tile", _ITS_TILE, _TILE),
+    Stage("mosaic", "mosaic", "mosaic_record", "mosaic_tiles", "{mosaic}", _MAPS),
+    Stage("mosaic", "validate", "mosaic_validation", "validate_mosaic", "{mosaic}",
+          ("mosaic_page",)),
+    Stage("mosaic", "photometry", "photometry_record", "measure_photometry", "{mosaic}",
+          ("photometry",)),
+    Stage("run", "lightcurves", "lightcurves_record", "normalise_lightcurves", "lightcurves",
+          _LIGHT),
+    Stage("run", "variability", "variability_record", "find_variables", "variability", _FOUND),
+    Stage("mosaic", "publish", "published_record", "publish_mosaic", "{mosaic}", ("published",)),
+)
+# fmt: on
+
+# Jobs that leave no record: they are seen only when they run or crashed
+OTHER_RULES = ("simulate_sky", "simulate_group", "check_fluxes", "compare_truth")
+MEASUREMENT_SETS = ("ms", "cal_ms", "calibrated_ms")
+# every item is exactly one of these, the first that holds for one of its stages
+STATES = ("crashed", "running", "failed", "incomplete", "pending", "warned", "done", "rejected")
