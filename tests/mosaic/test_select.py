@@ -132,7 +132,7 @@ def test_decisions_stand_above_judgement_but_not_above_the_data(tmp_path):
     assert "failed: too little data" in reasons["t4"] and "no decision" in reasons["t4"]
     assert set(read_decisions(table, "other")) == {"t1", "t3", "t4"}
     for row, message in (
-        ("m,t0,drop,x", "neither use"),
+        ("m,t0,drop,x", "none of use"),
         ("m,t0,use,", "needs a reason"),
         ("m,t0,use,x\nm,t0,use,y", "more than one"),
     ):

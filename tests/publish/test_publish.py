@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,21 @@ def test_a_person_can_hold_back_and_withdraw(tmp_path: Path) -> None:
     assert not files.manifest.parent.exists()
 
 
+def test_a_decision_is_signed_and_can_be_taken_back(tmp_path: Path) -> None:
+    files = make(tmp_path, "fail")
+    table = tmp_path / "overrides.csv"
+    for decision, words in (("hold", "rain (ana, 2025-10-07)"), ("release", "noise is high")):
+        table.write_text(
+            f"product,decision,reason,by,decided_utc\n{NAME},{decision},rain,ana,2025-10-07\n"
+        )
+        with pytest.raises(DataQualityError, match=re.escape(words)):
+            run(files, PublishOptions(overrides=table))
+    files = make(tmp_path)
+    run(files, PublishOptions(overrides=table))
+    decided = json.loads(files.record.read_text())["data"]["decision"]
+    assert decided["by"] == "ana" and decided["decision"] == "release"
+
+
 def test_a_person_can_publish_in_spite_of_the_verdict(tmp_path: Path) -> None:
     files = make(tmp_path, "fail")
     run(files, decisions(tmp_path, f"{NAME},publish,noise is real: Sun\n"))
@@ -129,7 +145,7 @@ def test_nobody_can_publish_what_does_not_exist(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        (f"{NAME},maybe,x\n", "neither publish nor hold"),
+        (f"{NAME},maybe,x\n", "none of publish, hold"),
         (f"{NAME},hold,\n", "needs a reason"),
         (f"{NAME},hold,x\n{NAME},publish,y\n", "more than one"),
     ],
@@ -143,7 +159,7 @@ def test_command_line_leaves_a_failed_record(tmp_path: Path) -> None:
     files = make(tmp_path, "fail")
     flags = ["--products", *map(str, files.products), "--records", *map(str, files.records)]
     flags += ["--manifest", str(files.manifest), "--record", str(files.record)]
-    assert main(["publish", *flags]) == 0
+    assert main(["publish-files", *flags]) == 0
     record = json.loads(files.record.read_text())
     assert record["verdict"] == "fail"
     assert "noise is high" in record["reason"]

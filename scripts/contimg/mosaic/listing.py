@@ -139,4 +139,5 @@ COMMAND = Command(
     files=MosaicListFiles,
     options=(),
     run=run,
+    by_hand=True,
 )

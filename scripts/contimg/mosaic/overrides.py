@@ -8,7 +8,7 @@ from pathlib import Path
 from contimg.core.errors import ContimgError
 
 COLUMNS = ("mosaic", "tile", "decision", "reason")
-DECISIONS = ("use", "leave_out")
+DECISIONS = ("use", "leave_out", "release")  # release: no decision any more
 
 Decision = tuple[str, str]  # what, why
 
@@ -29,7 +29,7 @@ def read_decisions(path: Path | None, mosaic: str) -> dict[str, Decision]:
             where, tile, decision, reason = ((row[name] or "").strip() for name in COLUMNS)
             if decision not in DECISIONS:
                 raise ContimgError(
-                    f"{path}: {tile}: decision {decision!r} is neither use nor leave_out"
+                    f"{path}: {tile}: decision {decision!r} is none of {', '.join(DECISIONS)}"
                 )
             if not reason:
                 raise ContimgError(f"{path}: {tile}: a decision needs a reason")
@@ -37,5 +37,8 @@ def read_decisions(path: Path | None, mosaic: str) -> dict[str, Decision]:
                 continue
             if tile in found[where]:
                 raise ContimgError(f"{path}: {where}, {tile}: more than one decision")
-            found[where][tile] = (decision, reason)
-    return found["*"] | found[mosaic]
+            signed = [(row.get(name) or "").strip() for name in ("by", "decided_utc")]
+            signed = [word for word in signed if word]
+            found[where][tile] = (decision, f"{reason} ({', '.join(signed)})" if signed else reason)
+    decisions = found["*"] | found[mosaic]
+    return {tile: said for tile, said in decisions.items() if said[0] != "release"}

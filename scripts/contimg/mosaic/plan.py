@@ -158,4 +158,5 @@ COMMAND = Command(
     files=MosaicPlanFiles,
     options=(MosaicOptions,),
     run=run,
+    by_hand=True,
 )

@@ -1,10 +1,11 @@
-"""``contimg publish``: a checksummed copy of a product that is good enough to give away."""
+"""``contimg publish-files``: a checksummed copy of a product that is good enough to give away."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +59,16 @@ def run(files: PublishFiles, options: PublishOptions) -> None:
             "lineage": lineage(files.records),
         }
         (partial / files.manifest.name).write_text(json.dumps(manifest, indent=1) + "\n")
+    decided = read_overrides(options.overrides).get(target.name)
     write_record(
         files.record,
         product=target.name,
         stage="publish",
-        data={"files": len(entries), "bytes": sum(e["bytes"] for e in entries)},
+        data={
+            "files": len(entries),
+            "bytes": sum(e["bytes"] for e in entries),
+            "decision": None if decided is None else asdict(decided),
+        },
         options=(options,),
         inputs=[*files.products, *files.records],
         verdict=verdict,
@@ -78,15 +84,15 @@ def decide(data_id: str, records: list[dict[str, Any]], options: PublishOptions)
     )
     override = read_overrides(options.overrides).get(data_id)
     if override is not None and override.decision == "hold":
-        raise DataQualityError(f"held back by decision: {override.reason}")
+        raise DataQualityError(f"held back by decision: {override.why}")
     empty = [r for r in records if r["verdict"] == "fail" and not r["data"]]
     if empty:  # placeholders only: no decision can make a product of them
         raise DataQualityError(f"there is no product: {reasons}")
     if VERDICTS.index(verdict) <= VERDICTS.index(options.allow):
         return verdict, reasons
-    if override is None:
+    if override is None or override.decision != "publish":
         raise DataQualityError(f"verdict {verdict}, publish.allow is {options.allow}: {reasons}")
-    return "warn", f"published by decision: {override.reason} (verdict {verdict}: {reasons})"
+    return "warn", f"published by decision: {override.why} (verdict {verdict}: {reasons})"
 
 
 def _copy(source: Path, target: Path) -> dict[str, Any]:

@@ -17,5 +17,6 @@ class PublishOptions(Options):
     allow: Literal["pass", "warn"] = Field("warn", description="worst verdict that is published")
     overrides: Path | None = Field(
         None,
-        description="CSV of a person's decisions: product, decision (publish or hold), reason",
+        description="CSV of a person's decisions: product, decision (publish, hold or release),"
+        " reason, by, decided_utc",
     )

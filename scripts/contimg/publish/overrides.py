@@ -9,7 +9,7 @@ from pathlib import Path
 from contimg.core.errors import ContimgError
 
 COLUMNS = ("product", "decision", "reason")
-DECISIONS = ("publish", "hold")
+DECISIONS = ("publish", "hold", "release")  # release: the verdict alone decides
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,14 @@ class Override:
 
     decision: str
     reason: str
+    by: str = ""
+    decided_utc: str = ""
+
+    @property
+    def why(self) -> str:
+        """The reason, who gave it and when."""
+        signed = ", ".join(word for word in (self.by, self.decided_utc) if word)
+        return f"{self.reason} ({signed})" if signed else self.reason
 
 
 def read_overrides(path: Path | None) -> dict[str, Override]:
@@ -36,11 +44,12 @@ def read_overrides(path: Path | None) -> dict[str, Override]:
             product, decision, reason = ((row[name] or "").strip() for name in COLUMNS)
             if decision not in DECISIONS:
                 raise ContimgError(
-                    f"{path}: {product}: decision {decision!r} is neither publish nor hold"
+                    f"{path}: {product}: decision {decision!r} is none of {', '.join(DECISIONS)}"
                 )
             if not reason:
                 raise ContimgError(f"{path}: {product}: a decision needs a reason")
             if product in found:
                 raise ContimgError(f"{path}: {product}: more than one decision")
-            found[product] = Override(decision, reason)
+            signed = ((row.get(name) or "").strip() for name in ("by", "decided_utc"))
+            found[product] = Override(decision, reason, *signed)
     return found
