@@ -8,7 +8,7 @@ CORES ?= $(shell nproc)
 ENV := . tools/env.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real test test-setup lint check-env lock clean distclean
+.PHONY: help setup demo real test test-setup lint check-env lock tag clean distclean
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,11 @@ check-env: setup  ## versions of what a run uses
 
 lock:  ## resolve requirements.in again (developers; needs uv)
 	@tools/lock.sh
+
+tag:  ## the git tag of the version in scripts/contimg/__init__.py (developers)
+	@version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' scripts/contimg/__init__.py); \
+	grep -q "^## $$version$$" CHANGELOG.md || { echo "CHANGELOG.md has no entry $$version"; exit 1; }; \
+	git tag --annotate "v$$version" --message "contimg $$version" && echo "v$$version"
 
 clean:  ## remove caches and the products of demo and real; other results stay
 	rm -rf results/demo results/ngc5921 .cache .pytest_cache .ruff_cache .hypothesis

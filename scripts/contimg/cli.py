@@ -6,14 +6,20 @@ Every rule of the workflow runs one of these verbs; each can be typed by hand.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import textwrap
 from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from contimg import __version__, help
 from contimg.core.command import Command
 from contimg.core.errors import ContimgError, DataQualityError
-from contimg.core.options import add_flags, from_namespace
+from contimg.core.jobs import Note, noted
+from contimg.core.options import add_flags, flag_name, from_namespace
 
 # verb (one word or two) -> module that holds its COMMAND; imported only when the verb is used
 VERBS = {
@@ -51,11 +57,21 @@ VERBS = {
     "lightcurves": "contimg.variability.lightcurves",
     "variability": "contimg.variability.command",
     "check-fluxes": "contimg.check.fluxes",
-    "publish": "contimg.publish.command",
+    "publish-files": "contimg.publish.command",
     "status": "contimg.report.status",
+    "errors": "contimg.operate.errors",
+    "log": "contimg.operate.log",
+    "retry": "contimg.operate.retry",
+    "publish": "contimg.operate.publish",
+    "hold": "contimg.operate.hold",
+    "release": "contimg.operate.release",
     "report": "contimg.report.command",
     "config": "contimg.config_files",
 }
+
+
+# what a person asks of a run, in the list of verbs with a line each
+PEOPLE = ("plan", "validate", "status", "errors", "log", "retry", "publish", "hold", "release")
 
 
 def load(verb: str) -> Command:
@@ -72,41 +88,93 @@ def find_verb(argv: list[str]) -> str | None:
     return None
 
 
+class _Parser(argparse.ArgumentParser):
+    """Flags of a verb; a wrong one is named with those it looks like."""
+
+    def error(self, message: str) -> NoReturn:
+        known = sorted(self._option_string_actions)
+        unknown = message.removeprefix("unrecognized arguments: ")
+        hint = "" if unknown == message else help.did_you_mean(unknown.split()[0], known)
+        self.exit(2, f"{self.prog}: {message}{hint}\n{self.prog} --help lists the flags\n")
+
+
 def build_parser(verb: str) -> argparse.ArgumentParser:
     """The flags of one verb."""
     command = load(verb)
-    parser = argparse.ArgumentParser(
-        prog=f"contimg {verb}", description=command.help, allow_abbrev=False
-    )
+    parser = _Parser(prog=f"contimg {verb}", allow_abbrev=False, add_help=False)
     for model in (command.files, *command.options):
         add_flags(parser, model)
+    parser.add_argument("--configfile", nargs="+", type=Path, default=None)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; return its exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    try:
+        with noted() as note:
+            status = _main(argv, note)
+            if status and not note.error:
+                note.error = f"exit status {status}"
+        sys.stdout.flush()
+    except BrokenPipeError:  # `contimg ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status
+
+
+def _main(argv: list[str], note: Note) -> int:
     verb = find_verb(argv)
     if verb is None:
         return _usage(argv)
-    namespace = build_parser(verb).parse_args(argv[len(verb.split()) :])
+    words = argv[len(verb.split()) :]
+    if asked := {"-h", "--help"} & set(words):
+        command = load(verb)
+        print(help.verb_help(verb, command, [w for w in words if w not in asked]))
+        return 0
     command = load(verb)
+    namespace = build_parser(verb).parse_args(words)
     try:
-        files = from_namespace(namespace, command.files)
-        options = [from_namespace(namespace, model) for model in command.options]
+        files, options = read(command, namespace)
+        status = command.run(files, *options) or 0
     except ValidationError as error:
-        for problem in error.errors():
-            where = "--" + "-".join(str(part) for part in problem["loc"][:1]).replace("_", "-")
-            print(f"contimg {verb}: {where}: {problem['msg']}", file=sys.stderr)
+        note.error = _complain(verb, error)
         return 2
-    try:
-        command.run(files, *options)
     except DataQualityError as error:
         return _record_failure(verb, command, files, options, str(error))
     except (ContimgError, FileNotFoundError) as error:
+        note.error = str(error)
         print(f"contimg {verb}: error: {error}", file=sys.stderr)
         return 1
-    return 0
+    return status
+
+
+def read(command: Command, namespace: argparse.Namespace) -> tuple[BaseModel, list[BaseModel]]:
+    """Files and options: what the flags say, then the config of the run, then the defaults."""
+    config: dict[str, Any] = {}
+    known: dict[str, Any] = {}
+    if namespace.configfile or command.by_hand:
+        from contimg.report.known import config_of, values_of
+
+        config = config_of(namespace.configfile, getattr(namespace, "results", None))
+        known = values_of(config, command.files.model_fields)
+        if command.options and config and not namespace.configfile:
+            print("contimg: options not given are those of the last run", file=sys.stderr)
+    files = from_namespace(namespace, command.files, known)
+    options = [
+        from_namespace(namespace, model, config.get(model.section)) for model in command.options
+    ]
+    return files, options
+
+
+def _complain(verb: str, error: ValidationError) -> str:
+    """Print what is wrong with flags or config; the first of it."""
+    said = []
+    for problem in error.errors():
+        where = flag_name("-".join(str(part) for part in problem["loc"][:1]))
+        said.append(f"contimg {verb}: {where}: {problem['msg']}")
+    print("\n".join(said), file=sys.stderr)
+    return said[0]
 
 
 def _record_failure(verb: str, command: Command, files, options, reason: str) -> int:
@@ -134,17 +202,24 @@ def _record_failure(verb: str, command: Command, files, options, reason: str) ->
 
 
 def _usage(argv: list[str]) -> int:
-    unknown = bool(argv) and argv[0] not in {"-h", "--help"}
-    stream = sys.stderr if unknown or not argv else sys.stdout
-    if unknown:
-        print(f"contimg: unknown verb {argv[0]!r}", file=stream)
-    print("usage: contimg VERB [flags]      (contimg VERB --help lists the flags)\n", file=stream)
-    if unknown or not argv:
-        print("verbs: " + ", ".join(VERBS), file=stream)
+    if argv[:1] == ["--version"]:
+        print(f"contimg {__version__}")
+        return 0
+    if argv and argv[0] not in {"-h", "--help"}:
+        hint = help.did_you_mean(" ".join(argv[:2]), VERBS) or help.did_you_mean(argv[0], VERBS)
+        print(f"contimg: unknown verb {argv[0]!r}{hint}", file=sys.stderr)
+        print("contimg --help lists the verbs", file=sys.stderr)
         return 2
-    for verb in VERBS:
-        print(f"  {verb:20s} {load(verb).help}", file=stream)
-    return 0
+    shown = VERBS if "all" in argv else PEOPLE
+    print("usage: contimg VERB [flags]      (contimg VERB --help lists the flags)\n")
+    for verb in shown:
+        print(f"  {verb:20s} {help.summary(VERBS[verb])}")
+    if shown is PEOPLE:
+        others = "  ".join(verb.replace(" ", "\0") for verb in VERBS if verb not in PEOPLE)
+        lines = textwrap.wrap(others, help.WIDTH - 2, break_on_hyphens=False)
+        print("\nmore verbs (contimg --help all explains them), jobs of the workflow among them:")
+        print("\n".join(f"  {line}" for line in lines).replace("\0", " "))
+    return 0 if argv else 2
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from contimg.core.errors import ContimgError
 from contimg.core.options import to_flags
 from contimg.discover.options import DiscoverOptions
 from contimg.flag.options import FlagOptions
+from contimg.help import did_you_mean
 from contimg.image.options import ImageOptions, resolve_backend
 from contimg.mosaic.options import MosaicOptions, ValidationOptions
 from contimg.photometry.options import PhotometryOptions
@@ -75,13 +76,26 @@ def read_config(content: Mapping[str, Any]) -> Config:
         # a section whose keys are all commented out is None in YAML
         config = Config(**{key: value for key, value in content.items() if value is not None})
     except ValidationError as error:
-        problems = [
-            f"  {'.'.join(str(part) for part in p['loc'])}: {p['msg']}" for p in error.errors()
-        ]
+        problems = [f"  {'.'.join(map(str, p['loc']))}: {_said(p)}" for p in error.errors()]
         raise ContimgError("the configuration is not valid:\n" + "\n".join(problems)) from None
     backend = resolve_backend(config.image.backend)
     image = config.image.model_copy(update={"backend": backend})
     return config.model_copy(update={"image": image})
+
+
+def _said(problem: Mapping[str, Any]) -> str:
+    """What is wrong; of an unknown key, what it looks like, in its section or elsewhere."""
+    if problem["type"] != "extra_forbidden":
+        return str(problem["msg"])
+    *section, key = map(str, problem["loc"])
+    sections = {
+        n: getattr(f.annotation, "model_fields", {}) for n, f in Config.model_fields.items()
+    }
+    elsewhere = [f"{name}.{option}" for name, fields in sections.items() for option in fields]
+    same = [name for name in elsewhere if name.endswith(f".{key}")]
+    near = sections.get(section[0], {}) if section else sections
+    hint = f"; did you mean {' or '.join(same)}?" if same else did_you_mean(key, near)
+    return f"no such key{hint or did_you_mean(key, elsewhere)}"
 
 
 def flags(config: Config, verb: str) -> str:

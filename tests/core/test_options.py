@@ -82,9 +82,3 @@ def test_negative_numbers_are_values() -> None:
 def test_wrong_values_and_unknown_keys_are_refused(content: dict) -> None:
     with pytest.raises(ValidationError):
         Sample(**content)
-
-
-def test_help_survives_percent_signs() -> None:
-    parser = argparse.ArgumentParser()
-    add_flags(parser, Sample)
-    assert "100 % of a name" in parser.format_help()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,20 @@ def test_examples_are_valid(name):
 def test_typing_errors_are_named():
     with pytest.raises(ContimgError, match=r"image\.robsut"):
         read_config({"catalog": "c.csv", "image": {"robsut": 0}})
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ({"image": {"robsut": 0}}, "did you mean robust?"),
+        ({"imge": {}}, "did you mean image?"),
+        ({"raw_dir": "x"}, "did you mean discover.raw_dir?"),
+        ({"discover": {"imsize": 3}}, "did you mean image.imsize?"),
+    ],
+)
+def test_mistyped_keys_are_guessed(content, hint):
+    with pytest.raises(ContimgError, match=re.escape(hint)):
+        read_config({"catalog": "c.csv", **content})
 
 
 @pytest.mark.parametrize("verb", VERBS)

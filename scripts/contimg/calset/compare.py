@@ -113,4 +113,5 @@ COMMAND = Command(
     options=(CalsetValidationOptions,),
     run=run,
     outputs=("table", "plot", "record"),
+    by_hand=True,
 )

@@ -157,4 +157,5 @@ COMMAND = Command(
     options=(InstrumentOptions,),
     run=run,
     outputs=("table", "record"),
+    by_hand=True,
 )

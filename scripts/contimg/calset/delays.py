@@ -169,4 +169,5 @@ COMMAND = Command(
     options=(InstrumentOptions, CalsetValidationOptions),
     run=run,
     outputs=("record",),
+    by_hand=True,
 )

@@ -25,15 +25,17 @@ class Command:
     `outputs` are the names of the fields of `files` that the command writes; `record` is the
     one that holds its JSON record. When `run` raises :class:`DataQualityError` a failed record
     and marked placeholders are written for all of them. A command without a record lets the
-    error through.
+    error through. `run` may return an exit status. A verb that is typed by a person and never a
+    job is `by_hand`: options not given are those of the last run on its results.
     """
 
     help: str
     files: type[Files]
     options: tuple[type[Options], ...]
-    run: Callable[..., None]
+    run: Callable[..., int | None]
     outputs: tuple[str, ...] = ()
     record: str | None = None
+    by_hand: bool = False
 
 
 def existing(path: Path, what: str) -> Path:

@@ -11,10 +11,13 @@ import argparse
 import shlex
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
+POSITIONAL = "positional"  # in the annotation of a field: Annotated[list[str], POSITIONAL]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -26,8 +29,8 @@ class Options(BaseModel):
 
 
 def flag_name(field: str) -> str:
-    """``cell_arcsec`` -> ``--cell-arcsec``."""
-    return "--" + field.replace("_", "-")
+    """``cell_arcsec`` -> ``--cell-arcsec``; ``json_`` -> ``--json``."""
+    return "--" + field.rstrip("_").replace("_", "-")
 
 
 def _is_list(annotation: Any) -> bool:
@@ -37,32 +40,47 @@ def _is_list(annotation: Any) -> bool:
     return origin in (list, tuple) or annotation in (list, tuple)
 
 
-def _is_bool(annotation: Any) -> bool:
+def is_bool(annotation: Any) -> bool:
+    """Whether a flag is switched on and off, and takes no value."""
     return annotation is bool or bool in typing.get_args(annotation)
+
+
+def choices(annotation: Any) -> tuple[str, ...]:
+    """The values that an annotation allows, if it lists them."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return tuple(map(str, typing.get_args(annotation)))
+    return next((found for a in typing.get_args(annotation) if (found := choices(a))), ())
+
+
+def is_positional(field: FieldInfo) -> bool:
+    """Whether the words that follow the verb are the values of this field."""
+    return POSITIONAL in field.metadata
 
 
 def add_flags(parser: argparse.ArgumentParser, model: type[BaseModel]) -> None:
     """Add one flag for every field of `model`; values stay strings until pydantic reads them."""
-    group = parser.add_argument_group(getattr(model, "section", "") or "files")
     for name, field in model.model_fields.items():
-        text = (field.description or "").replace("%", "%%")
-        if not field.is_required() and field.default is not None:
-            text += f" (default: {field.default})".replace("%", "%%")
-        common: dict[str, Any] = {"dest": name, "default": None, "help": text}
-        if _is_bool(field.annotation):
-            group.add_argument(flag_name(name), action=argparse.BooleanOptionalAction, **common)
+        common: dict[str, Any] = {"dest": name, "default": None}
+        if is_positional(field):
+            parser.add_argument(name, nargs="*", default=None, metavar=name.upper())
+        elif is_bool(field.annotation):
+            parser.add_argument(flag_name(name), action=argparse.BooleanOptionalAction, **common)
         elif _is_list(field.annotation):
-            group.add_argument(flag_name(name), nargs="*", metavar="X", **common)
+            parser.add_argument(flag_name(name), nargs="*", metavar="X", **common)
         else:
-            group.add_argument(flag_name(name), required=field.is_required(), metavar="X", **common)
+            parser.add_argument(flag_name(name), metavar="X", **common)
 
 
-def from_namespace(namespace: argparse.Namespace, model: type[Model]) -> Model:
-    """Build `model` from parsed flags; flags not given take the model's defaults."""
-    given = {
-        n: getattr(namespace, n) for n in model.model_fields if getattr(namespace, n) is not None
-    }
-    return model(**given)
+def from_namespace(
+    namespace: argparse.Namespace, model: type[Model], known: Mapping[str, Any] | None = None
+) -> Model:
+    """Build `model` from parsed flags; those not given are taken from `known`, or the defaults."""
+    given = {}
+    for name, field in model.model_fields.items():
+        value = getattr(namespace, name)
+        if value is not None and not (is_positional(field) and value == []):
+            given[name] = value
+    return model(**{**(known or {}), **given})
 
 
 def to_flags(options: BaseModel) -> str:

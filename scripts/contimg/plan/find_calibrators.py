@@ -192,4 +192,5 @@ COMMAND = Command(
     files=FindFiles,
     options=(InstrumentOptions,),
     run=run,
+    by_hand=True,
 )

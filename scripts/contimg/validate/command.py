@@ -279,4 +279,5 @@ COMMAND = Command(
     options=(InstrumentOptions, ConvertOptions, FlagOptions),
     run=run,
     outputs=("record",),
+    by_hand=True,
 )

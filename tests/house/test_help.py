@@ -1,0 +1,93 @@
+"""The command line's manners: help on one screen, hints, version, pipes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from contimg import __version__
+from contimg.cli import PEOPLE, VERBS, load, main
+from contimg.core.options import choices
+from contimg.help import SCREEN, WIDTH, summary
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_fits_a_screen_and_shows_every_flag(verb: str, capsys) -> None:
+    assert main([*verb.split(), "--help"]) == 0
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert len(lines) <= SCREEN and max(map(len, lines)) <= WIDTH
+    command = load(verb)
+    for model in (command.files, *command.options):
+        for name, field in model.model_fields.items():
+            flag = name.rstrip("_").replace("_", "-")
+            assert re.search(rf"--(\[no-\])?{flag}\b|\b{name.upper()}\b", text), flag
+            given = choices(field.annotation)
+            assert "|".join(given) in text
+
+
+def test_help_of_a_flag_says_all_about_it(capsys) -> None:
+    assert main(["image", "--help", "--imsize"]) == 0
+    text = capsys.readouterr().out
+    assert "pixels on a side" in text and "robust" not in text
+
+
+def test_help_survives_percent_signs(capsys) -> None:
+    for verb in VERBS:
+        assert main([*verb.split(), "--help", "all"]) == 0
+
+
+def test_help_lines_are_those_of_the_commands() -> None:
+    for verb, module in VERBS.items():
+        assert summary(module) == load(verb).help
+
+
+def test_all_verbs_are_listed(capsys) -> None:
+    assert main(["--help"]) == 0
+    brief = capsys.readouterr().out
+    assert set(PEOPLE) < set(VERBS)
+    assert all(verb in brief for verb in VERBS)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["stauts"], "did you mean status?"),
+        (["calset", "validat"], "did you mean calset validate"),
+        (["status", "--resuls", "x"], "did you mean --results"),
+    ],
+)
+def test_what_is_mistyped_is_guessed(words: list[str], hint: str, capsys) -> None:
+    try:
+        status = main(words)
+    except SystemExit as end:
+        status = end.code
+    assert status == 2
+    assert hint in capsys.readouterr().err
+
+
+def test_a_pipe_that_closes_is_no_error() -> None:
+    """`contimg config | head -1`"""
+    done = subprocess.run(
+        f"set -o pipefail; {sys.executable} scripts/bin/contimg config | head -n 1",
+        shell=True, executable="/bin/bash", cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_one_version(capsys) -> None:
+    """The package has it; the citation and the newest entry of the change log repeat it."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"contimg {__version__}\n"
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert str(citation["version"]) == __version__
+    heads = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert heads[:2] == ["Unreleased", __version__]
