@@ -43,6 +43,7 @@ def test_pattern_keeps_its_wildcards(name: str) -> None:
 def test_no_two_products_share_a_path() -> None:
     key = {"group": "20251005T034512", "calset": "20251005T034512_3C286", "mosaic": "m"}
     key |= {"tier": "standard", "table": "K", "view": "gains", "rule": "rule", "job": "job"}
+    key |= {"run": "run"}
     key |= {"day": "2025-10-05"}
     paths = [path(name, "r", **key) for name in PATTERNS]
     assert len(set(paths)) == len(paths)
