@@ -10,6 +10,7 @@ from contimg.mosaic.overrides import read_decisions
 from contimg.config import code, flags, read_config
 from contimg.core.errors import ContimgError
 from contimg.core.paths import WILDCARDS, day_of, path, pattern
+from contimg.publish.overrides import read_overrides
 from contimg.run.refresh import read_plan, refresh
 from contimg.run.tables import check_tables
 from snakemake.exceptions import WorkflowError
@@ -149,6 +150,15 @@ def decisions_of(wildcards):
         return read_decisions(CONFIG.mosaic.overrides, wildcards.mosaic)
     except ContimgError as error:
         raise WorkflowError(str(error))
+
+
+def publication_decision(wildcards):
+    """The decision on a mosaic: a changed one publishes or withdraws it, and no other."""
+    try:
+        found = read_overrides(CONFIG.publish.overrides).get(wildcards.mosaic)
+    except ContimgError as error:
+        raise WorkflowError(str(error))
+    return "none" if found is None else f"{found.decision}: {found.why}"
 
 
 def caltables():

@@ -4,17 +4,6 @@ Reads a mosaic, its maps, its validation and its photometry with their records; 
 into one directory with a checksummed manifest, all at once or not at all.
 """
 
-from contimg.publish.overrides import read_overrides
-
-
-def decision_on(wildcards):
-    """What a person decided on a mosaic: a changed decision publishes or withdraws it."""
-    try:
-        found = read_overrides(CONFIG.publish.overrides).get(wildcards.mosaic)
-    except ContimgError as error:
-        raise WorkflowError(str(error))
-    return "none" if found is None else f"{found.decision}: {found.why}"
-
 
 rule publish_mosaic:
     input:
@@ -51,7 +40,7 @@ rule publish_mosaic:
         runtime=20,
     params:
         flags=flags(CONFIG, "publish-files"),
-        decision=decision_on,
+        decision=publication_decision,
         code=code("publish-files"),
     shell:
         "contimg publish-files --manifest {output.manifest} --record {output.record} {params.flags}"
