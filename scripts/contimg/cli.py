@@ -129,7 +129,7 @@ def _main(argv: list[str], note: Note) -> int:
         return _usage(argv)
     words = argv[len(verb.split()) :]
     if asked := {"-h", "--help"} & set(words):
-        command = load(verb)
+        command = help.declared(VERBS[verb]) or load(verb)
         print(help.verb_help(verb, command, [w for w in words if w not in asked]))
         return 0
     command = load(verb)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib.util
+import sys
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel
@@ -17,6 +19,9 @@ from contimg.core.options import choices, flag_name, is_bool, is_positional
 
 WIDTH = 100
 SCREEN = 40  # lines
+# modules of this package that declare and import nothing heavy
+LIGHT = {f"contimg.core.{name}" for name in ("beam", "command", "errors", "paths", "shared")}
+SAID = ("files", "options")  # of a command, what its help is made of
 COMMON = {
     "--configfile": "config file(s) of a run: their options hold where no flag is given",
     "--help": "this text; --help FLAG ... explains these, --help all explains all",
@@ -45,11 +50,63 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
-def summary(module: str) -> str:
-    """The help line of the command that a module holds, read without importing the module."""
+def declared(module: str) -> Command | None:
+    """The command of a module from its declarations alone, without what only its work needs.
+
+    Heavy libraries take seconds to import and say nothing about flags. None where a declaration
+    stands on something that is not one.
+    """
+    tree = ast.parse(_source(module))
+    body: list[ast.stmt] = []
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            body += [node] if _is_light(node) else []
+        elif isinstance(node, ast.ClassDef) or _is_plain(node):
+            body.append(node)
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COMMAND":
+            call = node.value
+            assert isinstance(call, ast.Call)
+            call.keywords = [word for word in call.keywords if word.arg in {"help", *SAID}]
+            call.keywords.append(ast.keyword("run", ast.Constant(None)))
+            body.append(ast.fix_missing_locations(node))
+    home = ModuleType(f"{module}:declared")
+    sys.modules[home.__name__] = home  # where pydantic looks annotations up
+    try:
+        exec(compile(ast.Module(body, []), module, "exec"), vars(home))
+    except NameError:
+        return None
+    finally:
+        del sys.modules[home.__name__]
+    return home.COMMAND
+
+
+def _is_light(node: ast.Import | ast.ImportFrom) -> bool:
+    """Standard library, pydantic, and the modules of this package that hold declarations."""
+    if isinstance(node, ast.Import):
+        return all(alias.name.split(".")[0] in sys.stdlib_module_names for alias in node.names)
+    name = node.module or ""
+    if name.split(".")[0] in {"pydantic", *sys.stdlib_module_names}:
+        return True
+    return name in LIGHT or name.endswith(".options") or name.startswith("contimg.operate")
+
+
+def _is_plain(node: ast.stmt) -> bool:
+    """A constant, or another name for a type."""
+    if not isinstance(node, ast.Assign):
+        return False
+    used = {part.id for part in ast.walk(node.value) if isinstance(part, ast.Name)}
+    return used <= {"Literal"} and not any(isinstance(p, ast.Call) for p in ast.walk(node.value))
+
+
+def _source(module: str) -> str:
     spec = importlib.util.find_spec(module)
     assert spec is not None and spec.origin is not None, module
-    for node in ast.walk(ast.parse(Path(spec.origin).read_text())):
+    return Path(spec.origin).read_text()
+
+
+def summary(module: str) -> str:
+    """The help line of the command that a module holds, read without importing the module."""
+    for node in ast.walk(ast.parse(_source(module))):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Command":
             for keyword in node.keywords:
                 if keyword.arg == "help":

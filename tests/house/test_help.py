@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import yaml
 from contimg import __version__
 from contimg.cli import PEOPLE, VERBS, load, main
 from contimg.core.options import choices
-from contimg.help import SCREEN, WIDTH, summary
+from contimg.help import SCREEN, WIDTH, declared, summary
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,3 +92,40 @@ def test_one_version(capsys) -> None:
     assert str(citation["version"]) == __version__
     heads = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert heads[:2] == ["Unreleased", __version__]
+
+
+HEAVY = ("pandas", "numba", "matplotlib", "astropy", "scipy", "casatools", "pyuvdata")
+SLOW = {"discover", "plan", "validate", "transits", "find-calibrators", "calibrators import"}
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """A second of a person's time, each time. `SLOW` declare with what they compute."""
+    code = f"""
+import sys
+from contimg.cli import VERBS, main
+for verb in sorted(set(VERBS) - set({sorted(SLOW)})):
+    main([*verb.split(), "--help"])
+    heavy = [name for name in {HEAVY} if name in sys.modules]
+    assert not heavy, (verb, heavy)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_declarations_are_those_of_the_command(verb: str) -> None:
+    found = declared(VERBS[verb])
+    if found is None:
+        assert verb in SLOW
+        return
+    command = load(verb)
+    pairs = [(found.files, command.files), *zip(found.options, command.options, strict=True)]
+    for mine, its in pairs:
+        assert list(mine.model_fields) == list(its.model_fields)
+        assert all(
+            mine.model_fields[name].description == field.description
+            for name, field in its.model_fields.items()
+        )

@@ -19,12 +19,12 @@ from contimg.calibrate.interpolate import interpolate
 from contimg.calibrate.options import ApplyOptions
 from contimg.calibrate.refine import refine
 from contimg.core.beam import InstrumentOptions, PrimaryBeam
-from contimg.core.calibrators import DEC_TOLERANCE_DEG, STALENESS_HOURS
 from contimg.core.casa import casa_session
 from contimg.core.command import Command, Files
 from contimg.core.errors import DataQualityError
 from contimg.core.ms import read_axes
 from contimg.core.records import Check, atomic, check, read_record, write_record
+from contimg.core.shared import DEC_TOLERANCE_DEG, STALENESS_HOURS
 
 # How CASA applies a table. linearflag: no bandpass is made up for channels that have none; CASA
 # refuses a line without spwmap.

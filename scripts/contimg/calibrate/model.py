@@ -34,12 +34,13 @@ import pandas as pd
 
 from contimg.calibrate.components import read_components
 from contimg.core.beam import C_M_S, PrimaryBeam
-from contimg.core.calibrators import FieldScale, read_calibrators, scale_origin
+from contimg.core.calibrators import read_calibrators, scale_origin
 from contimg.core.catalog import COLUMNS, SIZES, flux_density, read_sources
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
 from contimg.core.ms import Axes, open_table
 from contimg.core.predict import apparent_flux, beam_track, predict
+from contimg.core.shared import FieldScale
 from contimg.core.standards import STANDARDS, canonical
 
 Kind = Literal["catalog", "setjy", "component", "image"]

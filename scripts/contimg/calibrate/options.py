@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from contimg.core.calibrators import FieldScale
 from contimg.core.options import Options
+from contimg.core.shared import FieldScale
 
 
 class CalibrateOptions(Options):

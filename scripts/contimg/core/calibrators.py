@@ -15,21 +15,17 @@ density is taken for a flux calibrator.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from contimg.core.catalog import flux_density
 from contimg.core.coords import separation
+from contimg.core.shared import FieldScale
 from contimg.core.tables.content import Problems
 from contimg.core.tables.sources import POWER_LAW, read_checked
 
-# when the flux scale is tied to the catalogued sources around a calibrator
-FieldScale = Literal["never", "needed", "always"]
-# how far a calset may be from a tile that it serves, unless the options say otherwise
-STALENESS_HOURS = 24.0
-DEC_TOLERANCE_DEG = 0.5
 ROLES = ("flux", "bandpass", "phase")
 TEXTS = ("role", "variable", "scale", "source", "remarks")
 _SAME_RAD = np.radians(1 / 60)  # calibrators nearer to each other are one source entered twice

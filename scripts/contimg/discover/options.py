@@ -11,7 +11,6 @@ from pydantic import Field, field_validator, model_validator
 
 from contimg.core.grouping.options import GroupingOptions
 from contimg.core.paths import WILDCARDS, check_group
-from contimg.core.window import utc_mjd
 
 
 class DiscoverOptions(GroupingOptions):
@@ -54,6 +53,8 @@ class DiscoverOptions(GroupingOptions):
     @field_validator("since", "until")
     @classmethod
     def _real_times(cls, value: str | None) -> str | None:
+        from contimg.core.window import utc_mjd
+
         if value is not None:
             utc_mjd(value)
         return value
@@ -67,6 +68,8 @@ class DiscoverOptions(GroupingOptions):
 
     @model_validator(mode="after")
     def _time_goes_on(self) -> DiscoverOptions:
+        from contimg.core.window import utc_mjd
+
         if self.since and self.until and utc_mjd(self.since) >= utc_mjd(self.until):
             raise ValueError(f"since ({self.since}) is not before until ({self.until})")
         return self

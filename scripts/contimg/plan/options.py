@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from contimg.core.calibrators import DEC_TOLERANCE_DEG, STALENESS_HOURS
 from contimg.core.options import Options
 from contimg.core.paths import WILDCARDS, check_group
+from contimg.core.shared import DEC_TOLERANCE_DEG, STALENESS_HOURS
 
 
 class PlanOptions(Options):

@@ -71,10 +71,8 @@ class InventoryFiles(Files):
 
     results: str = Field("results", description="results directory")
     tier: str = Field("standard", description="tier of the images that are pending")
-    kind: list[Kind] | None = Field(None, description=f"only these kinds: {', '.join(KINDS)}")
-    state: list[StateName] | None = Field(
-        None, description="only these states: done, incomplete, pending, failed, rejected"
-    )
+    kind: list[Kind] | None = Field(None, description="only these kinds")
+    state: list[StateName] | None = Field(None, description="only these states")
     since: str | None = Field(None, description="only data from this UTC date or time (or MJD) on")
     until: str | None = Field(None, description="only data that begin before this time")
     table: Path | None = Field(None, description="list to write (CSV)")
