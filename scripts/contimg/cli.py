@@ -36,6 +36,7 @@ VERBS = {
     "convert": "contimg.convert.command",
     "flag-summary": "contimg.flag.command",
     "catalogs fetch": "contimg.catalogs.fetch",
+    "catalogs import": "contimg.catalogs.import_command",
     "calibrators list": "contimg.calibrate.calibrators",
     "calibrators import": "contimg.calibrate.calibrators_import",
     "solve": "contimg.calibrate.solve",

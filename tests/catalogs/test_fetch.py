@@ -12,7 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 from contimg.catalogs import fetch
-from contimg.catalogs.surveys import SURVEYS, parse_answer, source_table
+from contimg.catalogs.convert import Spectrum, source_table
+from contimg.catalogs.fetch import parse_answer
+from contimg.catalogs.surveys import SURVEYS
 from contimg.core.catalog import flux_density, read_sources
 from contimg.core.errors import ContimgError
 from contimg.core.records import read_record
@@ -38,7 +40,7 @@ RAJ2000\tDEJ2000\tS1.4\te_S1.4\tMajAxis\tMinAxis\tPA\tl_MajAxis\tl_MinAxis
 
 @pytest.mark.parametrize("text", [CSV, TSV], ids=["csv", "tsv"])
 def test_answers_are_read_alike(text, tmp_path):
-    table = source_table(parse_answer(text, NVSS, "here"), "nvss", NVSS, -0.7)
+    table, _ = source_table(parse_answer(text, NVSS, "here"), NVSS, Spectrum(-0.7))
     assert list(table["name"]) == [
         "NVSS J083224-000400",
         "NVSS J083454+553421",
@@ -60,23 +62,27 @@ def test_answers_are_read_alike(text, tmp_path):
 
 
 def test_sources_at_one_place_keep_names_apart():
-    rows = parse_answer(CSV, NVSS, "here").iloc[[0, 0]].assign(**{"S1.4": [1.0, 2.0]})
-    assert source_table(rows, "nvss", NVSS, 0.0)["name"].is_unique
+    lines = CSV.splitlines()
+    text = "\n".join([lines[0], lines[1], lines[1].replace("8283.1", "2.0"), lines[1]])
+    rows, left_out = source_table(parse_answer(text, NVSS, "here"), NVSS, Spectrum(0.0))
+    assert list(rows["name"]) == ["NVSS J083454+553421", "NVSS J083454+553421_2"]
+    assert left_out == {"there twice": 1}
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "empty"),
+        ("", "holds no table"),
         ("<html><body>Service unavailable</body></html>", "no column .* Service unavailable"),
         (CSV.replace("S1.4,e_S1.4", "S,e"), "no column S1.4, e_S1.4"),
-        (CSV[: CSV.rindex("128.1") + 5], "without a position"),
-        (CSV.replace("45.2", "4x.2"), "S1.4 is '4x.2'"),
+        (CSV[: CSV.rindex("128.1") + 5], "line 4, after column RAJ2000: 1 values for 9"),
+        (CSV.replace("128.100000", ""), "column RAJ2000: is empty; the table was cut off"),
+        (CSV.replace("45.2", "4x.2"), "line 3, column S1.4: '4x.2' is not a number"),
     ],
 )
 def test_answers_that_are_not_the_table_are_refused(text, words):
     with pytest.raises(ContimgError, match=words):
-        parse_answer(text, NVSS, "here")
+        source_table(parse_answer(text, NVSS, "here"), NVSS, Spectrum(0.0))
 
 
 class Service:

@@ -26,12 +26,15 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
-from contimg.catalogs.surveys import SURVEYS, Survey, parse_answer, source_table
+from contimg.catalogs.convert import Spectrum, position_names, source_table
+from contimg.catalogs.region import RegionFiles
+from contimg.catalogs.surveys import SURVEYS, Survey
 from contimg.core.catalog import read_sources
-from contimg.core.command import Command, Files
-from contimg.core.coords import separation
+from contimg.core.command import Command
 from contimg.core.errors import ContimgError
 from contimg.core.records import atomic, content_hash, write_record, write_text
+from contimg.core.tables.content import Content
+from contimg.core.tables.delimited import parse
 
 SERVICE = "https://tapvizier.cds.unistra.fr/TAPVizieR/tap/sync"
 _PIECE_DEG = 15.0  # of right ascension and of declination
@@ -39,16 +42,11 @@ _MAX_ROWS = 2_000_000
 _TRIES = 3
 
 
-class FetchFiles(Files):
+class FetchFiles(RegionFiles):
     """What to fetch and where to put it."""
 
     table: Path = Field(description="source table to write (Parquet); its record beside it")
-    survey: Literal["nvss", "first", "racs", "vlass"] = Field(description="the survey")
-    ra_deg: float | None = Field(None, ge=0, lt=360, description="centre of a circle [deg]")
-    dec_deg: float | None = Field(None, ge=-90, le=90, description="centre of a circle [deg]")
-    radius_deg: float | None = Field(None, gt=0, le=90, description="radius of the circle [deg]")
-    dec_min_deg: float | None = Field(None, ge=-90, le=90, description="or: a strip, from [deg]")
-    dec_max_deg: float | None = Field(None, ge=-90, le=90, description="to declination [deg]")
+    survey: Literal["nvss", "first", "racs", "tgss", "vlass"] = Field(description="the survey")
     flux_min_jy: float = Field(
         0.0025, ge=0, description="smallest flux density at the survey's frequency [Jy]"
     )
@@ -60,13 +58,9 @@ class FetchFiles(Files):
     timeout_s: float = Field(120, gt=0, description="longest wait for an answer [s]")
 
     @model_validator(mode="after")
-    def _one_region(self) -> FetchFiles:
-        circle = {v is not None for v in (self.ra_deg, self.dec_deg, self.radius_deg)}
-        strip = {v is not None for v in (self.dec_min_deg, self.dec_max_deg)}
-        if (circle, strip) not in (({True}, {False}), ({False}, {True})):
+    def _some_region(self) -> FetchFiles:
+        if self.everywhere:
             raise ValueError("give ra_deg, dec_deg and radius_deg, or dec_min_deg and dec_max_deg")
-        if strip == {True} and not self.dec_min_deg < self.dec_max_deg:  # type: ignore[operator]
-            raise ValueError("dec_min_deg must be below dec_max_deg")
         if self.table.suffix != ".parquet":
             raise ValueError("table must end in .parquet")
         return self
@@ -126,7 +120,8 @@ def query(survey: Survey, box: Box, flux_min_jy: float, *, count: bool = False) 
         f'"DEJ2000" >= {box.dec_min!r} AND "DEJ2000" {above} {box.dec_max!r}',
         f'"{survey.flux}" >= {flux_min_jy * 1e3!r}',
     ]
-    conditions += [survey.where] if survey.where else []
+    for column, values in survey.keep:
+        conditions.append(f'"{column}" IN ({", ".join(map(str, values))})')
     return f'SELECT {what} FROM "{survey.table}" WHERE {" AND ".join(conditions)}'
 
 
@@ -140,8 +135,7 @@ def ask(service: str, adql: str, timeout_s: float) -> str:
                 return answer.read().decode("utf-8")
         except urllib.error.HTTPError as error:
             if error.code < 500 or attempt == _TRIES:
-                said = re.sub(r"<[^>]*>", " ", error.read(4000).decode("utf-8", "replace"))
-                reason = f"{error}: {' '.join(said.split())[:300]}"
+                reason = f"{error}: {_start(error.read(4000).decode('utf-8', 'replace'))}"
                 raise ContimgError(f"{service}: {reason}") from None
         except (OSError, http.client.HTTPException) as error:
             if attempt == _TRIES:
@@ -169,7 +163,7 @@ def fetch_piece(folder: Path, survey: Survey, box: Box, files: FetchFiles) -> tu
     if number > _MAX_ROWS:
         raise ContimgError(f"{files.service}: {number} rows in one piece; raise flux_min_jy")
     text = ask(files.service, adql, files.timeout_s)
-    found = len(parse_answer(text, survey, files.service))
+    found = parse_answer(text, survey, files.service).rows
     if found != number:
         raise ContimgError(
             f"{files.service}: {found} rows of {number} came (right ascension {box.ra_min:g} to"
@@ -180,11 +174,36 @@ def fetch_piece(folder: Path, survey: Survey, box: Box, files: FetchFiles) -> tu
     return text, True
 
 
+def parse_answer(text: str, survey: Survey, origin: str) -> Content:
+    """The table that a service answered; :class:`ContimgError` when it is not the one asked for."""
+    try:
+        content = parse(Path(origin), text.splitlines())
+    except ContimgError as error:
+        raise ContimgError(f"{error}; the answer was: {_start(text)}") from None
+    missing = [c for c in survey.columns if c not in content.columns]
+    if missing:
+        raise ContimgError(
+            f"{origin}: no column {', '.join(missing)} in the answer: {_start(text)}"
+        )
+    return content
+
+
+def joined(tables: list[pd.DataFrame], survey: Survey) -> pd.DataFrame:
+    """Pieces as one table by right ascension; what lies on an edge is in it once."""
+    table = pd.concat(tables).drop(columns="name").drop_duplicates()
+    table = table.sort_values(["ra_deg", "dec_deg"], ignore_index=True)
+    table.insert(0, "name", position_names(survey.label, table["ra_deg"], table["dec_deg"]))
+    return table
+
+
+def _start(text: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", text).split())[:300]
+
+
 def _count(text: str, service: str) -> int:
     lines = text.split()
     if len(lines) != 2 or not lines[1].strip('"').isdigit():
-        start = " ".join(re.sub(r"<[^>]*>", " ", text).split())[:300]
-        raise ContimgError(f"{service}: not a number of rows: {start}")
+        raise ContimgError(f"{service}: not a number of rows: {_start(text)}")
     return int(lines[1].strip('"'))
 
 
@@ -193,17 +212,15 @@ def run(files: FetchFiles) -> None:
     survey = SURVEYS[files.survey]
     folder = files.table.with_name(files.table.name + ".parts")
     boxes = pieces(files)
-    rows = []
+    spectrum = Spectrum(files.spectral_index)
+    tables = []
     for number, box in enumerate(boxes, start=1):
         text, fresh = fetch_piece(folder, survey, box, files)
-        rows.append(parse_answer(text, survey, files.service))
+        rows, _ = source_table(parse_answer(text, survey, files.service), survey, spectrum)
+        tables.append(rows)
         state = "fetched" if fresh else "was there"
-        print(f"piece {number} of {len(boxes)}: {len(rows[-1])} rows, {state}", flush=True)
-    table = source_table(pd.concat(rows), files.survey, survey, files.spectral_index)
-    if files.radius_deg is not None:
-        sky = np.radians(table[["ra_deg", "dec_deg"]].to_numpy())
-        away = separation(*sky.T, *np.radians([files.ra_deg, files.dec_deg]))
-        table = table[away <= np.radians(files.radius_deg)]
+        print(f"piece {number} of {len(boxes)}: {len(rows)} rows, {state}", flush=True)
+    table = files.inside(joined(tables, survey))
     if table.empty:
         raise ContimgError(
             f"{files.survey} has no source of {files.flux_min_jy:g} Jy or more there; does the"

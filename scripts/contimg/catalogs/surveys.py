@@ -1,173 +1,188 @@
-"""The surveys that can be fetched: their tables at VizieR and what their columns mean.
+"""The tables of surveys and source finders: what their columns mean.
 
-None of them has a spectral index, which therefore has to be given. Sizes are deconvolved; where
-the survey gives a limit instead, the source is a point.
+Those with a ``table`` can be fetched from VizieR; all can be imported from a file. Hardly any has
+a spectral index that is worth having, which therefore has to be given. Sizes are deconvolved;
+where a table gives a limit, or sizes that hold the beam, the source is a point.
 """
 
 from __future__ import annotations
 
-import io
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
-from contimg.core.errors import ContimgError
+_VIZIER = ("RAJ2000", "DEJ2000")
 
 
 @dataclass(frozen=True)
 class Survey:
-    """A table at VizieR. Flux densities in mJy, sizes in arcsec, angles in degrees."""
+    """A kind of table: its columns and the units that they have where the file declares none."""
 
-    table: str
-    freq_hz: float
+    label: str  # of the names of its sources
+    place: tuple[str, str]  # right ascension, declination
     flux: str
     flux_error: str
+    marks: tuple[str, ...]  # further columns by which a file is known
+    freq_hz: float | None = None
+    freq: str = ""  # column of the frequency, in MHz
+    index: str = ""  # column of the spectral index
     size: tuple[str, str, str] = ("", "", "")  # major, minor, position angle
     limits: tuple[str, str] = ("", "")  # columns that say "<" where major, minor are limits
-    where: str = ""  # what makes a row a good one
+    keep: tuple[tuple[str, tuple[int, ...]], ...] = ()  # values that make a row a good one
+    flux_unit: str = "mJy"
+    size_unit: str = "arcsec"
+    table: str = ""  # at VizieR
     reference: str = ""
-    columns: tuple[str, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        wanted = ("RAJ2000", "DEJ2000", self.flux, self.flux_error, *self.size, *self.limits)
-        object.__setattr__(self, "columns", tuple(c for c in wanted if c))
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that are asked for when the table is fetched."""
+        wanted = (*self.place, self.flux, self.flux_error, *self.size, *self.limits)
+        return tuple(c for c in wanted if c)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Columns without which a file is none of this kind."""
+        return (*self.place, self.flux, *self.marks)
 
 
 SURVEYS = {
     "nvss": Survey(
-        "VIII/65/nvss",
-        1.4e9,
+        "NVSS",
+        _VIZIER,
         "S1.4",
         "e_S1.4",
-        ("MajAxis", "MinAxis", "PA"),
-        ("l_MajAxis", "l_MinAxis"),
+        (),
+        1.4e9,
+        size=("MajAxis", "MinAxis", "PA"),
+        limits=("l_MajAxis", "l_MinAxis"),
+        table="VIII/65/nvss",
         reference="Condon et al. 1998, AJ 115, 1693",
     ),
     "first": Survey(
-        "VIII/92/first14",
-        1.4e9,
+        "FIRST",
+        _VIZIER,
         "Fint",
         "Rms",
-        ("Maj", "Min", "PA"),
+        ("Fpeak",),
+        1.4e9,
+        size=("Maj", "Min", "PA"),
+        table="VIII/92/first14",
         reference="Helfand et al. 2015, ApJ 801, 26",
     ),
-    "racs": Survey(
-        "J/other/PASA/38.58/gausscut",
-        887.5e6,
+    "vlass": Survey(
+        "VLASS",
+        _VIZIER,
         "Ftot",
         "e_Ftot",
+        ("DupFlag", "QualFlag"),
+        3.0e9,
+        size=("DCMaj", "DCMin", "DCPA"),
+        keep=(("DupFlag", (0, 1)), ("QualFlag", (0, 4))),
+        table="J/ApJS/255/30/comp",
+        reference="quick-look epoch 1, Gordon et al. 2021, ApJS 255, 30; flux densities 10 % low",
+    ),
+    "racs": Survey(
+        "RACS",
+        _VIZIER,
+        "Ftot",
+        "e_Ftot",
+        (),
+        887.5e6,
+        table="J/other/PASA/38.58/gausscut",
         reference="RACS-low, Hale et al. 2021, PASA 38, 58",
     ),
-    "vlass": Survey(
-        "J/ApJS/255/30/comp",
-        3.0e9,
-        "Ftot",
-        "e_Ftot",
-        ("DCMaj", "DCMin", "DCPA"),
-        where='"DupFlag" < 2 AND "QualFlag" IN (0, 4)',
-        reference="quick-look epoch 1, Gordon et al. 2021, ApJS 255, 30; flux densities 10 % low",
+    "tgss": Survey(
+        "TGSS",
+        _VIZIER,
+        "Stotal",
+        "e_Stotal",
+        ("Speak",),
+        147.5e6,
+        table="J/A+A/598/A78/table3",
+        reference="TGSS ADR1, Intema et al. 2017, A&A 598, A78",
     ),
 }
 
-
-def parse_answer(text: str, survey: Survey, origin: str) -> pd.DataFrame:
-    """The rows of a CSV or tab-separated answer, numbers as numbers, empty cells NaN.
-
-    Lines of comment, and the lines of units and dashes of VizieR's tab-separated form, are
-    dropped. Raises :class:`ContimgError` when the answer is not the table asked for.
-    """
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if not lines:
-        raise ContimgError(f"{origin}: the answer is empty")
-    separator = "\t" if "\t" in lines[0] else ","
-    names = [word.strip().strip('"') for word in lines[0].split(separator)]
-    missing = [c for c in survey.columns if c not in names]
-    if missing:
-        start = " ".join(re.sub(r"<[^>]*>", " ", " ".join(lines)).split())[:300]
-        raise ContimgError(f"{origin}: no column {', '.join(missing)} in the answer: {start}")
-    body = lines[1:]
-    dashes = [i for i, line in enumerate(body[:3]) if set(line) <= set("- \t")]
-    if dashes:
-        body = body[dashes[0] + 1 :]
-    table = pd.read_csv(
-        io.StringIO("\n".join(body)), sep=separator, names=names, dtype=str, skipinitialspace=True
-    )
-    table = table[list(survey.columns)].apply(lambda column: column.str.strip())
-    for column in survey.columns:
-        if column in survey.limits:
-            table[column] = table[column].fillna("")
-        elif column in ("RAJ2000", "DEJ2000"):
-            table[column] = _degrees(table[column], column)
-        else:
-            table[column] = _number(table[column], column, origin)
-    if table[["RAJ2000", "DEJ2000"]].isna().any(axis=None):
-        raise ContimgError(f"{origin}: rows without a position; the answer was cut off?")
-    return table
-
-
-def _number(values: pd.Series, column: str, origin: str) -> pd.Series:
-    numbers = pd.to_numeric(values, errors="coerce")
-    odd = values[numbers.isna() & values.notna() & (values != "")]
-    if len(odd):
-        raise ContimgError(f"{origin}: {column} is {odd.iloc[0]!r} where a number belongs")
-    return numbers.astype(float)
-
-
-def _degrees(values: pd.Series, column: str) -> pd.Series:
-    """Positions in degrees, or in hours (right ascension) and degrees with sixtieths."""
-    if not values.str.contains(r"\d[ :]\d", na=False).any():
-        return pd.to_numeric(values, errors="coerce").astype(float)
-    parts = values.str.replace(":", " ").str.split(expand=True).reindex(columns=range(3))
-    sign = np.where(parts[0].str.startswith("-"), -1.0, 1.0)
-    number = parts.apply(lambda part: pd.to_numeric(part, errors="coerce")).abs()
-    degrees = sign * (number[0] + number[1].fillna(0) / 60 + number[2].fillna(0) / 3600)
-    return degrees * 15 if column == "RAJ2000" else degrees
-
-
-def source_table(
-    rows: pd.DataFrame, name: str, survey: Survey, spectral_index: float
-) -> pd.DataFrame:
-    """Rows of a survey as a source table (:mod:`contimg.core.catalog`), by right ascension.
-
-    Names are made from the positions, as the surveys do (``NVSS J083454+553421``), with a letter
-    where several sources share one.
-    """
-    rows = rows.drop_duplicates().sort_values(["RAJ2000", "DEJ2000"], ignore_index=True)
-    ra, dec = rows["RAJ2000"].to_numpy(), rows["DEJ2000"].to_numpy()
-    sizes = {}
-    for column, source, limit in zip(
-        ("major_arcsec", "minor_arcsec", "pa_deg"), survey.size, (*survey.limits, ""), strict=True
-    ):
-        values = rows[source].copy() if source else pd.Series(np.nan, index=rows.index)
-        if limit:
-            values[rows[limit] != ""] = 0.0
-        sizes[column] = values
-    return pd.DataFrame(
-        {
-            "name": _names(name.upper(), ra, dec),
-            "ra_deg": ra,
-            "dec_deg": dec,
-            "flux_jy": rows[survey.flux] / 1e3,
-            "flux_err_jy": rows[survey.flux_error] / 1e3,
-            "ref_freq_hz": survey.freq_hz,
-            "spectral_index": spectral_index,
-            "spectral_index_from": "assumed",
-            **sizes,
-        }
-    )
-
-
-def _names(prefix: str, ra_deg: np.ndarray, dec_deg: np.ndarray) -> list[str]:
-    names: list[str] = []
-    seen: dict[str, int] = {}
-    for ra, dec in zip(ra_deg, dec_deg, strict=True):
-        seconds, arcsec = int(ra % 360 * 240 + 1e-6), int(abs(dec) * 3600 + 1e-6)
-        name = (
-            f"{prefix} J{seconds // 3600:02d}{seconds // 60 % 60:02d}{seconds % 60:02d}"
-            f"{'-' if dec < 0 else '+'}{arcsec // 3600:02d}{arcsec // 60 % 60:02d}{arcsec % 60:02d}"
-        )
-        number = seen[name] = seen.get(name, 0) + 1
-        names.append(name if number == 1 else f"{name}_{number}")
-    return names
+# the same surveys as others deliver them, and the tables of source finders
+FILES = SURVEYS | {
+    "first-native": Survey(
+        "FIRST",
+        ("RA", "DEC"),
+        "FINT",
+        "RMS",
+        ("FPEAK", "FITTED_MAJOR"),
+        1.4e9,
+        size=("MAJOR", "MINOR", "POSANG"),
+        reference=SURVEYS["first"].reference,
+    ),
+    "vlass-cirada": Survey(
+        "VLASS",
+        ("RA", "DEC"),
+        "Total_flux",
+        "E_Total_flux",
+        ("Duplicate_flag", "Quality_flag"),
+        3.0e9,
+        size=("DC_Maj", "DC_Min", "DC_PA"),
+        keep=(("Duplicate_flag", (0, 1)), ("Quality_flag", (0, 4))),
+        reference=SURVEYS["vlass"].reference,
+    ),
+    "tgss-native": Survey(
+        "TGSS",
+        ("RA", "DEC"),
+        "Total_flux",
+        "E_Total_flux",
+        ("Mosaic_name",),
+        147.5e6,
+        reference=SURVEYS["tgss"].reference,
+    ),
+    "racs-casda-gaussians": Survey(
+        "RACS",
+        ("ra", "dec"),
+        "total_flux_gaussian",
+        "e_total_flux_gaussian",
+        ("source_id",),
+        887.5e6,
+        size=("DC_Maj", "DC_Min", "DC_PA"),
+        reference=SURVEYS["racs"].reference,
+    ),
+    "racs-casda": Survey(
+        "RACS",
+        ("ra", "dec"),
+        "total_flux_source",
+        "e_total_flux_source",
+        (),
+        887.5e6,
+        reference=SURVEYS["racs"].reference,
+    ),
+    "selavy": Survey(
+        "Selavy",
+        ("ra_deg_cont", "dec_deg_cont"),
+        "flux_int",
+        "flux_int_err",
+        ("component_id",),
+        freq="freq",
+        index="spectral_index",
+        size=("maj_axis_deconv", "min_axis_deconv", "pos_ang_deconv"),
+        reference="components of Selavy (ASKAPsoft)",
+    ),
+    "aegean": Survey(
+        "Aegean",
+        ("ra", "dec"),
+        "int_flux",
+        "err_int_flux",
+        ("local_rms", "a", "b"),
+        flux_unit="Jy",
+        reference="components of Aegean (Hancock et al. 2018, PASA 35, e011)",
+    ),
+    "pybdsf": Survey(
+        "PyBDSF",
+        ("RA", "DEC"),
+        "Total_flux",
+        "E_Total_flux",
+        ("Isl_id",),
+        index="Spec_Indx",
+        size=("DC_Maj", "DC_Min", "DC_PA"),
+        flux_unit="Jy",
+        size_unit="deg",
+        reference="sources or Gaussians of PyBDSF (Mohan & Rafferty 2015)",
+    ),
+}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,35 +49,61 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def parse(path: Path, lines: Iterable[str]) -> Content:
+@dataclass(frozen=True)
+class Header:
+    """Names of the columns, their units ("" for none), and what is between the values."""
+
+    names: list[str]
+    units: list[str]
+    separator: str
+
+
+def parse(path: Path, lines: Iterable[str], header: Header | None = None) -> Content:
     """The table in `lines` of text; `path` is for messages.
 
-    Raises :class:`ContimgError` for names that are missing or there twice, and for rows that are
-    too long or too short.
+    Without `header` the first line that is no comment has the names. Raises
+    :class:`ContimgError` for names that are missing or there twice, and for rows that are too
+    long or too short.
     """
     numbered = _Numbered(lines)
+    rows, places = [], []
+    if header is None:
+        header = _first_line(path, numbered)
+        rows, places = _rows(path, numbered, header.separator)
+        header.units[:] = _units(rows, places) or header.units
+    else:
+        rows, places = _rows(path, numbered, header.separator)
+    _check_lengths(path, header.names, rows, places)
+    cells = list(zip(*rows, strict=True)) or [()] * len(header.names)
+    columns = {
+        name: Column(pd.Series(values, dtype=object), unit)
+        for name, values, unit in zip(header.names, cells, header.units, strict=True)
+        if name or any(value.strip() for value in values)
+    }
+    _check_names(path, [name for name in header.names if name or "" in columns])
+    return Content(path, columns, np.array(places, dtype=np.int64))
+
+
+def _first_line(path: Path, numbered: _Numbered) -> Header:
     first = next(numbered, None)
     if first is None:
         raise ContimgError(f"{path}: holds no table: not even a line of column names")
     separator = next((s for s in _SEPARATORS if s in first), ",")
     names = [name.strip() for name in next(csv.reader([first], delimiter=separator))]
+    return Header(names, [""] * len(names), separator)
+
+
+def _rows(path: Path, numbered: _Numbered, separator: str) -> tuple[list[list[str]], list[int]]:
+    """Values of every row, and its line."""
     rows, places = [], []
+    lines = (line.strip() for line in numbered) if separator == " " else numbered
     try:
-        for row in csv.reader(numbered, delimiter=separator):
+        for row in csv.reader(lines, delimiter=separator, skipinitialspace=separator == " "):
             rows.append(row)
             places.append(numbered.number)
     except csv.Error as error:
         raise ContimgError(f"{path}: line {numbered.number}: {error}") from None
-    units = _units(rows, places)
-    _check_lengths(path, names, rows, places)
-    cells = list(zip(*rows, strict=True)) or [()] * len(names)
-    columns = {
-        name: Column(pd.Series(values, dtype=object), unit)
-        for name, values, unit in zip(names, cells, units or [""] * len(names), strict=True)
-        if name or any(value.strip() for value in values)
-    }
-    _check_names(path, [name for name in names if name or "" in columns])
-    return Content(path, columns, np.array(places, dtype=np.int64))
+    return rows, places
 
 
 class _Numbered(Iterator[str]):

@@ -50,6 +50,11 @@ def read_content(path: str | Path) -> Content:
             raise ContimgError(f"{path}: not a readable {kind} table ({reason})") from None
 
 
+def is_text(path: Path) -> bool:
+    """Whether a file's name is that of plain text."""
+    return path.suffix.lower() not in _READERS
+
+
 # what the libraries raise on files that are broken
 _BROKEN = (
     ValueError,

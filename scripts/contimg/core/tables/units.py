@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from contimg.core.tables.content import Content, Problems
+from contimg.core.tables.content import Column, Content, Problems
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,20 @@ def convert(content: Content, quantity: Quantity, problems: Problems) -> pd.Seri
     name = find(content, quantity, problems)
     if name is None:
         return None
-    column = content.columns[name]
+    return convert_column(name, content.columns[name], quantity, problems)
+
+
+def convert_column(
+    name: str, column: Column, quantity: Quantity, problems: Problems, default_unit: str = ""
+) -> pd.Series:
+    """As :func:`convert`, of one column; `default_unit` is that of numbers without any."""
     unit = column.unit.strip().strip('"') or _split(name)[1]
     unit = _ALIASES.get(unit.lower(), unit)
     numbers, odd = _numbers(column.values)
     if odd.any() and quantity.sixtieths:
         return _sixtieths(column.values, name, _form(unit, quantity), quantity, problems)
     problems.rows(odd, name, "is not a number", column.values)
-    factor = _factor(name, unit, quantity, problems)
+    factor = _factor(name, unit or default_unit, quantity, problems)
     return numbers if factor == 1 else numbers * factor
 
 
