@@ -25,7 +25,7 @@ def track(ms, source) -> np.ndarray:
     return (data * phasor).real.reshape(*axes.shape, -1).mean(axis=(1, 2))
 
 
-@pytest.mark.parametrize("catalogue_error", [1.0, 0.7, 1.5])
+@pytest.mark.parametrize("catalogue_error", [0.7, 1.5])
 def test_mean_is_kept_and_change_is_taken_out(tmp_path, catalogue_error):
     _, sky, manifest = observe(tmp_path, east_deg=1.0, north_deg=0.2, flux_jy=5.0)
     ms = converted(tmp_path, manifest)
@@ -37,9 +37,10 @@ def test_mean_is_kept_and_change_is_taken_out(tmp_path, catalogue_error):
     flux_before = brightness(ms, *there)[0]
     steadied = remove_modulation(ms, catalog, PrimaryBeam(INSTRUMENT), ApplyOptions())
     after = track(ms, source)
-    assert steadied == 1
+    assert [item["name"] for item in steadied] == ["A"]
+    assert steadied[0]["flux_jy"] == pytest.approx(5.0, rel=0.002)
     assert np.ptp(before) > 0.3 * before.mean()
-    assert np.ptp(after) <= (abs(catalogue_error - 1) + 0.01) * np.ptp(before)
+    assert np.ptp(after) <= 0.01 * np.ptp(before)
     assert brightness(ms, *there)[0] == pytest.approx(flux_before, rel=2e-4)
 
 
@@ -64,4 +65,4 @@ def test_steady_sources_are_left_alone(tmp_path):
     ms = converted(tmp_path, manifest)
     catalog = tmp_path / "catalog.csv"
     sky.to_csv(catalog, index=False)
-    assert remove_modulation(ms, catalog, PrimaryBeam(INSTRUMENT), ApplyOptions()) == 0
+    assert remove_modulation(ms, catalog, PrimaryBeam(INSTRUMENT), ApplyOptions()) == []

@@ -69,6 +69,7 @@ SHORT = [
 ]
 # keys that act elsewhere, and where that is tested
 ELSEWHERE = {
+    "fit_field": "truth/test_independent.py",
     "preset": "here",
     "delays": "here",
     "prebandpass": "here",

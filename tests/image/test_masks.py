@@ -145,6 +145,7 @@ def cleaned(files, source) -> float:
 def test_a_source_outside_the_mask_is_not_cleaned(two_sources, tmp_path, backend, how):
     ms, sources, _ = two_sources
     options = {"cell_arcsec": 12, "imsize": 256, "niter": 300, "backend": backend}
+    options["subtract_sources"] = False
     first = sources.iloc[:1]
     if how != "regions":
         options["mask_catalog"] = True
@@ -182,7 +183,7 @@ def test_the_catalogue_mask_is_of_apparent_flux_densities(tile, tmp_path):
 
 def test_without_a_mask_both_are_cleaned(two_sources, tmp_path, monkeypatch):
     ms, sources, _ = two_sources
-    options = ImageOptions(cell_arcsec=12, imsize=256, mask_catalog=False)
+    options = ImageOptions(cell_arcsec=12, imsize=256, mask_catalog=False, subtract_sources=False)
     files, record = image(ms, tmp_path / "out", options, sources.iloc[:1])
     assert min(cleaned(files, source) for _, source in sources.iterrows()) > 0.7
     assert record["data"]["masked_fraction"] is None

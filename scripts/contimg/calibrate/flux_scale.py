@@ -68,7 +68,7 @@ class FluxScale:
 
 
 @dataclass(frozen=True)
-class _Sample:
+class Sample:
     """Averages over the channels of each block, for the cross-correlations in use."""
 
     data: NDArray[np.complex64]  # (time, block, corr, baseline)
@@ -111,7 +111,7 @@ def measure(
     sample = _average(ms, axes, sources, beam, chosen, uvrange, picked)
     size = np.ones(len(sample.models))
     members = slice(1, 1 + picked.size)
-    phase = np.ones((sample.data.shape[0], *sample.data.shape[2:3], 1))
+    phase: NDArray | None = None
     iterations = 0
     while True:
         iterations += 1
@@ -177,20 +177,12 @@ def _average(
     chosen: slice,
     uvrange: str,
     picked: NDArray[np.int64],
-) -> _Sample:
+) -> Sample:
     """Data, and models of the calibrator, of each picked source, and of the rest together."""
     width, starts = blocks(axes)
-    antennas = np.union1d(axes.ant1, axes.ant2)
-    first, second = (np.searchsorted(antennas, a) for a in (axes.ant1, axes.ant2))
-    cross = np.flatnonzero(first != second)
+    first, second, cross = _pairs(axes)
     channels = np.concatenate([np.arange(start, start + width) for start in starts])
-    thin = replace(
-        axes,
-        mjd=axes.mjd[chosen],
-        uvw_m=axes.uvw_m[chosen],
-        pointing_rad=(axes.pointing_rad[0][chosen], axes.pointing_rad[1][chosen]),
-        freq_hz=axes.freq_hz[channels],
-    )
+    thin = replace(_during(axes, chosen), freq_hz=axes.freq_hz[channels])
     rest = np.setdiff1d(np.arange(1, len(sources)), picked)
     groups = [[0], *([row] for row in picked), *([rest] if rest.size else [])]
     shape = (thin.mjd.size, len(starts), cross.size)
@@ -207,7 +199,60 @@ def _average(
         for number, prediction in enumerate(predictions):
             model = next(prediction)[cross].reshape(cross.size, len(starts), width)
             models[number, time] = np.where(good, model.swapaxes(0, 1), 0).sum(axis=-1) / norm
-    return _Sample(data, models, count, first[cross], second[cross])
+    return Sample(data, models, count, first, second)
+
+
+def sampled(ms: Path, axes: Axes, chosen: slice, uvrange: str) -> tuple[Sample, Axes]:
+    """Data alone, no models, and the axes of their blocks, cross-correlations only."""
+    width, starts = blocks(axes)
+    first, second, cross = _pairs(axes)
+    during = _during(axes, chosen)
+    thin = replace(
+        during,
+        ant1=axes.ant1[cross],
+        ant2=axes.ant2[cross],
+        uvw_m=during.uvw_m[:, cross],
+        freq_hz=np.array([axes.freq_hz[start : start + width].mean() for start in starts]),
+        # nothing smears: the model of the tables (core/predict.py) does not know it either
+        width_hz=0.0,
+        integration_s=0.0,
+    )
+    selected = _selected(ms, uvrange, axes).reshape(axes.shape)[chosen][:, cross]
+    data, count = [], []
+    for time, (raw, good) in enumerate(_read(ms, axes, chosen, width, starts)):
+        good = good[:, cross] & selected[time][:, None]
+        count.append(good.sum(axis=-1))
+        norm = np.where(count[-1] > 0, count[-1], 1)
+        data.append(np.where(good[:, None], raw[:, :, cross], 0).sum(axis=-1) / norm[:, None])
+    shape = (0, thin.mjd.size, len(starts), cross.size)
+    return (
+        Sample(
+            np.stack(data).astype(np.complex64),
+            np.zeros(shape, np.complex64),
+            np.stack(count).astype(np.float32),
+            first,
+            second,
+        ),
+        thin,
+    )
+
+
+def _pairs(axes: Axes) -> tuple[NDArray, NDArray, NDArray]:
+    """Antennas, counted without gaps, of the cross-correlations, and the numbers of these."""
+    antennas = np.union1d(axes.ant1, axes.ant2)
+    first, second = (np.searchsorted(antennas, a) for a in (axes.ant1, axes.ant2))
+    cross = np.flatnonzero(first != second)
+    return first[cross], second[cross], cross
+
+
+def _during(axes: Axes, chosen: slice) -> Axes:
+    """Axes of some integrations."""
+    return replace(
+        axes,
+        mjd=axes.mjd[chosen],
+        uvw_m=axes.uvw_m[chosen],
+        pointing_rad=(axes.pointing_rad[0][chosen], axes.pointing_rad[1][chosen]),
+    )
 
 
 def _read(
@@ -242,9 +287,22 @@ def _selected(ms: Path, uvrange: str, axes: Axes) -> NDArray[np.bool_]:
     return selected
 
 
-def _gains(sample: _Sample, size: NDArray, phase: NDArray) -> tuple[NDArray, NDArray]:
+def _gains(sample: Sample, size: NDArray, phase: NDArray | None) -> tuple[NDArray, NDArray]:
     """Gains (block, corr, antenna) of the whole time and phasors (time, corr, antenna)."""
-    model = np.tensordot(size.astype(np.float32), sample.models, 1)[:, :, None]
+    model = np.tensordot(size.astype(np.float32), sample.models, 1)
+    return solve_sample(sample, model, phase)
+
+
+def solve_sample(
+    sample: Sample, model: NDArray, phase: NDArray | None
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Gains (block, corr, antenna) of the whole time and phasors (time, corr, antenna).
+
+    `model` (time, block, baseline) [Jy]; `phase` are the phasors of an earlier call, None at first.
+    """
+    if phase is None:
+        phase = np.ones((sample.data.shape[0], sample.data.shape[2], 1))
+    model = model[:, :, None]
     product = sample.count[:, :, None] * sample.data * model.conj()
     power = sample.count[:, :, None] * np.abs(model) ** 2  # equal in both correlations
     n_antennas = int(max(sample.first.max(), sample.second.max())) + 1
@@ -260,7 +318,7 @@ def _gains(sample: _Sample, size: NDArray, phase: NDArray) -> tuple[NDArray, NDA
     return gain, np.where(course == 0, 1, course / np.where(course == 0, 1, np.abs(course)))
 
 
-def _amplitudes(sample: _Sample, gain: NDArray, phase: NDArray) -> tuple[NDArray, NDArray]:
+def _amplitudes(sample: Sample, gain: NDArray, phase: NDArray) -> tuple[NDArray, NDArray]:
     """Amplitudes (component,) in least squares and their errors, from the residuals."""
     n = len(sample.models)
     matrix, right, power, used = np.zeros((n, n)), np.zeros(n), 0.0, 0

@@ -118,6 +118,11 @@ class CalibrateOptions(Options):
         ge=0,
         description="faintest apparent flux density of a field source in the model [Jy]",
     )
+    fit_field: bool = Field(
+        True,
+        description="fit the flux densities of the field sources to the transit, calibrator fixed,"
+        " before the tables are solved; else the catalogue is believed",
+    )
     max_flagged: float = Field(
         0.3, ge=0, le=1, description="a calset with more of its solutions flagged warns"
     )

@@ -17,6 +17,7 @@ import pandas as pd
 from pydantic import Field
 
 from contimg.calibrate import flux_scale, health, integrations, presets, refant, sequence, solutions
+from contimg.calibrate.field import FieldFit, fit_field
 from contimg.calibrate.model import sky_model, write_model
 from contimg.calibrate.options import FROM_CALIBRATOR, CalibrateOptions, ScaleOptions
 from contimg.calibrate.plots import plot
@@ -90,6 +91,11 @@ def run(
             sources = _rescaled(sources, measured.factor)
             used = integrations.choose(sources.iloc[:1], axes, beam, settings)
             model = write_model(working, axes, sources, beam, **kind)
+        field: FieldFit | None = None
+        if options.fit_field and options.model_kind == "catalog" and len(sources) > 1:
+            field = fit_field(working, axes, sources, beam, used.chosen, settings.uvrange)
+            sources = field.sources
+            model = write_model(working, axes, sources, beam, **kind)
         found = sequence.solve(working, scratch, refants, settings, used.timerange(axes))
         findings += solutions.unsolved(found, seen.antennas, findings)
         for name, table in found.items():
@@ -119,11 +125,16 @@ def run(
             "model_sources": len(sources),
             "flux_scale": scale_found
             | {"flux_jy": float(flux_density(sources.iloc[:1], axes.freq_hz.mean())[0, 0])},
+            "field": None if field is None else field.describe(),
             "catalog_rows_without_flux": sources.attrs["without_flux"],
             "tables": {name: target.name for name, target in targets.items()},
             **summary,
         },
-        checks=[*solutions.checks(summary, options), solutions.refant_check(passed, refants)],
+        checks=[
+            *solutions.checks(summary, options),
+            solutions.refant_check(passed, refants),
+            *([] if field is None else field.checks()),
+        ],
         options=(instrument, options, scale),
         inputs=[
             path

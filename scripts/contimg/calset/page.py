@@ -53,10 +53,34 @@ def page(
         "<h2>Flags and signal-to-noise ratios</h2>",
         picture(pictures[3]),
         _subbands(found["subbands"]),
+        *_field(data.get("field")),
         "<h2>All antennas</h2>",
         _antennas(found),
     ]
     return document(calset.name, parts)
+
+
+def _field(field: dict[str, Any] | None) -> list[str]:
+    """What the sources around the calibrator were found to be; nothing where they were believed."""
+    if field is None:
+        return []
+    rows = [
+        (
+            escape(source["name"]),
+            number(source["catalogued_jy"]),
+            f"{number(source['fitted_jy'])} &plusmn; {number(source['error_jy'])}",
+            number(source["fitted_jy"] / source["catalogued_jy"]),
+            number(source["beam"]),
+        )
+        for source in field["sources"]
+    ]
+    said = (
+        f"Settled after {field['rounds']} rounds. Against gains from the catalogue's flux densities"
+        f" amplitudes changed by {100 * field['gain_amplitude_change_rms']:.2g} %, phases by"
+        f" {field['gain_phase_change_rms_deg']:.2g} deg (rms)."
+    )
+    columns = ("source", "catalogue [Jy]", "fitted [Jy]", "fitted / catalogue", "beam")
+    return ["<h2>Sources around the calibrator</h2>", f"<p>{said}</p>", table(columns, rows)]
 
 
 def _subbands(rows: list[dict[str, Any]]) -> str:

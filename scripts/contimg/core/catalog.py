@@ -67,3 +67,12 @@ def scaled(table: pd.DataFrame, factor: float) -> pd.DataFrame:
     result = table.assign(flux_jy=table["flux_jy"] * factor)
     result.loc[table["log_poly"].str.strip() != "", "log_poly"] = polynomials
     return result
+
+
+def at_level(table: pd.DataFrame, flux_jy: NDArray[np.float64], freq_hz: float) -> pd.DataFrame:
+    """The sources of `table` with flux densities `flux_jy` at `freq_hz` and their own spectra."""
+    factor = flux_jy / flux_density(table, freq_hz)[:, 0]
+    rows = [scaled(table.iloc[[k]], float(f)) for k, f in enumerate(factor)]
+    result = pd.concat(rows, ignore_index=True) if rows else table.copy()
+    result.attrs = table.attrs
+    return result

@@ -96,6 +96,23 @@ def separation(
     return np.asarray(angular_separation(ra1, dec1, ra2, dec2))
 
 
+def distinct(
+    ra_rad: NDArray[np.float64], dec_rad: NDArray[np.float64], radius_rad: float
+) -> NDArray[np.bool_]:
+    """Which of some positions are farther than `radius_rad` from all those before them."""
+    from scipy.spatial import cKDTree
+
+    keep = np.ones(ra_rad.size, bool)
+    if ra_rad.size < 2:
+        return keep
+    cos = np.cos(dec_rad)
+    xyz = np.stack([cos * np.cos(ra_rad), cos * np.sin(ra_rad), np.sin(dec_rad)], axis=1)
+    pairs = cKDTree(xyz).query_pairs(2 * np.sin(radius_rad / 2), output_type="ndarray")
+    for first, second in pairs[np.argsort(pairs.max(axis=1), kind="stable")]:
+        keep[max(first, second)] &= not keep[min(first, second)]
+    return keep
+
+
 def direction_cosines(
     ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -14,6 +14,8 @@ from contimg.core.fits import Beam, Image, read_image
 from contimg.core.records import require, write_record
 from contimg.image import masks, quality, tclean, wsclean
 from contimg.image.cube import write_cube
+from contimg.image.fitted import Fitted, restore, subtract_sources
+from contimg.image.fitted import describe as describe_fitted
 from contimg.image.grid import Grid, image_grid
 from contimg.image.imager import ImagerOutput, check_deconvolution, restoring_beam
 from contimg.image.options import ImageOptions
@@ -62,7 +64,9 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
     grid = image_grid(sampling, beam, settings)
     print(f"{settings.backend}: {grid.size} x {grid.size} pixels of {grid.cell_arcsec} arcsec")
     with scratch_directory(files.image) as scratch:
-        made, outliers, masked = _make(files, scratch, sampling, beam, grid, settings)
+        made, outliers, fitted, masked = _make(
+            files, scratch, sampling, beam, grid, settings, upstream, instrument.sefd_jy
+        )
         images = {name: read_image(path) for name, path in made.paths.items()}
         for name, content in images.items():
             if content.data.shape != (grid.size, grid.size):
@@ -74,9 +78,12 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
         if files.cube is not None:
             if len(made.channels) < 2:
                 raise ContimgError("--cube needs --channels-out above 1 (WSClean)")
-            spectrum = write_cube(files.cube, made.channels, beam, sampling, settings.pb_limit)
+            spectrum = write_cube(
+                files.cube, made.channels, beam, sampling, settings.pb_limit, fitted
+            )
     restored = restoring_beam(images["image"])
     deconvolved = check_deconvolution(images, made.log)
+    images["image"] = restore(images["image"], fitted, restored, beam, sampling)
     wcs = images["image"].wcs
     pb = drift_averaged_beam(beam, sampling, wcs, (grid.size, grid.size))
     noise = quality.noise_map(images["residual"].data, restored.major_deg * 3600 / grid.cell_arcsec)
@@ -91,6 +98,7 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
         **deconvolved,
         "masked_fraction": masked,
         **describe(outliers),
+        **describe_fitted(fitted),
         "cube": spectrum,
     }
     found = None
@@ -134,8 +142,10 @@ def _make(
     beam: PrimaryBeam,
     grid: Grid,
     settings: ImageOptions,
-) -> tuple[ImagerOutput, Outliers, float | None]:
-    """Outliers, mask, imager; the part of the image that clean was allowed to touch."""
+    upstream: dict[str, Any],
+    sefd_jy: float,
+) -> tuple[ImagerOutput, Outliers, Fitted, float | None]:
+    """Outliers, sources, mask, imager; the part of the image that clean was allowed to touch."""
     imager = wsclean if settings.backend == "wsclean" else tclean
     reference = sampling.axes.phase_center_rad
     shifted = grid.center_rad != reference
@@ -145,13 +155,17 @@ def _make(
     outliers = subtract_outliers(
         ms, scratch, files.catalog, beam, sampling, wcs, grid.size, settings
     )
+    fitted = subtract_sources(
+        *(outliers.ms, scratch, files.catalog, beam, sampling, wcs, grid.size),
+        *(grid.beam.minor_deg, upstream, sefd_jy, settings),
+    )
     mask = masks.clean_mask(grid, wcs, settings, files.catalog, beam, sampling)
     mask_file = None
     if mask is not None:
         mask_file = scratch / "mask.fits"
         masks.write_mask(mask_file, mask, wcs, mean_frequency(sampling))
     made = imager.make_images(
-        outliers.ms,
+        fitted.ms,
         scratch,
         grid,
         settings,
@@ -159,7 +173,7 @@ def _make(
         threads=files.threads,
         shifted=shifted,
     )
-    return made, outliers, None if mask is None else float(mask.mean())
+    return made, outliers, fitted, None if mask is None else float(mask.mean())
 
 
 def _described(

@@ -10,6 +10,7 @@ import numpy as np
 
 from contimg.core.beam import PrimaryBeam
 from contimg.core.fits import read_image, robust_rms, write_image
+from contimg.image.fitted import Fitted, restore
 from contimg.image.imager import restoring_beam, thinned
 from contimg.image.primary_beam import drift_averaged_beam
 from contimg.image.visibilities import Sampling, mean_frequency, mean_mjd, start_mjd
@@ -19,9 +20,16 @@ _NOTHING = dict.fromkeys(("rms_jy_beam", "bmaj_arcsec", "bmin_arcsec", "bpa_deg"
 
 
 def write_cube(
-    path: Path, parts: list[Path], beam: PrimaryBeam, sampling: Sampling, pb_limit: float
+    path: Path,
+    parts: list[Path],
+    beam: PrimaryBeam,
+    sampling: Sampling,
+    pb_limit: float,
+    fitted: Fitted,
 ) -> list[dict[str, Any]]:
     """Write the images of `parts` over their own primary beams; what each plane is.
+
+    The sources `fitted` are put back into each.
 
     The restoring beams of the planes are in a table of the file; a plane without data is blank
     and has none, and then there is no table.
@@ -39,9 +47,10 @@ def write_cube(
             planes.append(np.full_like(image.data, np.nan))
             continue
         pb = drift_averaged_beam(beam, its, image.wcs, image.data.shape)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            planes.append(np.where(pb >= pb_limit, image.data / pb, np.nan))
         beams.append(restoring_beam(image))
+        whole = restore(image, fitted, beams[-1], beam, its).data
+        with np.errstate(divide="ignore", invalid="ignore"):
+            planes.append(np.where(pb >= pb_limit, whole / pb, np.nan))
         described[-1] |= {
             "freq_hz": mean_frequency(its),
             "rms_jy_beam": robust_rms(thinned(image.data)),

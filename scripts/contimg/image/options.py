@@ -109,6 +109,14 @@ class ImageOptions(Options):
     outlier_min_jy: float = Field(
         0.02, gt=0, description="apparent flux density from which a source outside counts [Jy]"
     )
+    subtract_sources: bool = Field(
+        True,
+        description="fit the catalogued sources to the visibilities, subtract them before imaging"
+        " and put them back as restoring beams",
+    )
+    subtract_min_sigma: float = Field(
+        2.0, gt=0, description="faintest of them, by the catalogue [thermal noise]"
+    )
     gridder: Literal["wgridder", "wstacking", "standard", "wproject"] | None = Field(
         None,
         description="wgridder or wstacking of WSClean, standard or wproject of tclean"

@@ -1,0 +1,33 @@
+"""Stokes I of a calibrated Measurement Set, in memory, as the fit of flux densities takes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg.core.fluxfit.sweep import Arrays
+from contimg.core.ms import Axes, open_table
+
+
+def read_stokes_i(ms: Path, axes: Axes, channels: NDArray[np.int64] | None = None) -> Arrays:
+    """Half the sum of the parallel correlations and its weight, both (time, baseline, channel).
+
+    Flagged in one correlation is flagged: zero data, zero weight; so are autocorrelations. With
+    `channels` only these.
+    """
+    n_base, wanted = axes.shape[1], slice(None) if channels is None else channels
+    n_chan = axes.freq_hz.size if channels is None else channels.size
+    data = np.zeros((*axes.shape, n_chan), np.complex64)
+    weight = np.zeros(data.shape, np.float32)
+    cross = (axes.ant1 != axes.ant2)[:, None]
+    with open_table(ms) as table:
+        for time in range(axes.mjd.size):
+            rows = {"startrow": time * n_base, "nrow": n_base}
+            values = table.getcol("DATA", **rows)[:, wanted]
+            good = cross & ~table.getcol("FLAG", **rows)[:, wanted].any(axis=-1)
+            each = table.getcol("WEIGHT", **rows).mean(axis=-1)[:, None]
+            data[time] = np.where(good, values.mean(axis=-1), 0)
+            weight[time] = good * each
+    return Arrays(data, weight)

@@ -1,0 +1,150 @@
+"""The chain from raw files to rows of flux densities, by the workflow's own commands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from contimg.calibrate import apply
+from contimg.calibrate.options import ApplyOptions, CalibrateOptions
+from contimg.convert import command as convert
+from contimg.convert.options import ConvertOptions
+from contimg.core.groups import read_manifest
+from contimg.flag.options import FlagOptions
+from contimg.image import command as image
+from contimg.image.options import ImageOptions
+from contimg.mosaic import command as mosaic
+from contimg.mosaic.options import MosaicOptions
+from contimg.photometry import command as photometry
+from contimg.photometry.options import PhotometryOptions
+from truth.calsets import Observed, apply_files
+from truth.observe import INSTRUMENT
+
+_TILE = ("image", "residual", "psf", "model", "pb", "pbcor", "rms")
+_MOSAIC = ("image", "residual", "weight", "rms", "coverage", "mjd", "time", "freq")
+IMAGE = ImageOptions(cell_arcsec=7, imsize=1536)
+
+
+@dataclass
+class Measured:
+    """What came out of one tile: rows and the record of every stage."""
+
+    rows: pd.DataFrame
+    records: dict[str, dict]
+    paths: dict[str, Path] = field(default_factory=dict)
+
+    def verdicts(self) -> dict[str, str]:
+        """Verdict of each stage."""
+        return {stage: record["verdict"] for stage, record in self.records.items()}
+
+
+def tables(directory: Path, catalog: pd.DataFrame) -> None:
+    """Catalogue, and its first source as the table of calibrators."""
+    directory.mkdir(parents=True, exist_ok=True)
+    catalog.to_csv(directory / "catalog.csv", index=False)
+    catalog[:1].to_csv(directory / "calibrators.csv", index=False)
+
+
+def converted(directory: Path, manifest: Path) -> Path:
+    """The MS of a tile; its record is beside it."""
+    files = convert.ConvertFiles(
+        manifest=manifest, ms=directory / "tile.ms", record=directory / "tile.json"
+    )
+    convert.run(files, INSTRUMENT, ConvertOptions(), FlagOptions(steps=[]))
+    return files.ms
+
+
+def solved(directory: Path, manifest: Path, options: CalibrateOptions | None = None) -> Path:
+    """The record of the calset of `directory`, solved on the first source of its catalogue."""
+    (directory / "manifest.json").write_text(manifest.read_text())
+    catalog = pd.read_csv(directory / "catalog.csv")
+    return Observed(directory, read_manifest(manifest)[0], catalog).solved("calset", options)
+
+
+def measured(
+    directory: Path,
+    manifest: Path,
+    calset: Path,
+    catalog: Path,
+    options: ImageOptions = IMAGE,
+    applied: ApplyOptions | None = None,
+) -> Measured:
+    """Convert, apply, image, mosaic of one tile, photometry."""
+    directory.mkdir(parents=True, exist_ok=True)
+    ms = converted(directory, manifest)
+    files = apply_files(ms, [calset], directory, catalog=catalog)
+    apply.run(files, INSTRUMENT, applied or ApplyOptions())
+    tile = image.ImageFiles(
+        ms=files.calibrated,
+        ms_record=files.record,
+        catalog=catalog,
+        plot=directory / "tile.png",
+        page=directory / "tile.html",
+        record=directory / "image.json",
+        **{name: directory / f"tile.{name}.fits" for name in _TILE},
+    )
+    image.run(tile, INSTRUMENT, options)
+    made = mosaic.MosaicFiles(
+        images=[tile.image],
+        residuals=[tile.residual],
+        pbs=[tile.pb],
+        image_records=[tile.record],
+        tiles=directory / "tiles.csv",
+        record=directory / "mosaic.json",
+        plot=directory / "mosaic.png",
+        **{name: directory / f"mosaic.{name}.fits" for name in _MOSAIC},
+    )
+    mosaic.run(made, MosaicOptions())
+    seen = photometry.PhotometryFiles(
+        mosaic=made.image,
+        residual=made.residual,
+        rms=made.rms,
+        mjd=made.mjd,
+        mosaic_record=made.record,
+        catalog=catalog,
+        table=directory / "photometry.parquet",
+        record=directory / "photometry.json",
+    )
+    photometry.run(seen, PhotometryOptions())
+    names = {"convert": ms.with_suffix(".json"), "apply": files.record, "image": tile.record}
+    names |= {"mosaic": made.record, "photometry": seen.record}
+    records = {stage: json.loads(path.read_text()) for stage, path in names.items()}
+    return Measured(pd.read_parquet(seen.table), records, {"ms": files.calibrated, **names})
+
+
+def against(rows: pd.DataFrame, sky: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the true flux density at the frequency of the image, ratio and pull."""
+    truth = sky.set_index("name")
+    freq = 1405e6
+    true = truth["flux_jy"] * (freq / truth["ref_freq_hz"]) ** truth["spectral_index"]
+    table = rows.assign(true_jy=true.reindex(rows["source"]).to_numpy())
+    table["ratio"] = table["flux_jy"] / table["true_jy"]
+    table["pull"] = (table["flux_jy"] - table["true_jy"]) / table["flux_err_jy"]
+    table["true_snr"] = table["true_jy"] / table["flux_err_jy"]
+    return table
+
+
+def bins(table: pd.DataFrame, edges=(5, 10, 30, 100, np.inf)) -> pd.DataFrame:
+    """Median ratio, its standard error, and pulls in bins of the true signal to noise."""
+    lines = []
+    for low, high in pairwise(edges):
+        part = table[(table["true_snr"] >= low) & (table["true_snr"] < high)]
+        if not len(part):
+            continue
+        spread = 1.4826 * np.median(np.abs(part["ratio"] - part["ratio"].median()))
+        lines.append(
+            {
+                "low": low,
+                "sources": len(part),
+                "median": part["ratio"].median(),
+                "error": 1.2533 * spread / np.sqrt(len(part)),
+                "pull_rms": float(np.sqrt((part["pull"] ** 2).mean())),
+                "pull_mad": 1.4826 * float(part["pull"].abs().median()),
+            }
+        )
+    return pd.DataFrame(lines)
