@@ -37,6 +37,7 @@ def results(seed: int = 3) -> dict[str, pd.DataFrame]:
     photometry = truth.drop(columns="kind").assign(
         mjd=truth.mjd + 0.001,
         flux_jy=truth.flux_jy + 1e-4 * rng.standard_normal(len(truth)),
+        flux_err_jy=1e-4,
         snr=truth.flux_jy / 1e-4,
         fit_ra_deg=truth.ra_deg + 0.01 * BEAM_DEG * rng.standard_normal(len(truth)),
         fit_dec_deg=truth.dec_deg,
@@ -76,9 +77,9 @@ def compare(tmp_path, tables) -> dict:
 
 def test_good_results_pass_and_the_table_can_be_shown_again(tmp_path, capsys) -> None:
     record = compare(tmp_path, results())
-    assert record["verdict"] == "pass" and len(record["checks"]) == 8
+    assert record["verdict"] == "pass" and len(record["checks"]) == 12
     printed = capsys.readouterr().out
-    assert printed.count("PASS") == 8
+    assert printed.count("PASS") == 12
     assert main(["compare-truth", "--show", str(tmp_path / "table.csv")]) == 0
     assert capsys.readouterr().out == printed
 
@@ -89,6 +90,17 @@ def _shift(tables):
 
 def _scale(tables):
     tables["photometry"]["flux_jy"] *= 0.95
+
+
+def _dip(tables):
+    """The lensed source 13 % low in one epoch."""
+    table = tables["photometry"]
+    table.loc[table.index[table["source"] == "S1"][5], "flux_jy"] *= 0.87
+
+
+def _flagged_dip(tables):
+    table = tables["photometry"]
+    table.loc[table.index[table["source"] == "S1"][5], "flag"] = "bad_fit"
 
 
 def _small_errors(tables):
@@ -112,20 +124,22 @@ def _constant_variable(tables):
 
 
 def _all_flagged(tables):
-    tables["photometry"]["flag"] = "edge"
+    tables["photometry"]["flag"] = "bad_fit"
 
 
 @pytest.mark.parametrize(
     ("spoil", "failures"),
     [
         (_shift, ["position offset of sources SNR > 20, median"]),
-        (_scale, ["measured over true flux of"] * 2),
+        (_scale, [*["measured over true flux of"] * 2, *["largest (measured - true)"] * 2]),
+        (_dip, ["largest (measured - true) / error of the lensed source"]),
+        (_flagged_dip, ["epochs of the lensed source"]),
         (_small_errors, ["(measured - true) / error"]),
         (_wrong_first, ["rank of the lensed source"]),
         (_constant_found, ["constant sources among candidates"]),
         (_none_found, ["rank of the lensed source"]),
         (_constant_variable, ["probability that the variable source"]),
-        (_all_flagged, ["position", "position", "measured", "measured"]),
+        (_all_flagged, [*["position"] * 2, *["measured"] * 2, *["largest", "epochs"] * 2]),
     ],
 )
 def test_every_defect_fails_its_line(tmp_path, spoil, failures) -> None:

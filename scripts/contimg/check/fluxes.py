@@ -12,6 +12,7 @@ from contimg.core.command import Command, Files
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
 from contimg.core.records import Check, atomic, read_record, write_record
+from contimg.core.rowflags import usable
 
 COLUMNS = [
     "source",
@@ -70,7 +71,7 @@ def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
     for row in expected.itertuples():
         mine = measured[measured["source"] == row.source] if len(measured) else measured
         if len(mine):
-            mine = mine[np.isfinite(mine["flux_jy"]) & (mine["flag"] == "")]
+            mine = mine[np.isfinite(mine["flux_jy"]) & usable(mine["flag"])]
         low, high = (row.flux_jy * (1 + s * row.flux_tolerance) for s in (-1, 1))
         if not len(mine):
             allowed = f"{low:.3f} .. {high:.3f}"

@@ -12,15 +12,21 @@ from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import robust_rms
 from contimg.core.records import Check, atomic, check, write_record
+from contimg.core.rowflags import usable
 
 STRONG_SNR = 20.0  # sources whose positions and fluxes are compared one by one
 MATCH_DAYS = 0.2  # a mosaic's time against the truth's
 VARIABLE_P = 1e-3  # a variable source must be less likely constant than this
 CONSTANT = ("field", "calibrator")
+# sources that change, judged in every epoch: what they are called, and the largest pull allowed of
+# a few dozen epochs, of the error of the flux density and what gains and images may add to it
+CHANGING = {"ese": "the lensed source", "variable": "the variable source"}
+LARGEST_PULL = 4.0
+FLOOR = 0.01
 _COLUMNS = {
     "truth": ("source", "kind", "mjd", "ra_deg", "dec_deg", "flux_jy"),
     "photometry": (
-        *("source", "mjd", "flux_jy", "snr", "fit_ra_deg", "fit_dec_deg"),
+        *("source", "mjd", "flux_jy", "flux_err_jy", "snr", "fit_ra_deg", "fit_dec_deg"),
         *("bmaj_deg", "bmin_deg", "flag"),
     ),
     "lightcurves": ("source", "mjd", "flux_norm_jy", "flux_norm_err_jy", "flag"),
@@ -86,14 +92,15 @@ def compare(
     curves = at_truth(lightcurves[good(lightcurves)], truth)
     return [
         *_positions_and_fluxes(measured),
+        *_epochs(measured, at_truth(photometry, truth), truth),
         *_errors(curves),
         *_variability(truth, sources, candidates),
     ]
 
 
 def good(table: pd.DataFrame) -> pd.Series:
-    """Rows without a flag; the flag of a good row is empty."""
-    return table["flag"].fillna("").astype(str) == ""
+    """Rows without a reason to leave them out."""
+    return usable(table["flag"])
 
 
 def at_truth(table: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
@@ -155,6 +162,31 @@ def _positions_and_fluxes(measured: pd.DataFrame) -> list[Check]:
             fail_above=1.01,
         ),
     ]
+
+
+def _epochs(measured: pd.DataFrame, all_rows: pd.DataFrame, truth: pd.DataFrame) -> list[Check]:
+    """Every epoch of the sources that change, dips and caustics too; flagged rows count as lost."""
+    lines = []
+    for kind, name in CHANGING.items():
+        if not (truth["kind"] == kind).any():
+            continue
+        mine = measured[measured["kind"] == kind]
+        error = np.hypot(mine["flux_err_jy"], FLOOR * mine["true_flux_jy"])
+        pull = ((mine["flux_jy"] - mine["true_flux_jy"]) / error).abs().to_numpy(dtype=float)
+        seen = int((all_rows["kind"] == kind).sum())
+        lines += [
+            check(
+                f"largest (measured - true) / error of {name} in any epoch",
+                _of(np.max, pull),
+                fail_above=LARGEST_PULL,
+            ),
+            check(
+                f"epochs of {name} without a flag",
+                len(mine) / seen if seen else float("nan"),
+                fail_below=1.0,
+            ),
+        ]
+    return lines
 
 
 def _errors(curves: pd.DataFrame) -> list[Check]:

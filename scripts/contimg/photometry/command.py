@@ -10,13 +10,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
+from contimg.core import rowflags
 from contimg.core.catalog import read_sources
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError
 from contimg.core.fits import Image, read_image
 from contimg.core.records import Check, check, require, write_record
+from contimg.photometry.extent import measure_extents
 from contimg.photometry.forced import forced_fit, group
 from contimg.photometry.geometry import Sources, locate
+from contimg.photometry.judge import judge
 from contimg.photometry.noise import Correlation, measure_correlation
 from contimg.photometry.options import PhotometryOptions
 from contimg.photometry.position import free_fit
@@ -104,11 +107,18 @@ def measure(
     snr = fit.flux / fit.error
     wanted = np.isfinite(snr) & (snr >= options.free_fit_snr)
     position = free_fit(distinct, fit.flux, wanted, maps, correlation, wcs)
+    extent = measure_extents(distinct, fit.flux, fit.error, maps, correlation)
+    judged = judge(distinct, fit.flux, fit.chi2, noise[kept], maps, correlation)
+    flux = np.where(extent.extended, extent.flux, fit.flux)
+    error = np.where(extent.extended, extent.error, fit.error * judged.widening)
+    described = {word: at & ~extent.extended for word, at in judged.flags.items()}
     flags = {
         "blank_pixels": ~fit.complete[place],
         "duplicate": duplicate,
         "inseparable": ~np.isfinite(fit.flux[place]),
-        "position_fit_failed": (wanted & ~position.converged)[place],
+        "position_fit_failed": (wanted & ~position.converged & ~extent.extended)[place],
+        **{word: at[place] for word, at in (described | {"edge": judged.flags["edge"]}).items()},
+        "extended": extent.extended[place],
     }
     minutes = mjd.data[iy, ix].astype(float)
     columns = {
@@ -117,11 +127,15 @@ def measure(
         "dec_deg": dec[index],
         "mosaic": np.full(index.size, name, dtype=object),
         "mjd": _reference_mjd(mjd) + minutes / 1440.0,
-        "flux_jy": fit.flux[place],
-        "flux_err_jy": fit.error[place],
+        "flux_jy": flux[place],
+        "flux_err_jy": error[place],
         "rms_jy_beam": noise,
-        "snr": snr[place],
+        "snr": (flux / error)[place],
         "chi2_reduced": fit.chi2[place],
+        "residual_max_sigma": judged.highest[place],
+        "residual_min_sigma": judged.lowest[place],
+        "size_major_arcsec": extent.major_arcsec[place],
+        "size_minor_arcsec": extent.minor_arcsec[place],
         "fit_ra_deg": position.ra[place],
         "fit_dec_deg": position.dec[place],
         "fit_err_arcsec": position.error_arcsec[place],
@@ -130,7 +144,7 @@ def measure(
         "bmin_deg": np.full(index.size, beam.minor_deg),
         "bpa_deg": np.full(index.size, beam.pa_deg),
         "n_blend": fit.n_blend[place],
-        "flag": _flag_text(flags, index.size),
+        "flag": rowflags.text(flags, index.size),
     }
     return pd.DataFrame(columns), correlation
 
@@ -145,10 +159,6 @@ def _merge(sources: Sources, distance: float) -> tuple[NDArray[np.int64], NDArra
     return first[label], count[label] > 1
 
 
-def _flag_text(flags: dict[str, NDArray[np.bool_]], n: int) -> list[str]:
-    return [";".join(name for name, raised in flags.items() if raised[i]) for i in range(n)]
-
-
 def _reference_mjd(mjd: Image) -> float:
     if "MJD-AVG" not in mjd.header:
         raise ContimgError("the time map has no MJD-AVG in its header; rebuild the mosaic")
@@ -158,7 +168,7 @@ def _reference_mjd(mjd: Image) -> float:
 def _facts(
     table: pd.DataFrame, correlation: Correlation, mosaic: Image, record: dict[str, Any]
 ) -> dict[str, Any]:
-    good = table[table["flag"] == ""]
+    good = table[rowflags.usable(table["flag"])]
     east, north = _offsets_arcsec(good)
     fitted = np.isfinite(east)
     centre = correlation.lag
@@ -203,7 +213,7 @@ def _checks(table: pd.DataFrame, mosaic: Image) -> list[Check]:
     checks = [check("sources", len(table), warn_below=1)]
     if not len(table):
         return checks
-    good = table[table["flag"] == ""]
+    good = table[rowflags.usable(table["flag"])]
     checks.append(check("flagged_fraction", 1 - len(good) / len(table), warn_above=0.5))
     # of faint sources: a bright one tells of the beam's shape rather than of the noise
     chi2 = _median(good.loc[good["snr"] < _FAINT_SNR, "chi2_reduced"].to_numpy())

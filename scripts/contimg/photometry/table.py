@@ -17,11 +17,20 @@ COLUMNS = (
     ("dec_deg", pa.float64(), "deg", "catalogue declination (ICRS)"),
     ("mosaic", pa.string(), "", "mosaic measured"),
     ("mjd", pa.float64(), "d", "mean time of the data at the source, UTC"),
-    ("flux_jy", pa.float64(), "Jy", "flux density at the catalogue position"),
-    ("flux_err_jy", pa.float64(), "Jy", "its standard error, with the noise correlation"),
+    (
+        "flux_jy",
+        pa.float64(),
+        "Jy",
+        "flux density at the catalogue position; integrated if extended",
+    ),
+    ("flux_err_jy", pa.float64(), "Jy", "its standard error: noise correlation, unlikely chi^2"),
     ("rms_jy_beam", pa.float64(), "Jy/beam", "local noise"),
     ("snr", pa.float64(), "", "flux_jy / flux_err_jy"),
     ("chi2_reduced", pa.float64(), "", "chi^2 of the fit over its expectation"),
+    ("residual_max_sigma", pa.float64(), "", "highest pixel left within two beams, over the noise"),
+    ("residual_min_sigma", pa.float64(), "", "lowest pixel left within two beams, over the noise"),
+    ("size_major_arcsec", pa.float64(), "arcsec", "intrinsic major axis, FWHM (extended sources)"),
+    ("size_minor_arcsec", pa.float64(), "arcsec", "intrinsic minor axis, FWHM"),
     ("fit_ra_deg", pa.float64(), "deg", "fitted right ascension (bright sources)"),
     ("fit_dec_deg", pa.float64(), "deg", "fitted declination"),
     ("fit_err_arcsec", pa.float64(), "arcsec", "standard error of the fit along one axis"),
@@ -30,7 +39,7 @@ COLUMNS = (
     ("bmin_deg", pa.float64(), "deg", "beam minor axis, FWHM"),
     ("bpa_deg", pa.float64(), "deg", "beam position angle, north through east"),
     ("n_blend", pa.int64(), "", "sources fitted together, this one included"),
-    ("flag", pa.string(), "", "empty, or reasons to distrust the row separated by semicolons"),
+    ("flag", pa.string(), "", "empty, or words of core/rowflags.py separated by semicolons"),
 )
 SCHEMA = pa.schema(
     [

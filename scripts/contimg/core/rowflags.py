@@ -1,0 +1,55 @@
+"""The words in the column ``flag`` of photometry tables: what they mean and who must heed them.
+
+A flag is empty or words separated by semicolons. Some words only tell (a source is extended, its
+row holds the integrated flux density); all others are reasons to leave the row out of light curves,
+comparisons and statistics: :func:`usable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+# word: meaning
+LEAVE_OUT = {
+    "blank_pixels": "pixels without data within the fitted ellipse",
+    "duplicate": "another source of the catalogue at the same place: measured as one",
+    "inseparable": "a neighbour so near that the two cannot be told apart",
+    "position_fit_failed": "bright, but the fit with free position did not converge",
+    "bad_fit": "what the fit leaves is beyond noise (p < 1e-6) and above 5 % of the source",
+    "neighbour": "a peak that is not in the catalogue, above 5 sigma and 5 % of the source, within"
+    " two beams",
+    "negative_bowl": "a hole below -5 sigma and 5 % of the source within two beams",
+    "flux_scale": "the flux scale of a tile that covers the source is off or was not measured",
+    "position": "the positions of a tile that covers the source are off or were not measured",
+    "calibration": "a warning about the calibration or the data of a tile that covers the source,"
+    " which nothing measured has cleared",
+}
+TELLS = {
+    "extended": "larger than the beam: `flux_jy` is integrated over the fitted Gaussian",
+    "edge": "noise more than three times the lowest of the mosaic: near the edge of the beam",
+}
+MEANING = LEAVE_OUT | TELLS
+
+
+def text(raised: dict[str, NDArray[np.bool_]], n: int) -> list[str]:
+    """The column: for each of `n` rows the words that are raised, in the order of `raised`."""
+    unknown = set(raised) - set(MEANING)
+    if unknown:
+        raise ValueError(f"no such flag: {', '.join(sorted(unknown))}")
+    return [";".join(word for word, where in raised.items() if where[k]) for k in range(n)]
+
+
+def usable(flag: pd.Series) -> pd.Series:
+    """Rows without a reason to leave them out, as a mask; an unknown word is a reason."""
+    words = flag.fillna("").astype(str).str.split(";")
+    return words.map(lambda some: all(word in TELLS for word in some if word)).astype(bool)
+
+
+def has(flag: pd.Series, words: Iterable[str]) -> pd.Series:
+    """Rows with any of some words, as a mask."""
+    wanted = set(words)
+    return flag.fillna("").astype(str).str.split(";").map(lambda s: bool(wanted & set(s)))
