@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -25,6 +26,9 @@ class Run:
         config["catalog"] = f"{self.results}/simulated/catalog.csv"
         config["discover"]["raw_dir"] = str(directory / "raw")
         config["plan"]["calibrators"] = str(ROOT / "config/calibrators.csv")
+        self.decisions = directory / "decisions.csv"
+        self.decisions.write_text("product,decision,reason\n")
+        config["publish"] = {"overrides": str(self.decisions)}
         self.configfile = directory / "tiny.yaml"
         self.configfile.write_text(yaml.safe_dump(config))
         self.directory = directory
@@ -44,6 +48,31 @@ class Run:
         output = process.stdout + process.stderr
         assert process.returncode == 0, output[-6000:]
         return output
+
+    def contimg(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A verb on the results, as a person types it."""
+        command = [sys.executable, str(ROOT / "scripts/bin/contimg"), *words]
+        command += ["--results", str(self.results)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+    def crash(self, rule: str, *arguments: str) -> tuple[int, subprocess.CompletedProcess[str]]:
+        """Kill -9 the job of `rule` as it begins; Snakemake's exit status, and `status` before."""
+        process = subprocess.Popen(
+            self.command(*arguments),
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 300
+        while not (notes := list(self.results.glob(f"logs/{rule}/**/*.job"))):
+            assert process.poll() is None, f"the run ended before {rule} began"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        job = json.loads(notes[0].read_text())["pid"]
+        os.kill(job, signal.SIGSTOP)  # long enough to be looked at
+        seen = self.contimg("status", "--json")
+        os.kill(job, signal.SIGKILL)
+        return process.wait(), seen
 
     def kill_when(self, pattern: str) -> None:
         """Start a run and kill -9 it with its jobs when a file of this pattern has appeared."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -173,3 +174,80 @@ def test_the_reports_are_made(run):
     text = target.read_text()
     for category in ("Mosaics", "Light curves", "ESE candidates", "Calibration"):
         assert category in text
+
+
+def test_a_mosaic_is_held_back_and_released(run):
+    """The next run withdraws it, alone; the record says who and why; then it is back."""
+    results = str(run.results)
+    mosaic = sorted(planned_mosaics(run))[0]
+    target = path("published_record", results, mosaic=mosaic)
+    manifest = Path(path("published", results, mosaic=mosaic))
+    before = digest(str(manifest))
+    assert run.contimg("hold", mosaic, "--reason", "a satellite", "--by", "ana").returncode == 0
+    planned = run.snakemake("-n", "all")
+    assert "publish_mosaic" in planned and "measure_photometry" not in planned
+    run.snakemake("--cores", "1", target)
+    assert not manifest.exists() or not manifest.stat().st_size
+    record = json.loads(Path(target).read_text())
+    assert record["verdict"] == "fail" and "a satellite (ana, 20" in record["reason"]
+    assert run.contimg("release", mosaic).returncode == 0
+    run.snakemake("--cores", "1", target)
+    assert digest(str(manifest)) == before
+
+
+def test_a_crashed_job_is_seen_told_and_made_again(run):
+    """From the kill of the imager to the product, by what an operator types."""
+    results = str(run.results)
+    group = sorted(planned_groups(run))[-1]
+    target = path("image_record", results, group=group, tier="standard")
+    Path(target).unlink()
+    assert group_states(run.contimg("status", "--json"))[group] == "pending"
+    code, during = run.crash("image_tile", "--cores", "1", "--retries", "0", target)
+    assert during.returncode == 3 and group_states(during)[group] == "running"
+    assert code != 0
+    after = run.contimg("status", "--json")
+    assert after.returncode == 4 and group_states(after)[group] == "crashed"
+    told = run.contimg("errors").stdout
+    assert f"crashed image {group}, tried 1 time: killed" in told
+    page = (run.results / "report/index.html").read_text()
+    assert "crashed" in page and "killed" in page
+    assert "the next run makes them" in run.contimg("retry", "--failed").stdout
+    run.snakemake("--cores", "1", target)
+    assert group_states(run.contimg("status", "--json"))[group] in {"done", "warned"}
+
+
+def test_a_product_that_is_gone_is_told(run):
+    group = sorted(planned_groups(run))[0]
+    gone = Path(path("pb", str(run.results), group=group, tier="standard"))
+    gone.rename(f"{gone}.hidden")
+    status = run.contimg("status", "--json")
+    Path(f"{gone}.hidden").rename(gone)
+    assert status.returncode == 5 and group_states(status)[group] == "incomplete"
+
+
+def test_a_run_that_makes_nothing_fails_and_says_why(run):
+    """The band in Hz: every file is rejected."""
+    elsewhere = run.directory / "nothing"
+    changes = (
+        "simulate={enabled: false}",
+        "instrument={band_mhz: [1311250000, 1498750000]}",
+        f"results={elsewhere}",
+        "catalog=" + path("sky", str(run.results)),
+    )
+    for _ in range(2):  # the second time as well
+        done = subprocess.run(
+            run.command("--cores", "1", "--config", *changes),
+            cwd=run.directory, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode != 0
+        assert "NOTHING WAS MADE: 10 of 10 files are rejected" in done.stdout
+        assert "frequencies do not fit" in done.stdout
+    assert (elsewhere / "report/index.html").exists()
+
+
+def planned_groups(run) -> dict:
+    return json.loads((run.results / "inventory/plan.json").read_text())["groups"]
+
+
+def group_states(status) -> dict:
+    return json.loads(status.stdout)["groups"]
