@@ -10,9 +10,10 @@ import pytest
 
 from contimg.core.beam import C_M_S, InstrumentOptions, PrimaryBeam
 from contimg.core.catalog import flux_density
-from contimg.core.coords import direction_cosines, separation
+from contimg.core.coords import cosines_to_sky, direction_cosines, separation
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fluxfit.design import design
+from contimg.core.fluxfit.positions import position_steps
 from contimg.core.fluxfit.solve import fit, residuals
 from contimg.core.fluxfit.sweep import Arrays, model_of, parts_of, sweep
 from contimg.core.predict import predict
@@ -275,3 +276,36 @@ def test_product_is_symmetric(case):
     x, y = rng.normal(size=(2, 1, len(sources)))
     ax, ay = (sweep(model, blocks, part, v, with_data=False).gradient for v in (x, y))
     assert (y * ax).sum() == pytest.approx((x * ay).sum(), rel=1e-4)
+
+
+def test_positions():
+    """Sources moved by known steps: found, and errors as wide as the scatter."""
+    rng = np.random.default_rng(11)
+    axes = dataclasses.replace(
+        made_axes(rng, antennas=12, times=4), width_hz=1.0, integration_s=1e-3
+    )
+    sources = made_sources(rng, 5)
+    ra0, dec0 = axes.phase_center_rad
+    true = np.stack(
+        direction_cosines(*np.radians(sources[["ra_deg", "dec_deg"]].to_numpy().T), ra0, dec0)
+    )
+    moved = sources.assign(
+        ra_deg=sources["ra_deg"] + rng.normal(size=5) / 3600,
+        dec_deg=sources["dec_deg"] + rng.normal(size=5) / 3600,
+    )
+    pulls = []
+    for _ in range(12):
+        blocks, table = observed(rng, axes, sources), moved
+        for _ in range(4):
+            model = design(table, BEAM, axes)
+            solution = fit(model, blocks)
+            left = residuals(model, blocks, solution.flux_jy)
+            steps = position_steps(model, left, solution.flux_jy, np.arange(5))
+            l_cos, m_cos = model.lmn[:2] + steps.step.T
+            ra, dec = cosines_to_sky(l_cos, m_cos, ra0, dec0)
+            table = table.assign(ra_deg=np.degrees(ra), dec_deg=np.degrees(dec))
+        offset = np.stack([l_cos, m_cos], axis=1) - true[:2].T
+        error = solution.noise * np.sqrt(np.diagonal(steps.covariance, axis1=1, axis2=2))
+        pulls.append(offset / error)
+    pulls = np.array(pulls)
+    assert np.sqrt((pulls**2).mean()) == pytest.approx(1, abs=4 / np.sqrt(2 * pulls.size))

@@ -125,6 +125,17 @@ def direction_cosines(
     return l_cos, m_cos, n_cos
 
 
+def cosines_to_sky(
+    l_cos: ArrayLike, m_cos: ArrayLike, ra0: float, dec0: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(ra, dec) of direction cosines about (ra0, dec0): the inverse of `direction_cosines`."""
+    l_cos, m_cos = np.asarray(l_cos, dtype=float), np.asarray(m_cos, dtype=float)
+    n_cos = np.sqrt(1 - l_cos**2 - m_cos**2)
+    dec = np.arcsin(m_cos * np.cos(dec0) + n_cos * np.sin(dec0))
+    ra = ra0 + np.arctan2(l_cos, n_cos * np.cos(dec0) - m_cos * np.sin(dec0))
+    return ra, dec
+
+
 def j2000_name(ra_deg: float, dec_deg: float) -> str:
     """IAU-style name ``Jhhmm+ddmm`` (truncated, not rounded)."""
     ra_minutes = int((ra_deg % 360) * 4 + 1e-9)

@@ -1,0 +1,1 @@
+"""Flux densities of a tile, fitted to its visibilities."""

@@ -1,0 +1,328 @@
+"""The fit of a tile: sources, what the residual adds to them, positions, empty places, errors."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from contimg.core import dirty
+from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.coords import cosines_to_sky, direction_cosines
+from contimg.core.errors import DataQualityError
+from contimg.core.fits import robust_rms
+from contimg.core.fluxfit.design import Design, design
+from contimg.core.fluxfit.measurement import store
+from contimg.core.fluxfit.normal import normal
+from contimg.core.fluxfit.positions import position_steps
+from contimg.core.fluxfit.solve import Solution, fit, residuals
+from contimg.core.fluxfit.sweep import Arrays, Block, parts_of
+from contimg.core.ms import Axes
+from contimg.photometry.tile import targets
+from contimg.photometry.tile.modulation import Steadied
+from contimg.photometry.tile.options import FluxFitOptions
+from contimg.photometry.tile.search import ResidualImage, find, residual_image
+
+_ROUGH = 0.3  # of an error: tolerance of the fits whose residual is searched
+_SETTLED = 3.0  # errors: a smaller step in position is not worth another round
+_OWN_BEAMS = 1.5  # a peak so near to a source is a part of it
+_MIN_NULLS = 10  # for errors to be measured by their scatter
+_LEAST_CONFUSION = 0.05  # f^2 times the densest cell: less changes nothing
+
+
+@dataclass
+class TileFit:
+    """A fitted tile: rows of `table` (see :mod:`targets`) with what was found of them."""
+
+    table: pd.DataFrame
+    model: Design
+    solution: Solution
+    covariance: NDArray[np.float64]  # (row, row) [Jy^2], formal times `factor`^2
+    part_error: NDArray[np.float64]  # (part, row) [Jy]
+    factor: float  # by which formal errors were multiplied
+    null_scatter: float  # rms of the empty places over their formal errors; NaN for too few
+    position_error: NDArray[np.float64]  # (row,) [arcsec] along one axis; NaN where not fitted
+    image: ResidualImage  # of what is left
+    natural_noise: float  # of the fit with natural weights, as Solution.noise
+    confusion_f2: float
+    rounds: list[dict] = field(default_factory=list)
+
+
+class _Fitter:
+    """State of the rounds."""
+
+    def __init__(
+        self,
+        axes: Axes,
+        blocks: Arrays,
+        beam: PrimaryBeam,
+        table: pd.DataFrame,
+        options: FluxFitOptions,
+        scratch: Path,
+        steadied: Steadied | None,
+        threads: int,
+    ) -> None:
+        self.axes, self.blocks, self.beam, self.options = axes, blocks, beam, options
+        self.table, self.scratch, self.steadied, self.threads = table, scratch, steadied, threads
+        self.flux = np.zeros(len(table))
+        self.position_error = np.full(len(table), np.nan)
+        self.first = table[["ra_deg", "dec_deg"]].copy()
+        self.radius = _field_radius(beam, axes, options.min_beam)
+
+    def design(self, table: pd.DataFrame) -> Design:
+        """The model of `table`, with what calibration has subtracted of its sources."""
+        # of the catalogue's flux densities only those at hand matter: for the finer terms
+        offset = None if self.steadied is None else self.steadied.offset(table)
+        return design(table.assign(flux_jy=self.flux), self.beam, self.axes, offset_jy=offset)
+
+    def one_round(self) -> dict:
+        """Fit, image, add what is found, move what is bright; what was done."""
+        model = self.design(self.table)
+        start = self.flux if self.flux.any() else None
+        solution = fit(model, self.blocks, start=start, tolerance=_ROUGH)
+        self.flux = np.nan_to_num(solution.flux_jy)
+        left = store(
+            residuals(model, self.blocks, solution.flux_jy), self.axes, self.scratch, "residual"
+        )
+        moved = self._move(model, solution, left)
+        self.image = self._image(left)
+        added = self._add()
+        self.left, self.noise = left, solution.noise
+        return {
+            "sources": int((self.table["role"] != targets.NULL).sum()) - added,
+            "noise_factor": solution.noise,
+            "residual_rms_jy_beam": robust_rms(self.image.data),
+            "sources_moved": moved,
+            "sources_added": added,
+        }
+
+    def _image(self, left: Arrays) -> ResidualImage:
+        robust = self.options.search_robust
+        return residual_image(self.axes, left, self.radius, robust, self.threads)
+
+    def _move(self, model: Design, solution: Solution, left: Arrays) -> int:
+        """Take bright sources to where their residual says they are; how many moved."""
+        snr = self.flux / np.where(solution.error_jy > 0, solution.error_jy, np.inf)
+        point = np.isin(np.arange(len(self.table)), model.points)
+        own = self.table["role"] != targets.COMPONENT
+        wanted = np.flatnonzero((snr > self.options.position_snr) & point & own)
+        if not wanted.size:
+            return 0
+        steps = position_steps(model, left, solution.flux_jy, wanted)
+        error = solution.noise * np.sqrt(np.diagonal(steps.covariance, axis1=1, axis2=2))
+        self.position_error[wanted] = np.degrees(np.sqrt((error**2).mean(axis=1))) * 3600
+        l_cos, m_cos = model.lmn[:2, wanted] + steps.step.T
+        ra, dec = cosines_to_sky(l_cos, m_cos, *self.axes.phase_center_rad)
+        new = np.degrees(np.stack([ra, dec], axis=1))
+        off = np.hypot(
+            (new[:, 0] - self.first["ra_deg"].to_numpy()[wanted]) * np.cos(dec),
+            new[:, 1] - self.first["dec_deg"].to_numpy()[wanted],
+        )
+        believed = off * 3600 < self.options.position_limit_arcsec
+        self.table.loc[wanted[believed], ["ra_deg", "dec_deg"]] = new[believed]
+        return int((np.abs(steps.step / error).max(axis=1) > _SETTLED)[believed].sum())
+
+    def _add(self) -> int:
+        """Add sources of the residual image to the table; how many."""
+        where, least = self._limits()
+        (ra, dec), height = find(self.image, where, self.options.search_snr, least)
+        if not height.size:
+            return 0
+        new = targets.blank(ra, dec, targets.NEW)
+        new["beam"] = targets.beam_response(new, self.beam, self.axes)
+        distance, number = targets.nearest(new, self.table)
+        part = distance < _OWN_BEAMS * np.radians(self.image.beam.major_deg)
+        owner = self.table["same"].to_numpy()[number]
+        first = len(self.table)
+        names = np.array([f"component {first + k}" for k in range(len(new))], dtype=object)
+        names[~part] = [
+            f"new {first + k}" for k in range(len(new)) if not part[k]
+        ]  # renamed by position at the end
+        new = new.assign(name=names, role=np.where(part, targets.COMPONENT, targets.NEW))
+        new["same"] = np.where(part, owner, names)
+        self.table = pd.concat([self.table, new], ignore_index=True)
+        self.first = self.table[["ra_deg", "dec_deg"]].where(
+            self.table.index.to_series() >= first, self.first.reindex(self.table.index), axis=0
+        )
+        self.flux = np.concatenate([self.flux, height / new["beam"].to_numpy()])
+        self.position_error = np.concatenate([self.position_error, np.full(len(new), np.nan)])
+        return len(new)
+
+    def _limits(self) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Pixels that are searched, and the least height that is believed there [Jy/beam].
+
+        About a bright source that is `search_dynamic` of its apparent flux density, falling with
+        the distance in beams.
+        """
+        image, size = self.image, self.image.data.shape[0]
+        offset = (np.arange(size) - size // 2) * image.cell_rad
+        radius = np.hypot(offset[:, None], offset[None, :])
+        where = radius < self.radius
+        least = np.zeros((size, size), np.float32)
+        apparent = np.abs(self.flux) * self.table["beam"].to_numpy()
+        width = np.radians(image.beam.major_deg) / image.cell_rad
+        bright = np.flatnonzero(self.options.search_dynamic * apparent > np.median(image.noise))
+        lmn = _cosines(self.table.iloc[bright], self.axes)
+        index = np.arange(size)
+        for (x, y), flux in zip(image.pixel(lmn).T, apparent[bright], strict=True):
+            distance = np.hypot(index[:, None] - x, index[None, :] - y) / width
+            height = self.options.search_dynamic * flux / np.maximum(distance, 1)
+            np.maximum(least, height.astype(np.float32), out=least)
+        return where, least
+
+    def weights(self) -> float:
+        """Choose the confusion's f^2 and give the blocks its weights; f^2 as used."""
+        rows = self.axes.uvw_m.reshape(-1, 3)
+        weight = self.blocks.weight.reshape(len(rows), -1)
+        size, cell = self.image.data.shape[0], self.image.cell_rad
+        cells = dirty.density(rows, self.axes.freq_hz, weight, size, cell)
+        f2 = self.options.confusion_f2
+        if f2 is None:
+            data = self.left.data.reshape(weight.shape)
+            f2 = dirty.excess_power(cells, rows, self.axes.freq_hz, data, weight, self.noise)
+        if not f2 * cells.weight.max() > _LEAST_CONFUSION:
+            return 0.0
+        new = dirty.reweighted(cells, rows, self.axes.freq_hz, weight, f2)
+        self.natural = self.blocks.weight
+        self.blocks = Arrays(self.blocks.data, new.reshape(self.blocks.weight.shape))
+        return float(f2)
+
+
+def measure_tile(
+    axes: Axes,
+    blocks: Arrays,
+    catalog: pd.DataFrame,
+    beam: PrimaryBeam,
+    options: FluxFitOptions,
+    scratch: Path,
+    *,
+    steadied: Steadied | None = None,
+    threads: int = 1,
+) -> TileFit:
+    """Fit everything in a tile; see :class:`TileFit`.
+
+    `scratch` is a directory for files as large as the data. Raises :class:`DataQualityError` when
+    there is nothing to fit or the fit is hopeless.
+    """
+    if options.uv_min_lambda > 0:
+        blocks = _without_short(axes, blocks, options.uv_min_lambda)
+    table = targets.choose(catalog, beam, axes, options)
+    single = table["same"] == table["name"]
+    others = table[~single]
+    state = _Fitter(
+        axes,
+        blocks,
+        beam,
+        table[single].reset_index(drop=True),
+        options,
+        scratch,
+        steadied,
+        threads,
+    )
+    rounds = []
+    for number in range(options.search_rounds + 1):
+        done = state.one_round()
+        rounds.append(done)
+        _say(f"round {number + 1}: " + ", ".join(f"{k} {_short(v)}" for k, v in done.items()))
+        if not done["sources_added"] and not done["sources_moved"]:
+            break
+    f2 = state.weights()
+    natural_noise = state.noise
+    width = np.radians(state.image.beam.major_deg)
+    nulls = targets.empty_places(state.table, beam, axes, width, options)
+    state.table = pd.concat([state.table, nulls], ignore_index=True)
+    state.flux = np.concatenate([state.flux, np.zeros(len(nulls))])
+    state.position_error = np.concatenate([state.position_error, np.full(len(nulls), np.nan)])
+    model = state.design(state.table)
+    solution = fit(model, state.blocks, parts=options.parts, start=state.flux)
+    state.flux = np.nan_to_num(solution.flux_jy)
+    left = store(residuals(model, state.blocks, solution.flux_jy), axes, scratch, "residual")
+    if f2 > 0:
+        left = Arrays(left.data, state.natural)
+    covariance, part_error = _formal(model, solution, state, f2, natural_noise, options.parts)
+    null = (state.table["role"] == targets.NULL).to_numpy()
+    pulls = solution.flux_jy[null] / np.sqrt(np.diagonal(covariance))[null]
+    scatter = float(np.sqrt(np.mean(pulls**2))) if null.sum() >= _MIN_NULLS else float("nan")
+    factor = max(1.0, scatter) if np.isfinite(scatter) else 1.0
+    fitted = TileFit(
+        table=state.table,
+        model=model,
+        solution=solution,
+        covariance=factor**2 * covariance,
+        part_error=factor * part_error,
+        factor=factor,
+        null_scatter=scatter,
+        position_error=state.position_error,
+        image=state._image(left),
+        natural_noise=natural_noise,
+        confusion_f2=f2,
+        rounds=rounds,
+    )
+    fitted.table = pd.concat([fitted.table, others], ignore_index=True)
+    return fitted
+
+
+def _formal(
+    model: Design,
+    solution: Solution,
+    state: _Fitter,
+    f2: float,
+    noise: float,
+    parts: int,
+) -> tuple[NDArray, NDArray]:
+    """Covariance (row, row) and errors of the parts; by the sandwich where weights are not 1/s^2.
+
+    With M = A^H W' S W' A, S = noise^2 / w, it is N^-1 M N^-1.
+    """
+    if not f2 > 0:
+        return solution.covariance_jy2, solution.part_error_jy
+    seen = np.isfinite(solution.flux_jy)
+    weight = state.blocks.weight**2 / np.where(state.natural > 0, state.natural, 1)
+    part = parts_of(model.axes.freq_hz.size, min(parts, model.axes.freq_hz.size))
+    spread = normal(model, Arrays(state.blocks.data, weight), part)[:, seen][:, :, seen]
+    inverse = solution.covariance_jy2[np.ix_(seen, seen)] / solution.noise**2
+    covariance = np.full(solution.covariance_jy2.shape, np.nan)
+    covariance[np.ix_(seen, seen)] = noise**2 * inverse @ spread.sum(axis=0) @ inverse
+    ratio = np.sqrt(np.diagonal(covariance)) / solution.error_jy
+    return covariance, solution.part_error_jy * ratio
+
+
+def _without_short(axes: Axes, blocks: Arrays, shortest: float) -> Arrays:
+    """Without what is below `shortest` wavelengths."""
+    length = np.hypot(axes.uvw_m[..., 0], axes.uvw_m[..., 1])
+    kept = [
+        Block(b.data, b.weight * (distance[:, None] * axes.freq_hz / C_M_S >= shortest))
+        for b, distance in zip(blocks, length, strict=True)
+    ]
+    weight = np.stack([block.weight for block in kept]).astype(np.float32)
+    if not weight.any():
+        raise DataQualityError(f"no unflagged baseline above {shortest:g} wavelengths")
+    return Arrays(blocks.data, weight)
+
+
+def _cosines(table: pd.DataFrame, axes: Axes) -> NDArray[np.float64]:
+    """(3, source) about the phase centre."""
+    place = np.radians(table[["ra_deg", "dec_deg"]].to_numpy(dtype=float).T)
+    return np.stack(direction_cosines(*place, *axes.phase_center_rad))
+
+
+def _field_radius(beam: PrimaryBeam, axes: Axes, level: float) -> float:
+    """Distance from the centre [rad] at which the beam has fallen to `level`."""
+    from scipy.optimize import brentq
+
+    freq = float(axes.freq_hz.mean())
+    width = beam.fwhm_rad(freq)
+    return float(brentq(lambda r: float(beam.power(r, freq)) - level, 0, 1.1 * width))
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _say(text: str) -> None:
+    """Progress, for the log."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,120 @@
+"""The sources that take part in the fit of a tile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from contimg.core.beam import PrimaryBeam
+from contimg.core.catalog import flux_density
+from contimg.core.coords import cosines_to_sky, separation
+from contimg.core.errors import DataQualityError
+from contimg.core.ms import Axes
+from contimg.photometry.tile.options import FluxFitOptions
+
+# `role` of a row: a catalogued source that is measured, one farther out that only takes part, a
+# part of the source `of` that the residual showed, a source found there, an empty place
+TARGET, OUTSIDE, COMPONENT, NEW, NULL = "target", "outside", "component", "new", "null"
+_REACH_RAD = 0.35  # beyond it nothing is seen through the beam
+
+
+def beam_response(table: pd.DataFrame, beam: PrimaryBeam, axes: Axes) -> NDArray[np.float64]:
+    """Beam at the middle of the band, mean over the times: (source,)."""
+    ra, dec = (np.radians(table[c].to_numpy(dtype=float)) for c in ("ra_deg", "dec_deg"))
+    offset = separation(ra[:, None], dec[:, None], *axes.pointing_rad)
+    return beam.power(offset, float(axes.freq_hz.mean())).mean(axis=1)
+
+
+def choose(
+    catalog: pd.DataFrame, beam: PrimaryBeam, axes: Axes, options: FluxFitOptions
+) -> pd.DataFrame:
+    """Sources of the catalogue that take part; columns ``role``, ``beam`` and ``same`` added.
+
+    ``same`` is the name of the row that stands for a source: another one's where two lie closer
+    together than `duplicate_arcsec`. Raises :class:`DataQualityError` when there is no target.
+    """
+    ra, dec = (np.radians(catalog[c].to_numpy(dtype=float)) for c in ("ra_deg", "dec_deg"))
+    near = separation(ra, dec, *axes.phase_center_rad) < _REACH_RAD
+    table = catalog[near].reset_index(drop=True)
+    table["spectral_index"] = table["spectral_index"].fillna(options.spectral_index)
+    table["beam"] = beam_response(table, beam, axes)
+    target = (table["beam"] >= options.min_beam).to_numpy()
+    apparent = flux_density(table, float(axes.freq_hz.mean()))[:, 0] * table["beam"]
+    bright = np.nan_to_num(apparent.to_numpy()) >= options.model_min_jy
+    table["role"] = np.where(target, TARGET, OUTSIDE)
+    table = table[target | bright].reset_index(drop=True)
+    if not target.any():
+        raise DataQualityError(
+            f"no source of the catalogue where the primary beam is above {options.min_beam:g}"
+        )
+    table["same"] = _merge(table, options.duplicate_arcsec)
+    return table
+
+
+def _merge(table: pd.DataFrame, limit_arcsec: float) -> NDArray:
+    """For each source the name of the brightest of those within the limit, itself if alone."""
+    chord = 2 * np.sin(np.radians(limit_arcsec / 3600) / 2)
+    pairs = cKDTree(_unit(table)).query_pairs(chord, output_type="ndarray")
+    n = len(table)
+    links = coo_array((np.ones(len(pairs)), pairs.reshape(-1, 2).T), shape=(n, n))
+    label = connected_components(links, directed=False)[1]
+    flux = table["flux_jy"].fillna(0).to_numpy()
+    order = np.lexsort((-flux, label))
+    first = order[np.unique(label[order], return_index=True)[1]]
+    return table["name"].to_numpy()[first[label]]
+
+
+def _unit(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Unit vectors (source, 3)."""
+    ra, dec = (np.radians(table[c].to_numpy(dtype=float)) for c in ("ra_deg", "dec_deg"))
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+
+
+def nearest(places: pd.DataFrame, table: pd.DataFrame) -> tuple[NDArray, NDArray]:
+    """Of each of `places` the distance [rad] to the nearest of `table`, and its number."""
+    chord, number = cKDTree(_unit(table)).query(_unit(places))
+    return 2 * np.arcsin(np.minimum(chord / 2, 1)), number
+
+
+def empty_places(
+    table: pd.DataFrame, beam: PrimaryBeam, axes: Axes, width_rad: float, options: FluxFitOptions
+) -> pd.DataFrame:
+    """Places where the beam is above `min_beam`, three `width_rad` from all sources and another.
+
+    They are the same for the same table; fewer than wanted where there is no room.
+    """
+    rng = np.random.default_rng(20)
+    radius = beam.fwhm_rad(float(axes.freq_hz.mean()))
+    l_cos, m_cos = radius * rng.uniform(-1, 1, (2, 20 * options.null_targets))
+    places = blank(*cosines_to_sky(l_cos, m_cos, *axes.phase_center_rad), NULL)
+    places["beam"] = beam_response(places, beam, axes)
+    free = (places["beam"] >= options.min_beam) & (nearest(places, table)[0] > 3 * width_rad)
+    places = places[free]
+    pairs = cKDTree(_unit(places)).query_pairs(3 * width_rad, output_type="ndarray")
+    crowded = np.zeros(len(places), bool)
+    crowded[pairs.reshape(-1, 2).max(axis=1)] = True
+    places = places[~crowded].head(options.null_targets).reset_index(drop=True)
+    names = [f"null {k}" for k in range(len(places))]
+    return places.assign(name=names, same=names)
+
+
+def blank(ra_rad: NDArray, dec_rad: NDArray, role: str) -> pd.DataFrame:
+    """Rows of a source table at places, without flux density or name; flat spectra of -0.7."""
+    return pd.DataFrame(
+        {
+            "name": "",
+            "ra_deg": np.degrees(ra_rad) % 360,
+            "dec_deg": np.degrees(dec_rad),
+            "flux_jy": 0.0,
+            "ref_freq_hz": 1.4e9,
+            "spectral_index": -0.7,
+            "log_poly": "",
+            "role": role,
+            "beam": np.nan,
+            "same": "",
+        }
+    )
