@@ -55,6 +55,7 @@ VERBS = {
     "mosaic validate": "contimg.mosaic.validate",
     "mosaic list": "contimg.mosaic.listing",
     "photometry": "contimg.photometry.command",
+    "photometry tile": "contimg.photometry.tile.command",
     "lightcurves": "contimg.variability.lightcurves",
     "variability": "contimg.variability.command",
     "check-fluxes": "contimg.check.fluxes",

@@ -41,16 +41,23 @@ COLUMNS = (
     ("n_blend", pa.int64(), "", "sources fitted together, this one included"),
     ("flag", pa.string(), "", "empty, or words of core/rowflags.py separated by semicolons"),
 )
-SCHEMA = pa.schema(
-    [
-        pa.field(name, kind, metadata={"unit": unit, "description": text})
-        for name, kind, unit, text in COLUMNS
-    ]
-)
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
+def schema_of(columns: tuple) -> pa.Schema:
+    """Types of (name, type, unit, meaning), unit and meaning as the metadata of the fields."""
+    return pa.schema(
+        [
+            pa.field(name, kind, metadata={"unit": unit, "description": text})
+            for name, kind, unit, text in columns
+        ]
+    )
+
+
+SCHEMA = schema_of(COLUMNS)
+
+
+def write_table(path: Path, table: pd.DataFrame, schema: pa.Schema = SCHEMA) -> None:
     """Write `table` atomically as Parquet, with the units in the metadata of the fields."""
-    content = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
+    content = pa.Table.from_pandas(table, schema=schema, preserve_index=False)
     with atomic(path) as partial:
         pq.write_table(content.replace_schema_metadata(None), partial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,13 @@ from contimg.photometry.tile.search import ResidualImage, find, residual_image
 
 _ROUGH = 0.3  # of an error: tolerance of the fits whose residual is searched
 _SETTLED = 3.0  # errors: a smaller step in position is not worth another round
+_DEPTH = 0.1  # of the highest peak: what one search finds
+_PRUNED_SNR = 5.0  # sources of the residual that turn out fainter are dropped again
+_NEEDED = 5.0  # errors: a blended source is moved by no smaller step
+_MOVES = 3  # rounds of moving alone; where it goes on, something else is wrong
 _OWN_BEAMS = 1.5  # a peak so near to a source is a part of it
+_APART_BEAMS = 0.5  # nearer peaks are what bad gains and positions leave, and cannot be fitted
+NEIGHBOUR = 0.1  # correlation of two flux densities from which they are a blend
 _MIN_NULLS = 10  # for errors to be measured by their scatter
 _LEAST_CONFUSION = 0.05  # f^2 times the densest cell: less changes nothing
 
@@ -67,20 +74,27 @@ class _Fitter:
         threads: int,
     ) -> None:
         self.axes, self.blocks, self.beam, self.options = axes, blocks, beam, options
+        self.averaged = dataclasses.replace(
+            axes,
+            width_hz=axes.width_hz if options.channel_smearing else 0.0,
+            integration_s=axes.integration_s if options.time_smearing else 0.0,
+        )
         self.table, self.scratch, self.steadied, self.threads = table, scratch, steadied, threads
         self.flux = np.zeros(len(table))
         self.position_error = np.full(len(table), np.nan)
         self.first = table[["ra_deg", "dec_deg"]].copy()
+        self.moves = 0
         self.radius = _field_radius(beam, axes, options.min_beam)
 
     def design(self, table: pd.DataFrame) -> Design:
         """The model of `table`, with what calibration has subtracted of its sources."""
         # of the catalogue's flux densities only those at hand matter: for the finer terms
         offset = None if self.steadied is None else self.steadied.offset(table)
-        return design(table.assign(flux_jy=self.flux), self.beam, self.axes, offset_jy=offset)
+        known = table.assign(flux_jy=self.flux)
+        return design(known, self.beam, self.averaged, offset_jy=offset)
 
-    def one_round(self) -> dict:
-        """Fit, image, add what is found, move what is bright; what was done."""
+    def one_round(self, *, search: bool) -> dict:
+        """Fit and move what is bright; if nothing moved far, image and, if `search`, add to it."""
         model = self.design(self.table)
         start = self.flux if self.flux.any() else None
         solution = fit(model, self.blocks, start=start, tolerance=_ROUGH)
@@ -89,15 +103,21 @@ class _Fitter:
             residuals(model, self.blocks, solution.flux_jy), self.axes, self.scratch, "residual"
         )
         moved = self._move(model, solution, left)
-        self.image = self._image(left)
-        added = self._add()
-        self.left, self.noise = left, solution.noise
+        self.left, self.noise, added = left, solution.noise, 0
+        self.moves += moved > 0
+        settled = not moved or self.moves > _MOVES
+        if settled:
+            self.image = self._image(left)
+            added = self._add() if search else 0
+        sources = len(self.table) - added
+        dropped = self._prune(solution)
         return {
-            "sources": int((self.table["role"] != targets.NULL).sum()) - added,
+            "sources": sources,
+            "sources_dropped": dropped,
             "noise_factor": solution.noise,
-            "residual_rms_jy_beam": robust_rms(self.image.data),
             "sources_moved": moved,
             "sources_added": added,
+            "residual_rms_jy_beam": robust_rms(self.image.data) if settled else None,
         }
 
     def _image(self, left: Arrays) -> ResidualImage:
@@ -122,20 +142,32 @@ class _Fitter:
             (new[:, 0] - self.first["ra_deg"].to_numpy()[wanted]) * np.cos(dec),
             new[:, 1] - self.first["dec_deg"].to_numpy()[wanted],
         )
-        believed = off * 3600 < self.options.position_limit_arcsec
+        size = np.abs(steps.step / error).max(axis=1)
+        # the places of blends make their flux densities worse: they are moved where they must
+        before = self.table[["ra_deg", "dec_deg"]].to_numpy() != self.first.to_numpy()
+        needed = ~_blended(solution)[wanted] | (size > _NEEDED) | before.any(axis=1)[wanted]
+        believed = needed & (off * 3600 < self.options.position_limit_arcsec)
         self.table.loc[wanted[believed], ["ra_deg", "dec_deg"]] = new[believed]
-        return int((np.abs(steps.step / error).max(axis=1) > _SETTLED)[believed].sum())
+        return int((size[believed] > _SETTLED).sum())
 
     def _add(self) -> int:
         """Add sources of the residual image to the table; how many."""
         where, least = self._limits()
         (ra, dec), height = find(self.image, where, self.options.search_snr, least)
+        # where the brightest is not in the model yet, what is much fainter may be its pattern
+        strong = height > _DEPTH * height.max(initial=0)
+        ra, dec, height = ra[strong], dec[strong], height[strong]
         if not height.size:
             return 0
         new = targets.blank(ra, dec, targets.NEW)
         new["beam"] = targets.beam_response(new, self.beam, self.axes)
+        width = np.radians(self.image.beam.major_deg)
+        apart = targets.nearest(new, self.table)[0] > _APART_BEAMS * width
+        if not apart.any():
+            return 0
+        new, height = new[apart].reset_index(drop=True), height[apart]
         distance, number = targets.nearest(new, self.table)
-        part = distance < _OWN_BEAMS * np.radians(self.image.beam.major_deg)
+        part = distance < _OWN_BEAMS * width
         owner = self.table["same"].to_numpy()[number]
         first = len(self.table)
         names = np.array([f"component {first + k}" for k in range(len(new))], dtype=object)
@@ -151,6 +183,19 @@ class _Fitter:
         self.flux = np.concatenate([self.flux, height / new["beam"].to_numpy()])
         self.position_error = np.concatenate([self.position_error, np.full(len(new), np.nan)])
         return len(new)
+
+    def _prune(self, solution: Solution) -> int:
+        """Drop sources of earlier searches that the fit does not bear out; how many."""
+        n = len(solution.flux_jy)
+        weak = ~(solution.flux_jy > _PRUNED_SNR * solution.error_jy)
+        found = self.table["role"].isin([targets.NEW, targets.COMPONENT]).to_numpy()
+        drop = np.zeros(len(self.table), bool)
+        drop[:n] = weak & found[:n]
+        if drop.any():
+            self.table = self.table[~drop].reset_index(drop=True)
+            self.first = self.first[~drop].reset_index(drop=True)
+            self.flux, self.position_error = self.flux[~drop], self.position_error[~drop]
+        return int(drop.sum())
 
     def _limits(self) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         """Pixels that are searched, and the least height that is believed there [Jy/beam].
@@ -224,11 +269,13 @@ def measure_tile(
         threads,
     )
     rounds = []
-    for number in range(options.search_rounds + 1):
-        done = state.one_round()
+    searches = 0
+    while True:
+        done = state.one_round(search=searches < options.search_rounds)
+        searches += done["residual_rms_jy_beam"] is not None
         rounds.append(done)
-        _say(f"round {number + 1}: " + ", ".join(f"{k} {_short(v)}" for k, v in done.items()))
-        if not done["sources_added"] and not done["sources_moved"]:
+        _say(f"round {len(rounds)}: " + ", ".join(f"{k} {_short(v)}" for k, v in done.items()))
+        if done["residual_rms_jy_beam"] is not None and not done["sources_added"]:
             break
     f2 = state.weights()
     natural_noise = state.noise
@@ -249,7 +296,7 @@ def measure_tile(
     scatter = float(np.sqrt(np.mean(pulls**2))) if null.sum() >= _MIN_NULLS else float("nan")
     factor = max(1.0, scatter) if np.isfinite(scatter) else 1.0
     fitted = TileFit(
-        table=state.table,
+        table=state.table,  # completed below
         model=model,
         solution=solution,
         covariance=factor**2 * covariance,
@@ -262,8 +309,26 @@ def measure_tile(
         confusion_f2=f2,
         rounds=rounds,
     )
-    fitted.table = pd.concat([fitted.table, others], ignore_index=True)
+    fitted.table = _with_first_places(state.table, state.first, others)
     return fitted
+
+
+def _with_first_places(
+    table: pd.DataFrame, first: pd.DataFrame, others: pd.DataFrame
+) -> pd.DataFrame:
+    """Catalogued places back in their columns, the fitted ones beside them; `others` appended."""
+    table = table.assign(fit_ra_deg=table["ra_deg"], fit_dec_deg=table["dec_deg"])
+    table.loc[first.index, ["ra_deg", "dec_deg"]] = first
+    return pd.concat([table, others], ignore_index=True)
+
+
+def _blended(solution: Solution) -> NDArray[np.bool_]:
+    """Which sources are correlated with another one."""
+    with np.errstate(invalid="ignore"):
+        error = solution.error_jy
+        correlation = np.abs(solution.covariance_jy2 / np.outer(error, error))
+    np.fill_diagonal(correlation, 0)
+    return np.nan_to_num(correlation).max(axis=1) > NEIGHBOUR
 
 
 def _formal(
@@ -319,8 +384,8 @@ def _field_radius(beam: PrimaryBeam, axes: Axes, level: float) -> float:
     return float(brentq(lambda r: float(beam.power(r, freq)) - level, 0, 1.1 * width))
 
 
-def _short(value: float) -> str:
-    return f"{value:.4g}"
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
 
 
 def _say(text: str) -> None:

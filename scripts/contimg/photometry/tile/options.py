@@ -48,6 +48,14 @@ class FluxFitOptions(Options):
     uv_min_lambda: float = Field(
         0.0, ge=0, description="shortest baseline that is used [wavelengths]"
     )
+    channel_smearing: bool = Field(
+        True,
+        description="model the loss of amplitude across a channel (off for simulated data that"
+        " were made without it)",
+    )
+    time_smearing: bool = Field(
+        True, description="model the loss of amplitude across an integration"
+    )
     confusion_f2: float | None = Field(
         None,
         ge=0,

@@ -1,0 +1,178 @@
+"""Tables of flux densities fitted to visibilities: of a tile, and of the tiles of a mosaic."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from contimg.core.coords import j2000_name
+from contimg.core.fluxfit.sweep import Arrays
+from contimg.photometry.table import schema_of
+from contimg.photometry.tile import targets
+from contimg.photometry.tile.measure import NEIGHBOUR, TileFit
+
+_LIST = pa.list_(pa.float64())
+_MISFIT_SNR = 7.0  # of the residual next to a source
+
+# name, type, unit, meaning
+PARTS = (
+    ("part_hz", _LIST, "Hz", "middles of the parts of the band"),
+    ("part_flux_jy", _LIST, "Jy", "flux densities in the parts, at their middles"),
+    ("part_err_jy", _LIST, "Jy", "their standard errors"),
+)
+TILE_COLUMNS = (
+    ("source", pa.string(), "", "name in the catalogue, or by position"),
+    ("role", pa.string(), "", "target, or new: found in the residual of this tile"),
+    ("ra_deg", pa.float64(), "deg", "right ascension (ICRS), of the catalogue"),
+    ("dec_deg", pa.float64(), "deg", "declination (ICRS)"),
+    ("group", pa.string(), "", "tile measured"),
+    ("mjd", pa.float64(), "d", "mean time of the data at the source, UTC"),
+    ("freq_hz", pa.float64(), "Hz", "frequency at which the flux density holds"),
+    ("freq_eff_hz", pa.float64(), "Hz", "mean frequency of the data at the source"),
+    ("flux_jy", pa.float64(), "Jy", "flux density"),
+    ("flux_err_jy", pa.float64(), "Jy", "its standard error, scaled by the empty places"),
+    ("flux_err_formal_jy", pa.float64(), "Jy", "its standard error by the weights alone"),
+    ("snr", pa.float64(), "", "flux_jy / flux_err_jy"),
+    *PARTS,
+    ("beam", pa.float64(), "", "primary beam at the middle of the band, mean over the tile"),
+    ("residual_snr", pa.float64(), "", "greatest residual within a beam, over the noise"),
+    ("fit_ra_deg", pa.float64(), "deg", "fitted right ascension (bright sources)"),
+    ("fit_dec_deg", pa.float64(), "deg", "fitted declination"),
+    ("fit_err_arcsec", pa.float64(), "arcsec", "standard error of the fit along one axis"),
+    ("neighbours", pa.list_(pa.string()), "", "sources whose flux density is correlated with it"),
+    ("neighbour_cov_jy2", _LIST, "Jy^2", "the covariances with them"),
+    ("n_blend", pa.int64(), "", "correlated sources, this one included"),
+    ("flag", pa.string(), "", "empty, or reasons to distrust the row separated by semicolons"),
+)
+TILE_SCHEMA = schema_of(TILE_COLUMNS)
+
+
+def tile_table(fitted: TileFit, blocks: Arrays, group: str) -> pd.DataFrame:
+    """One row a target and new source of a tile (``TILE_COLUMNS``)."""
+    rows = fitted.table
+    n = len(fitted.solution.flux_jy)
+    names = rows["same"].to_numpy()[:n]
+    wanted = rows[rows["role"].isin([targets.TARGET, targets.NEW])]
+    heads = [name for name in dict.fromkeys(wanted["same"])]
+    # flux density of a source: its row and its components, added
+    membership = np.stack([names == head for head in heads]).astype(float)
+    flux, covariance = _added(membership, fitted.solution.flux_jy, fitted.covariance)
+    parts = _parts(fitted, membership)
+    place = pd.Series(np.arange(n), rows["name"].to_numpy()[:n]).reindex(heads).to_numpy()
+    error = np.sqrt(np.diagonal(covariance))
+    mjd, freq = _effective(fitted, blocks)
+    own = rows.iloc[place]
+    highest = fitted.image.highest(fitted.model.lmn[:, place])
+    neighbours = _neighbours(covariance, heads)
+    count = wanted["same"].value_counts()
+    components = pd.Series(names[(rows["role"] == targets.COMPONENT)[:n]]).value_counts()
+    flags = {
+        "resolved": np.array([components.get(head, 0) > 0 for head in heads]),
+        "residual": np.abs(np.nan_to_num(highest)) > _MISFIT_SNR,
+        "not_measured": ~np.isfinite(flux),
+    }
+    first = pd.DataFrame(
+        {
+            "head": heads,
+            "group": group,
+            "mjd": mjd[place],
+            "freq_hz": fitted.model.unit_hz,
+            "freq_eff_hz": freq[place],
+            "flux_jy": flux,
+            "flux_err_jy": error,
+            "flux_err_formal_jy": error / fitted.factor,
+            "snr": flux / error,
+            **parts,
+            "beam": own["beam"].to_numpy(),
+            "residual_snr": highest,
+            **_positions(fitted, own, place),
+            **neighbours,
+            "flag": [
+                ";".join(f for f, raised in flags.items() if raised[k]) for k in range(len(heads))
+            ],
+        }
+    )
+    known = ["name", "role", "ra_deg", "dec_deg", "same"]
+    table = wanted[known].merge(first, left_on="same", right_on="head")
+    shared = table["same"].map(count) > 1
+    table["flag"] = [
+        ";".join(f for f in (flag, "duplicate" if twice else "") if f)
+        for flag, twice in zip(table["flag"], shared, strict=True)
+    ]
+    return table.assign(source=_names(table))[list(TILE_SCHEMA.names)].sort_values("source")
+
+
+def _names(table: pd.DataFrame) -> list[str]:
+    """Catalogued names; new sources are named by their place."""
+    return [
+        f"new_{j2000_seconds(row.ra_deg, row.dec_deg)}" if row.role == targets.NEW else row.name_
+        for row in table.rename(columns={"name": "name_"}).itertuples()
+    ]
+
+
+def j2000_seconds(ra_deg: float, dec_deg: float) -> str:
+    """``Jhhmmss+ddmmss``, truncated as the minutes of :func:`j2000_name` are."""
+    minutes = j2000_name(ra_deg, dec_deg)
+    seconds = int((ra_deg % 360 * 240) % 60), int(abs(dec_deg) * 3600 % 60)
+    return f"{minutes[:5]}{seconds[0]:02d}{minutes[5:]}{seconds[1]:02d}"
+
+
+def _added(membership: NDArray, flux: NDArray, covariance: NDArray) -> tuple[NDArray, NDArray]:
+    """Sums over the rows of each source, and their covariance; NaN where a row was not measured."""
+    bad = ~np.isfinite(flux)
+    total = membership @ np.where(bad, 0, flux)
+    spread = membership @ np.where(np.isfinite(covariance), covariance, 0) @ membership.T
+    lost = (membership @ bad.astype(float)) > 0
+    total[lost] = np.nan
+    spread[lost, lost] = np.nan
+    return total, spread
+
+
+def _parts(fitted: TileFit, membership: NDArray) -> dict[str, list]:
+    """Flux densities in the parts, turned from the unit's frequency to that of the part."""
+    hz = fitted.solution.part_hz
+    alpha = fitted.table["spectral_index"].to_numpy()[: membership.shape[1]]
+    slope = (hz[:, None] / fitted.model.unit_hz) ** alpha
+    flux = (fitted.solution.part_flux_jy * slope) @ membership.T
+    error = np.sqrt((fitted.part_error * slope) ** 2 @ membership.T)
+    return {
+        "part_hz": [hz.tolist()] * len(membership),
+        "part_flux_jy": flux.T.tolist(),
+        "part_err_jy": error.T.tolist(),
+    }
+
+
+def _positions(fitted: TileFit, own: pd.DataFrame, place: NDArray) -> dict[str, NDArray]:
+    error = fitted.position_error[place]
+    moved = np.isfinite(error)
+    return {
+        "fit_ra_deg": np.where(moved, own["fit_ra_deg"], np.nan),
+        "fit_dec_deg": np.where(moved, own["fit_dec_deg"], np.nan),
+        "fit_err_arcsec": error,
+    }
+
+
+def _neighbours(covariance: NDArray, heads: list[str]) -> dict[str, list]:
+    """Names and covariances of the correlated."""
+    error = np.sqrt(np.diagonal(covariance))
+    close = np.abs(covariance / np.outer(error, error)) > NEIGHBOUR
+    np.fill_diagonal(close, False)
+    which = [np.flatnonzero(row) for row in close]
+    return {
+        "neighbours": [[heads[k] for k in others] for others in which],
+        "neighbour_cov_jy2": [covariance[i, others].tolist() for i, others in enumerate(which)],
+        "n_blend": [1 + others.size for others in which],
+    }
+
+
+def _effective(fitted: TileFit, blocks: Arrays) -> tuple[NDArray, NDArray]:
+    """Mean time (MJD) and frequency [Hz] of the data at each row, weights times beam squared."""
+    axes, amplitude = fitted.model.axes, fitted.model.amplitude
+    weight = np.stack([b.weight.sum(axis=0, dtype=np.float64) for b in blocks])
+    each = amplitude.astype(np.float64) ** 2 * weight[:, None, :]
+    total = np.where(each.any(axis=(0, 2)), each.sum(axis=(0, 2)), np.nan)
+    seconds = (axes.mjd - axes.mjd[0]) * 86400
+    later = np.einsum("tsc,t->s", each, seconds) / total
+    return axes.mjd[0] + later / 86400, np.einsum("tsc,c->s", each, axes.freq_hz) / total

@@ -1,0 +1,246 @@
+"""The fit of a tile through its command, on Measurement Sets of known skies."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from contimg.cli import main
+from contimg.core.beam import PrimaryBeam
+from contimg.core.fluxfit.measurement import stokes_i
+from contimg.core.fluxfit.sweep import Arrays
+from contimg.core.ms import open_table, read_axes
+from contimg.core.records import write_record
+from contimg.photometry.tile import targets
+from contimg.photometry.tile.measure import measure_tile
+from contimg.photometry.tile.options import FluxFitOptions
+from truth.observe import INSTRUMENT, converted, observe
+from truth.tiles import SIMULATE, sky, with_sky
+
+# the data of these tests are of the middles of channels and integrations
+UNSMEARED = {"channel_smearing": False, "time_smearing": False, "min_beam": 0.4}
+NOISE = 0.3  # Jy, one part of one visibility of one hand
+SOURCES = [
+    *[(f"S{k}", 0.35 * np.cos(k) * (0.4 + k / 8), 0.35 * np.sin(k) * (0.4 + k / 8), 0.1 * (k + 2))
+      for k in range(8)],
+    ("bright", 0.25, -0.3, 4.0),
+    ("pair1", -0.35, -0.2, 0.8),
+    ("pair2", -0.35, -0.19, 0.5),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory):
+    """An MS whose data are going to be replaced."""
+    directory = tmp_path_factory.mktemp("tile")
+    _, _, manifest = observe(directory, simulate=SIMULATE)
+    return converted(directory, manifest)
+
+
+def photometry(ms, catalog, out, *flags, steadied=0):
+    """Run ``contimg photometry tile``: status, table, new sources, record."""
+    out.mkdir()
+    data = {"group": "20251005T034512", "sources_steadied": steadied}
+    write_record(out / "ms.json", product="tile", stage="apply", data=data)
+    record = json.loads((out / "ms.json").read_text())
+    record["parameters"] = {"apply": {"drift_min_jy": 1e-9}}
+    (out / "ms.json").write_text(json.dumps(record))
+    catalog.to_csv(out / "catalog.csv", index=False)
+    paths = {
+        "ms": ms,
+        "ms-record": out / "ms.json",
+        "catalog": out / "catalog.csv",
+        "table": out / "t.parquet",
+        "new": out / "new.csv",
+        "record": out / "t.json",
+    }
+    words = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+    instrument = ["--subbands=2", "--band-mhz", "1311.25", "1498.75"]
+    middles = ["--no-channel-smearing", "--no-time-smearing", "--min-beam=0.4"]
+    status = main(["photometry", "tile", *words, *instrument, *middles, *flags])
+    record = json.loads((out / "t.json").read_text()) if status == 0 else None
+    return status, out / "t.parquet", out / "new.csv", record
+
+
+def pulls(table, truth):
+    """Measured less true over the error, at the table's frequency; flat spectra."""
+    true = truth.set_index("name")["flux_jy"]
+    table = table.set_index("source")
+    common = table.index.intersection(true.index)
+    return (table["flux_jy"] - true)[common] / table["flux_err_jy"][common]
+
+
+def test_a_tile(empty, tmp_path):
+    """Everything known; the drift's modulation has been subtracted by the calibration."""
+    truth = sky(empty, *SOURCES)
+    ms = with_sky(empty, tmp_path / "t.ms", truth, NOISE)
+    status, path, new, record = photometry(
+        ms, truth, tmp_path / "out", "--null-targets=40", steadied=len(truth)
+    )
+    assert status == 0
+    table = pd.read_parquet(path)
+    assert record["verdict"] == "pass", record["reason"]
+    assert set(table["source"]) == set(truth["name"])
+    assert np.abs(pulls(table, truth)).max() < 4
+    assert np.sqrt((pulls(table, truth) ** 2).mean()) < 1.6
+    assert record["data"]["last_step_sigma"] < 0.01
+    assert record["data"]["null_scatter"] == pytest.approx(1, abs=4 / np.sqrt(80))
+    rows = table.set_index("source")
+    assert list(rows.loc["pair1", "neighbours"]) == ["pair2"]
+    assert rows.loc["pair1", "neighbour_cov_jy2"][0] < 0
+    assert rows.loc["pair1", "n_blend"] == 2
+    bright = rows.loc["bright"]
+    assert np.isfinite(bright["fit_ra_deg"]) and bright["fit_err_arcsec"] < 1
+    assert (table["flag"] == "").all()
+    assert pd.read_csv(new).empty
+    # errors of the parts add up to that of the whole
+    error = np.stack(table["part_err_jy"].to_numpy())
+    assert (1 / error**2).sum(axis=1) == pytest.approx(1 / table["flux_err_jy"] ** 2, rel=0.1)
+    axes = read_axes(ms)
+    assert table["mjd"].between(axes.mjd[0], axes.mjd[-1]).all()
+    assert table["freq_eff_hz"].between(axes.freq_hz[0], axes.freq_hz[-1]).all()
+
+
+def test_what_the_catalogue_lacks_or_has_wrong(empty, tmp_path):
+    """Flux densities wrong by two, one source missing, positions off, one source twice."""
+    truth = sky(empty, *SOURCES)
+    ms = with_sky(empty, tmp_path / "t.ms", truth, NOISE, steady=False)
+    rng = np.random.default_rng(3)
+    alone = ~truth["name"].str.startswith("pair")
+    wrong = truth.assign(
+        flux_jy=truth["flux_jy"] * rng.choice([0.5, 2], len(truth)),
+        dec_deg=truth["dec_deg"] + rng.choice([-1, 1], len(truth)) / 3600 * alone,
+    )
+    twice = truth[truth["name"] == "S3"].assign(name="again", ra_deg=lambda t: t["ra_deg"] + 1e-4)
+    catalog = pd.concat([wrong[wrong["name"] != "S6"], twice], ignore_index=True)
+    _, path, new, record = photometry(
+        ms, catalog, tmp_path / "out", "--null-targets=40", "--search-snr=6"
+    )
+    table = pd.read_parquet(path)
+    found = table[table["role"] == "new"]
+    assert len(found) == 1 and record["data"]["n_new"] == 1
+    missing = truth[truth["name"] == "S6"].iloc[0]
+    offset = np.hypot(
+        (found["ra_deg"].iloc[0] - missing["ra_deg"]) * np.cos(np.radians(missing["dec_deg"])),
+        found["dec_deg"].iloc[0] - missing["dec_deg"],
+    )
+    assert offset * 3600 < 10
+    assert abs(found["flux_jy"].iloc[0] - missing["flux_jy"]) < 4 * found["flux_err_jy"].iloc[0]
+    listed = pd.read_csv(new)
+    assert listed["name"].tolist() == found["source"].tolist()
+    bright = table[table["source"] == "bright"].iloc[0]
+    shift = (bright["fit_dec_deg"] - bright["dec_deg"]) * 3600
+    assert abs(shift) == pytest.approx(1, abs=4 * bright["fit_err_arcsec"])
+    rows = table.set_index("source")
+    for name in ("S3", "again"):
+        assert "duplicate" in rows.loc[name, "flag"]
+        assert rows.loc[name, "flux_jy"] == rows.loc["S3", "flux_jy"]
+    measured = pulls(table, truth)
+    assert np.abs(measured.drop("bright")).max() < 4
+
+
+def test_another_catalogue_than_that_of_the_calibration(empty, tmp_path, capsys):
+    truth = sky(empty, *SOURCES)
+    ms = with_sky(empty, tmp_path / "t.ms", truth, NOISE)
+    status, *_ = photometry(ms, truth[:-1], tmp_path / "out", steadied=len(truth))
+    assert status == 1
+    assert "give the catalogue of the calibration" in capsys.readouterr().err
+
+
+def test_bad_input(empty, tmp_path):
+    truth = sky(empty, *SOURCES)
+    ms = with_sky(empty, tmp_path / "t.ms", truth, NOISE, steady=False)
+    far = truth.assign(dec_deg=truth["dec_deg"] - 30)
+    status, path, _, record = photometry(ms, far, tmp_path / "far")
+    assert status == 0 and record["verdict"] == "fail"
+    assert "no source of the catalogue where the primary beam is above 0.4" in record["reason"]
+    assert path.exists()
+    with open_table(ms, writable=True) as table:
+        table.putcol("FLAG", np.ones_like(table.getcol("FLAG")))
+    _, _, _, record = photometry(ms, truth, tmp_path / "flagged")
+    assert record["verdict"] == "fail" and "no unflagged visibilities" in record["reason"]
+
+
+def test_without_spectral_index(empty, tmp_path):
+    truth = sky(empty, *SOURCES)
+    ms = with_sky(empty, tmp_path / "t.ms", truth, NOISE, steady=False)
+    catalog = truth.assign(spectral_index=np.nan)
+    _, path, _, record = photometry(ms, catalog, tmp_path / "out", "--spectral-index=0")
+    assert record["data"]["n_without_spectral_index"] == len(truth)
+    assert np.abs(pulls(pd.read_parquet(path), truth)).max() < 4
+
+
+@pytest.fixture(scope="module")
+def confused(empty, tmp_path_factory):
+    """A sky of which the faint half is not known: axes, blocks, truth."""
+    directory = tmp_path_factory.mktemp("confused")
+    rng = np.random.default_rng(8)
+    faint = [(f"F{k}", *rng.uniform(-0.8, 0.8, 2), 0.06) for k in range(150)]
+    known = [(f"K{k}", *rng.uniform(-0.6, 0.6, 2), 0.4) for k in range(40)]
+    truth = sky(empty, *known, *faint)
+    ms = with_sky(empty, directory / "t.ms", truth, 0.02, steady=False)
+    axes = read_axes(ms)
+    return axes, stokes_i(ms, axes, directory), truth
+
+
+@pytest.mark.parametrize("f2", [0.0, None])
+def test_errors_are_measured_where_the_model_is_not_complete(confused, f2):
+    """Empty places widen the errors; weights that know the confusion make them smaller."""
+    axes, blocks, truth = confused
+    options = FluxFitOptions(**UNSMEARED, confusion_f2=f2, search_rounds=0, null_targets=60)
+    catalog = truth[~truth["name"].str.startswith("F")]
+    with tempfile.TemporaryDirectory() as scratch:
+        fitted = measure_tile(
+            axes, blocks, catalog, PrimaryBeam(INSTRUMENT), options, Path(scratch)
+        )
+    assert fitted.null_scatter > (3 if f2 == 0 else 1.5)
+    assert (fitted.confusion_f2 > 0) == (f2 is None)
+    target = (fitted.table["role"] == targets.TARGET).to_numpy()
+    error = np.sqrt(np.diagonal(fitted.covariance))[target]
+    true = truth.set_index("name")["flux_jy"][fitted.table["name"][target]].to_numpy()
+    pull = (fitted.solution.flux_jy[target] - true) / error
+    assert np.sqrt((pull**2).mean()) == pytest.approx(1, abs=4 / np.sqrt(2 * 40))
+    _errors[f2] = np.median(error)
+    if len(_errors) == 2:
+        assert _errors[None] < 0.8 * _errors[0.0]
+
+
+_errors: dict = {}
+
+
+def test_short_baselines_left_out(confused):
+    axes, blocks, truth = confused
+    with tempfile.TemporaryDirectory() as scratch:
+        options = FluxFitOptions(**UNSMEARED, uv_min_lambda=500, search_rounds=0, null_targets=0)
+        fitted = measure_tile(axes, blocks, truth, PrimaryBeam(INSTRUMENT), options, Path(scratch))
+    length = (
+        np.hypot(axes.uvw_m[..., 0], axes.uvw_m[..., 1])[..., None] * axes.freq_hz / 299792458.0
+    )
+    expected = (blocks.weight > 0) & (length >= 500)
+    assert fitted.solution.count == expected.sum()
+    assert fitted.factor == 1.0 and np.isnan(fitted.null_scatter)
+
+
+def test_stokes_i(empty, tmp_path):
+    """Both hands, weights of the mean, nothing where one is flagged."""
+    truth = sky(empty, *SOURCES)
+    ms = with_sky(empty, tmp_path / "t.ms", truth, NOISE)
+    axes = read_axes(ms)
+    with open_table(ms, writable=True) as table:
+        flag, data = table.getcol("FLAG"), table.getcol("DATA")
+        flag[5, 3, 1] = True
+        table.putcol("FLAG", flag)
+        table.putcol("WEIGHT", np.full_like(table.getcol("WEIGHT"), 4.0) * [1, 0.5])
+    blocks = stokes_i(ms, axes, tmp_path)
+    weight, good = blocks.weight.reshape(len(data), -1), ~flag.any(axis=-1)
+    assert not weight[5, 3] and good.sum() == (weight > 0).sum()
+    assert weight[good] == pytest.approx(np.full(good.sum(), 4 / (1 / 4 + 1 / 2)))
+    found = blocks.data.reshape(len(data), -1)
+    assert np.allclose(found[good], data.mean(axis=-1)[good])
+    assert isinstance(blocks, Arrays) and dataclasses.is_dataclass(blocks)
