@@ -56,6 +56,7 @@ VERBS = {
     "mosaic list": "contimg.mosaic.listing",
     "photometry": "contimg.photometry.command",
     "photometry tile": "contimg.photometry.tile.command",
+    "photometry combine": "contimg.photometry.tile.combine",
     "lightcurves": "contimg.variability.lightcurves",
     "variability": "contimg.variability.command",
     "check-fluxes": "contimg.check.fluxes",

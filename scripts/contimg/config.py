@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,6 +27,7 @@ from contimg.help import did_you_mean
 from contimg.image.options import ImageOptions, resolve_backend
 from contimg.mosaic.options import MosaicOptions, ValidationOptions
 from contimg.photometry.options import PhotometryOptions
+from contimg.photometry.tile.options import FluxFitOptions
 from contimg.plan.options import PlanOptions
 from contimg.publish.options import PublishOptions
 from contimg.report.options import ReportOptions
@@ -63,7 +64,13 @@ class Config(BaseModel):
     image: ImageOptions = Field(default_factory=ImageOptions)
     mosaic: MosaicOptions = Field(default_factory=MosaicOptions)
     mosaic_validation: ValidationOptions = Field(default_factory=ValidationOptions)
+    photometry_method: Literal["image", "visibilities"] = Field(
+        "image",
+        description="where flux densities are measured: image (forced photometry on mosaics) or"
+        " visibilities (a joint fit to each calibrated tile; docs/photometry.md)",
+    )
     photometry: PhotometryOptions = Field(default_factory=PhotometryOptions)
+    flux_fit: FluxFitOptions = Field(default_factory=FluxFitOptions)
     variability: VariabilityOptions = Field(default_factory=VariabilityOptions)
     check: CheckOptions = Field(default_factory=CheckOptions)
     publish: PublishOptions = Field(default_factory=PublishOptions)

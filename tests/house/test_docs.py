@@ -9,6 +9,8 @@ import pytest
 from contimg.core.catalog import COLUMNS as CATALOG
 from contimg.core.paths import PATTERNS
 from contimg.photometry.table import COLUMNS as PHOTOMETRY
+from contimg.photometry.tile.combine import COLUMNS as COMBINED
+from contimg.photometry.tile.table import TILE_COLUMNS
 from contimg.variability.lightcurves import COLUMNS as LIGHTCURVES
 from contimg.variability.products import CANDIDATES
 
@@ -21,5 +23,6 @@ def test_every_product_is_described(name: str) -> None:
 
 
 def test_every_column_is_described() -> None:
-    columns = [*CATALOG, *LIGHTCURVES, *CANDIDATES, *(name for name, *_ in PHOTOMETRY)]
+    tables = (*PHOTOMETRY, *COMBINED, *TILE_COLUMNS)
+    columns = [*CATALOG, *LIGHTCURVES, *CANDIDATES, *(name for name, *_ in tables)]
     assert [name for name in columns if f"`{name}`" not in TEXT] == []

@@ -85,6 +85,9 @@ PATTERNS = {
     "mosaic_validation_plot": "mosaics/{mosaic}/{mosaic}.validation.png",
     "mosaic_page": "mosaics/{mosaic}/{mosaic}.html",
     # photometry
+    "tile_fluxes": "photometry/tiles/{day}/{group}.parquet",
+    "tile_new": "photometry/tiles/{day}/{group}.new.csv",
+    "tile_fluxes_record": "photometry/tiles/{day}/{group}.json",
     "photometry": "photometry/{mosaic}.parquet",
     "photometry_record": "photometry/{mosaic}.json",
     # variability

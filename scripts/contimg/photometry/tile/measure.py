@@ -1,8 +1,7 @@
-"""The fit of a tile: sources, what the residual adds to them, positions, empty places, errors."""
+"""The fit of a tile: sources, what the residual adds to them, empty places, errors."""
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,34 +10,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contimg.core import dirty
 from contimg.core.beam import C_M_S, PrimaryBeam
-from contimg.core.coords import cosines_to_sky, direction_cosines
 from contimg.core.errors import DataQualityError
-from contimg.core.fits import robust_rms
-from contimg.core.fluxfit.design import Design, design
+from contimg.core.fluxfit.design import Design
 from contimg.core.fluxfit.measurement import store
 from contimg.core.fluxfit.normal import normal
-from contimg.core.fluxfit.positions import position_steps
 from contimg.core.fluxfit.solve import Solution, fit, residuals
 from contimg.core.fluxfit.sweep import Arrays, Block, parts_of
 from contimg.core.ms import Axes
 from contimg.photometry.tile import targets
 from contimg.photometry.tile.modulation import Steadied
 from contimg.photometry.tile.options import FluxFitOptions
-from contimg.photometry.tile.search import ResidualImage, find, residual_image
+from contimg.photometry.tile.rounds import Rounds
+from contimg.photometry.tile.search import ResidualImage
 
-_ROUGH = 0.3  # of an error: tolerance of the fits whose residual is searched
-_SETTLED = 3.0  # errors: a smaller step in position is not worth another round
-_DEPTH = 0.1  # of the highest peak: what one search finds
-_PRUNED_SNR = 5.0  # sources of the residual that turn out fainter are dropped again
-_NEEDED = 5.0  # errors: a blended source is moved by no smaller step
-_MOVES = 3  # rounds of moving alone; where it goes on, something else is wrong
-_OWN_BEAMS = 1.5  # a peak so near to a source is a part of it
-_APART_BEAMS = 0.5  # nearer peaks are what bad gains and positions leave, and cannot be fitted
-NEIGHBOUR = 0.1  # correlation of two flux densities from which they are a blend
 _MIN_NULLS = 10  # for errors to be measured by their scatter
-_LEAST_CONFUSION = 0.05  # f^2 times the densest cell: less changes nothing
 
 
 @dataclass
@@ -57,184 +43,6 @@ class TileFit:
     natural_noise: float  # of the fit with natural weights, as Solution.noise
     confusion_f2: float
     rounds: list[dict] = field(default_factory=list)
-
-
-class _Fitter:
-    """State of the rounds."""
-
-    def __init__(
-        self,
-        axes: Axes,
-        blocks: Arrays,
-        beam: PrimaryBeam,
-        table: pd.DataFrame,
-        options: FluxFitOptions,
-        scratch: Path,
-        steadied: Steadied | None,
-        threads: int,
-    ) -> None:
-        self.axes, self.blocks, self.beam, self.options = axes, blocks, beam, options
-        self.averaged = dataclasses.replace(
-            axes,
-            width_hz=axes.width_hz if options.channel_smearing else 0.0,
-            integration_s=axes.integration_s if options.time_smearing else 0.0,
-        )
-        self.table, self.scratch, self.steadied, self.threads = table, scratch, steadied, threads
-        self.flux = np.zeros(len(table))
-        self.position_error = np.full(len(table), np.nan)
-        self.first = table[["ra_deg", "dec_deg"]].copy()
-        self.moves = 0
-        self.radius = _field_radius(beam, axes, options.min_beam)
-
-    def design(self, table: pd.DataFrame) -> Design:
-        """The model of `table`, with what calibration has subtracted of its sources."""
-        # of the catalogue's flux densities only those at hand matter: for the finer terms
-        offset = None if self.steadied is None else self.steadied.offset(table)
-        known = table.assign(flux_jy=self.flux)
-        return design(known, self.beam, self.averaged, offset_jy=offset)
-
-    def one_round(self, *, search: bool) -> dict:
-        """Fit and move what is bright; if nothing moved far, image and, if `search`, add to it."""
-        model = self.design(self.table)
-        start = self.flux if self.flux.any() else None
-        solution = fit(model, self.blocks, start=start, tolerance=_ROUGH)
-        self.flux = np.nan_to_num(solution.flux_jy)
-        left = store(
-            residuals(model, self.blocks, solution.flux_jy), self.axes, self.scratch, "residual"
-        )
-        moved = self._move(model, solution, left)
-        self.left, self.noise, added = left, solution.noise, 0
-        self.moves += moved > 0
-        settled = not moved or self.moves > _MOVES
-        if settled:
-            self.image = self._image(left)
-            added = self._add() if search else 0
-        sources = len(self.table) - added
-        dropped = self._prune(solution)
-        return {
-            "sources": sources,
-            "sources_dropped": dropped,
-            "noise_factor": solution.noise,
-            "sources_moved": moved,
-            "sources_added": added,
-            "residual_rms_jy_beam": robust_rms(self.image.data) if settled else None,
-        }
-
-    def _image(self, left: Arrays) -> ResidualImage:
-        robust = self.options.search_robust
-        return residual_image(self.axes, left, self.radius, robust, self.threads)
-
-    def _move(self, model: Design, solution: Solution, left: Arrays) -> int:
-        """Take bright sources to where their residual says they are; how many moved."""
-        snr = self.flux / np.where(solution.error_jy > 0, solution.error_jy, np.inf)
-        point = np.isin(np.arange(len(self.table)), model.points)
-        own = self.table["role"] != targets.COMPONENT
-        wanted = np.flatnonzero((snr > self.options.position_snr) & point & own)
-        if not wanted.size:
-            return 0
-        steps = position_steps(model, left, solution.flux_jy, wanted)
-        error = solution.noise * np.sqrt(np.diagonal(steps.covariance, axis1=1, axis2=2))
-        self.position_error[wanted] = np.degrees(np.sqrt((error**2).mean(axis=1))) * 3600
-        l_cos, m_cos = model.lmn[:2, wanted] + steps.step.T
-        ra, dec = cosines_to_sky(l_cos, m_cos, *self.axes.phase_center_rad)
-        new = np.degrees(np.stack([ra, dec], axis=1))
-        off = np.hypot(
-            (new[:, 0] - self.first["ra_deg"].to_numpy()[wanted]) * np.cos(dec),
-            new[:, 1] - self.first["dec_deg"].to_numpy()[wanted],
-        )
-        size = np.abs(steps.step / error).max(axis=1)
-        # the places of blends make their flux densities worse: they are moved where they must
-        before = self.table[["ra_deg", "dec_deg"]].to_numpy() != self.first.to_numpy()
-        needed = ~_blended(solution)[wanted] | (size > _NEEDED) | before.any(axis=1)[wanted]
-        believed = needed & (off * 3600 < self.options.position_limit_arcsec)
-        self.table.loc[wanted[believed], ["ra_deg", "dec_deg"]] = new[believed]
-        return int((size[believed] > _SETTLED).sum())
-
-    def _add(self) -> int:
-        """Add sources of the residual image to the table; how many."""
-        where, least = self._limits()
-        (ra, dec), height = find(self.image, where, self.options.search_snr, least)
-        # where the brightest is not in the model yet, what is much fainter may be its pattern
-        strong = height > _DEPTH * height.max(initial=0)
-        ra, dec, height = ra[strong], dec[strong], height[strong]
-        if not height.size:
-            return 0
-        new = targets.blank(ra, dec, targets.NEW)
-        new["beam"] = targets.beam_response(new, self.beam, self.axes)
-        width = np.radians(self.image.beam.major_deg)
-        apart = targets.nearest(new, self.table)[0] > _APART_BEAMS * width
-        if not apart.any():
-            return 0
-        new, height = new[apart].reset_index(drop=True), height[apart]
-        distance, number = targets.nearest(new, self.table)
-        part = distance < _OWN_BEAMS * width
-        owner = self.table["same"].to_numpy()[number]
-        first = len(self.table)
-        names = np.array([f"component {first + k}" for k in range(len(new))], dtype=object)
-        names[~part] = [
-            f"new {first + k}" for k in range(len(new)) if not part[k]
-        ]  # renamed by position at the end
-        new = new.assign(name=names, role=np.where(part, targets.COMPONENT, targets.NEW))
-        new["same"] = np.where(part, owner, names)
-        self.table = pd.concat([self.table, new], ignore_index=True)
-        self.first = self.table[["ra_deg", "dec_deg"]].where(
-            self.table.index.to_series() >= first, self.first.reindex(self.table.index), axis=0
-        )
-        self.flux = np.concatenate([self.flux, height / new["beam"].to_numpy()])
-        self.position_error = np.concatenate([self.position_error, np.full(len(new), np.nan)])
-        return len(new)
-
-    def _prune(self, solution: Solution) -> int:
-        """Drop sources of earlier searches that the fit does not bear out; how many."""
-        n = len(solution.flux_jy)
-        weak = ~(solution.flux_jy > _PRUNED_SNR * solution.error_jy)
-        found = self.table["role"].isin([targets.NEW, targets.COMPONENT]).to_numpy()
-        drop = np.zeros(len(self.table), bool)
-        drop[:n] = weak & found[:n]
-        if drop.any():
-            self.table = self.table[~drop].reset_index(drop=True)
-            self.first = self.first[~drop].reset_index(drop=True)
-            self.flux, self.position_error = self.flux[~drop], self.position_error[~drop]
-        return int(drop.sum())
-
-    def _limits(self) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-        """Pixels that are searched, and the least height that is believed there [Jy/beam].
-
-        About a bright source that is `search_dynamic` of its apparent flux density, falling with
-        the distance in beams.
-        """
-        image, size = self.image, self.image.data.shape[0]
-        offset = (np.arange(size) - size // 2) * image.cell_rad
-        radius = np.hypot(offset[:, None], offset[None, :])
-        where = radius < self.radius
-        least = np.zeros((size, size), np.float32)
-        apparent = np.abs(self.flux) * self.table["beam"].to_numpy()
-        width = np.radians(image.beam.major_deg) / image.cell_rad
-        bright = np.flatnonzero(self.options.search_dynamic * apparent > np.median(image.noise))
-        lmn = _cosines(self.table.iloc[bright], self.axes)
-        index = np.arange(size)
-        for (x, y), flux in zip(image.pixel(lmn).T, apparent[bright], strict=True):
-            distance = np.hypot(index[:, None] - x, index[None, :] - y) / width
-            height = self.options.search_dynamic * flux / np.maximum(distance, 1)
-            np.maximum(least, height.astype(np.float32), out=least)
-        return where, least
-
-    def weights(self) -> float:
-        """Choose the confusion's f^2 and give the blocks its weights; f^2 as used."""
-        rows = self.axes.uvw_m.reshape(-1, 3)
-        weight = self.blocks.weight.reshape(len(rows), -1)
-        size, cell = self.image.data.shape[0], self.image.cell_rad
-        cells = dirty.density(rows, self.axes.freq_hz, weight, size, cell)
-        f2 = self.options.confusion_f2
-        if f2 is None:
-            data = self.left.data.reshape(weight.shape)
-            f2 = dirty.excess_power(cells, rows, self.axes.freq_hz, data, weight, self.noise)
-        if not f2 * cells.weight.max() > _LEAST_CONFUSION:
-            return 0.0
-        new = dirty.reweighted(cells, rows, self.axes.freq_hz, weight, f2)
-        self.natural = self.blocks.weight
-        self.blocks = Arrays(self.blocks.data, new.reshape(self.blocks.weight.shape))
-        return float(f2)
 
 
 def measure_tile(
@@ -258,7 +66,7 @@ def measure_tile(
     table = targets.choose(catalog, beam, axes, options)
     single = table["same"] == table["name"]
     others = table[~single]
-    state = _Fitter(
+    state = Rounds(
         axes,
         blocks,
         beam,
@@ -304,7 +112,7 @@ def measure_tile(
         factor=factor,
         null_scatter=scatter,
         position_error=state.position_error,
-        image=state._image(left),
+        image=state.residual_image(left),
         natural_noise=natural_noise,
         confusion_f2=f2,
         rounds=rounds,
@@ -322,19 +130,10 @@ def _with_first_places(
     return pd.concat([table, others], ignore_index=True)
 
 
-def _blended(solution: Solution) -> NDArray[np.bool_]:
-    """Which sources are correlated with another one."""
-    with np.errstate(invalid="ignore"):
-        error = solution.error_jy
-        correlation = np.abs(solution.covariance_jy2 / np.outer(error, error))
-    np.fill_diagonal(correlation, 0)
-    return np.nan_to_num(correlation).max(axis=1) > NEIGHBOUR
-
-
 def _formal(
     model: Design,
     solution: Solution,
-    state: _Fitter,
+    state: Rounds,
     f2: float,
     noise: float,
     parts: int,
@@ -367,21 +166,6 @@ def _without_short(axes: Axes, blocks: Arrays, shortest: float) -> Arrays:
     if not weight.any():
         raise DataQualityError(f"no unflagged baseline above {shortest:g} wavelengths")
     return Arrays(blocks.data, weight)
-
-
-def _cosines(table: pd.DataFrame, axes: Axes) -> NDArray[np.float64]:
-    """(3, source) about the phase centre."""
-    place = np.radians(table[["ra_deg", "dec_deg"]].to_numpy(dtype=float).T)
-    return np.stack(direction_cosines(*place, *axes.phase_center_rad))
-
-
-def _field_radius(beam: PrimaryBeam, axes: Axes, level: float) -> float:
-    """Distance from the centre [rad] at which the beam has fallen to `level`."""
-    from scipy.optimize import brentq
-
-    freq = float(axes.freq_hz.mean())
-    width = beam.fwhm_rad(freq)
-    return float(brentq(lambda r: float(beam.power(r, freq)) - level, 0, 1.1 * width))
 
 
 def _short(value: float | None) -> str:

@@ -11,7 +11,8 @@ from contimg.core.coords import j2000_name
 from contimg.core.fluxfit.sweep import Arrays
 from contimg.photometry.table import schema_of
 from contimg.photometry.tile import targets
-from contimg.photometry.tile.measure import NEIGHBOUR, TileFit
+from contimg.photometry.tile.measure import TileFit
+from contimg.photometry.tile.rounds import NEIGHBOUR
 
 _LIST = pa.list_(pa.float64())
 _MISFIT_SNR = 7.0  # of the residual next to a source
