@@ -43,14 +43,12 @@ def empty(tmp_path_factory):
     return converted(directory, manifest)
 
 
-def photometry(ms, catalog, out, *flags, steadied=0):
+def photometry(ms, catalog, out, *flags, steadied=None):
     """Run ``contimg photometry tile``: status, table, new sources, record."""
     out.mkdir()
-    data = {"group": "20251005T034512", "sources_steadied": steadied}
+    taken = [] if steadied is None else steadied[["name", "flux_jy"]].to_dict("records")
+    data = {"group": "20251005T034512", "sources_steadied": taken}
     write_record(out / "ms.json", product="tile", stage="apply", data=data)
-    record = json.loads((out / "ms.json").read_text())
-    record["parameters"] = {"apply": {"drift_min_jy": 1e-9}}
-    (out / "ms.json").write_text(json.dumps(record))
     catalog.to_csv(out / "catalog.csv", index=False)
     paths = {
         "ms": ms,
@@ -77,11 +75,12 @@ def pulls(table, truth):
 
 
 def test_a_tile(empty, tmp_path):
-    """Everything known; the drift's modulation has been subtracted by the calibration."""
+    """Everything known but flux densities; the drift's modulation subtracted by the calibration."""
     truth = sky(empty, *SOURCES)
     ms = with_sky(empty, tmp_path / "t.ms", truth, NOISE)
+    catalog = truth.assign(flux_jy=2 * truth["flux_jy"])
     status, path, new, record = photometry(
-        ms, truth, tmp_path / "out", "--null-targets=40", steadied=len(truth)
+        ms, catalog, tmp_path / "out", "--null-targets=40", steadied=truth
     )
     assert status == 0
     table = pd.read_parquet(path)
@@ -148,9 +147,9 @@ def test_what_the_catalogue_lacks_or_has_wrong(empty, tmp_path):
 def test_another_catalogue_than_that_of_the_calibration(empty, tmp_path, capsys):
     truth = sky(empty, *SOURCES)
     ms = with_sky(empty, tmp_path / "t.ms", truth, NOISE)
-    status, *_ = photometry(ms, truth[:-1], tmp_path / "out", steadied=len(truth))
+    status, *_ = photometry(ms, truth[:-1], tmp_path / "out", steadied=truth)
     assert status == 1
-    assert "give the catalogue of the calibration" in capsys.readouterr().err
+    assert "drift of pair2 was taken out" in capsys.readouterr().err
 
 
 def test_bad_input(empty, tmp_path):

@@ -13,14 +13,17 @@ from pydantic import Field
 from contimg.core.beam import InstrumentOptions, PrimaryBeam
 from contimg.core.catalog import COLUMNS, read_sources
 from contimg.core.command import Command, Files, existing
+from contimg.core.errors import ContimgError
 from contimg.core.fluxfit.measurement import stokes_i
-from contimg.core.ms import Axes, open_table, read_axes
+from contimg.core.ms import Axes, read_axes
 from contimg.core.records import Check, atomic, check, require, write_record
+from contimg.core.steady import subtracted
+from contimg.core.stokes import read_stokes_i
 from contimg.photometry.table import write_table
 from contimg.photometry.tile import targets
 from contimg.photometry.tile.measure import TileFit, measure_tile
-from contimg.photometry.tile.modulation import steadied_sources
 from contimg.photometry.tile.options import FluxFitOptions
+from contimg.photometry.tile.rounds import Offset
 from contimg.photometry.tile.table import TILE_SCHEMA, tile_table
 
 
@@ -45,7 +48,7 @@ def run(files: TilePhotometryFiles, instrument: InstrumentOptions, options: Flux
     files.table.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fit-", dir=files.table.parent) as scratch:
         blocks = stokes_i(files.ms, axes, Path(scratch))
-        steadied = steadied_sources(calibrated, catalog, beam, axes, _apply_weight(files.ms, axes))
+        offset = _steadied(files.ms, calibrated, beam, axes)
         fitted = measure_tile(
             axes,
             blocks,
@@ -53,7 +56,7 @@ def run(files: TilePhotometryFiles, instrument: InstrumentOptions, options: Flux
             beam,
             options,
             Path(scratch),
-            steadied=steadied,
+            offset=offset,
             threads=files.threads,
         )
         table = tile_table(fitted, blocks, str(calibrated["data"]["group"]))
@@ -71,17 +74,27 @@ def run(files: TilePhotometryFiles, instrument: InstrumentOptions, options: Flux
     )
 
 
-def _apply_weight(ms: Path, axes: Axes) -> np.ndarray:
-    """(time, channel): weights summed over baselines as `contimg apply` sums them."""
-    n_base = axes.shape[1]
-    total = np.empty((axes.mjd.size, axes.freq_hz.size))
-    with open_table(ms) as table:
-        for time in range(axes.mjd.size):
-            rows = {"startrow": time * n_base, "nrow": n_base}
-            good = ~table.getcol("FLAG", **rows).any(axis=-1)
-            weight = table.getcol("WEIGHT", **rows).mean(axis=-1)
-            total[time] = (good * weight[:, None]).sum(axis=0)
-    return total
+def _steadied(ms: Path, record: dict[str, Any], beam: PrimaryBeam, axes: Axes) -> Offset | None:
+    """What calibration has subtracted of drifting sources; None where it is nothing.
+
+    The function raises :class:`ContimgError` for a table that lacks one of them.
+    """
+    names = {item["name"] for item in record["data"].get("sources_steadied", [])}
+    if not names:
+        return None
+    weight = read_stokes_i(ms, axes).weight.sum(axis=1, dtype=np.float64)
+
+    def offset(table: pd.DataFrame) -> np.ndarray:
+        lacking = names.difference(table["name"])
+        if lacking:
+            raise ContimgError(
+                f"{record['product']}: the drift of {', '.join(sorted(lacking)[:5])} was taken out"
+                " of the data, but they take no part in the fit; give the catalogue of the"
+                " calibration, and flux_fit.model_min_jy below apply.drift_min_jy"
+            )
+        return subtracted(record["data"], table, beam, axes, weight)
+
+    return offset
 
 
 def new_sources(table: pd.DataFrame) -> pd.DataFrame:

@@ -19,9 +19,8 @@ from contimg.core.fluxfit.solve import Solution, fit, residuals
 from contimg.core.fluxfit.sweep import Arrays, Block, parts_of
 from contimg.core.ms import Axes
 from contimg.photometry.tile import targets
-from contimg.photometry.tile.modulation import Steadied
 from contimg.photometry.tile.options import FluxFitOptions
-from contimg.photometry.tile.rounds import Rounds
+from contimg.photometry.tile.rounds import Offset, Rounds
 from contimg.photometry.tile.search import ResidualImage
 
 _MIN_NULLS = 10  # for errors to be measured by their scatter
@@ -53,13 +52,14 @@ def measure_tile(
     options: FluxFitOptions,
     scratch: Path,
     *,
-    steadied: Steadied | None = None,
+    offset: Offset | None = None,
     threads: int = 1,
 ) -> TileFit:
     """Fit everything in a tile; see :class:`TileFit`.
 
-    `scratch` is a directory for files as large as the data. Raises :class:`DataQualityError` when
-    there is nothing to fit or the fit is hopeless.
+    `scratch` is a directory for files as large as the data, `offset` of rows of the table what the
+    data hold of a source besides its flux density times the beam. Raises
+    :class:`DataQualityError` when there is nothing to fit or the fit is hopeless.
     """
     if options.uv_min_lambda > 0:
         blocks = _without_short(axes, blocks, options.uv_min_lambda)
@@ -73,7 +73,7 @@ def measure_tile(
         table[single].reset_index(drop=True),
         options,
         scratch,
-        steadied,
+        offset,
         threads,
     )
     rounds = []

@@ -40,7 +40,7 @@ class FluxFitOptions(Options):
     )
     null_fail: float = Field(3.0, gt=1, description="and that fails the tile")
     position_snr: float = Field(
-        50.0, ge=10, description="signal to noise from which positions are fitted as well"
+        20.0, ge=10, description="signal to noise from which positions are fitted as well"
     )
     position_limit_arcsec: float = Field(
         10.0, gt=0, description="a fitted position farther from the catalogue's is not believed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from contimg.core.fluxfit.solve import Solution, fit, residuals
 from contimg.core.fluxfit.sweep import Arrays
 from contimg.core.ms import Axes
 from contimg.photometry.tile import targets
-from contimg.photometry.tile.modulation import Steadied
 from contimg.photometry.tile.options import FluxFitOptions
 from contimg.photometry.tile.search import ResidualImage, find, residual_image
 
@@ -36,6 +36,11 @@ NEIGHBOUR = 0.1  # correlation of two flux densities from which they are a blend
 _LEAST_CONFUSION = 0.05  # f^2 times the densest cell: less changes nothing
 
 
+# of rows of a source table what the data hold besides flux density times beam, (time, source,
+# channel) [Jy]
+Offset = Callable[[pd.DataFrame], NDArray[np.floating]]
+
+
 class Rounds:
     """State of the rounds."""
 
@@ -47,7 +52,7 @@ class Rounds:
         table: pd.DataFrame,
         options: FluxFitOptions,
         scratch: Path,
-        steadied: Steadied | None,
+        offset: Offset | None,
         threads: int,
     ) -> None:
         self.axes, self.blocks, self.beam, self.options = axes, blocks, beam, options
@@ -56,7 +61,7 @@ class Rounds:
             width_hz=axes.width_hz if options.channel_smearing else 0.0,
             integration_s=axes.integration_s if options.time_smearing else 0.0,
         )
-        self.table, self.scratch, self.steadied, self.threads = table, scratch, steadied, threads
+        self.table, self.scratch, self.offset, self.threads = table, scratch, offset, threads
         self.flux = np.zeros(len(table))
         self.position_error = np.full(len(table), np.nan)
         self.first = table[["ra_deg", "dec_deg"]].copy()
@@ -66,7 +71,7 @@ class Rounds:
     def design(self, table: pd.DataFrame) -> Design:
         """The model of `table`, with what calibration has subtracted of its sources."""
         # of the catalogue's flux densities only those at hand matter: for the finer terms
-        offset = None if self.steadied is None else self.steadied.offset(table)
+        offset = None if self.offset is None else self.offset(table)
         known = table.assign(flux_jy=self.flux)
         return design(known, self.beam, self.averaged, offset_jy=offset)
 
