@@ -137,7 +137,10 @@ def judged(record: Path):
 def test_a_good_set_passes(results):
     for name in (CALSET, OTHER):
         checks, remarks, seen = judged(solutions(results, name))
-        assert worst(checks) == "pass", [c.reason for c in checks if c.verdict != "pass"]
+        # there is no catalogue to hold against the sky, and nothing else to say
+        (left,) = [c for c in checks if c.verdict != "pass"]
+        assert left.verdict == "warn" and left.metric.startswith("verdict of the solution")
+        assert all("not checked" in reason for reason in left.reason.split("; "))
         assert remarks == {} and seen.solved.sum() == len(seen.antennas) - 1
         assert seen.subbands_solved().tolist() == [True, True]
     calset = read_calset(solutions(results))
@@ -413,7 +416,7 @@ def test_validate_prints_verdicts_and_fails_on_a_bad_set(results, tmp_path, caps
     common = ("--results", results, "--subbands", SUBBANDS)
     assert verb("validate", *common, "--calsets", CALSET, solutions(results, OTHER).parent) == 0
     out = capsys.readouterr().out
-    assert f"PASS  {CALSET}  12 of 13 antennas, 2 of 2 subbands, reference DSA-45" in out
+    assert f"WARN  {CALSET}  12 of 13 antennas, 2 of 2 subbands, reference DSA-45" in out
     assert "DSA-9: no unflagged data" in out
     assert verb("validate", *common) == 0
     assert capsys.readouterr().out == out
@@ -459,7 +462,7 @@ def test_completeness_finds_a_removed_table(results, tmp_path, capsys):
     assert verb("completeness", "--results", root, "--subbands", SUBBANDS) == 0
     out = capsys.readouterr().out
     (line,) = [text for text in out.splitlines() if text.startswith(f"{CALSET} ")]
-    assert line.split() == [CALSET, "complete", "K", "B", "G", "2G", "12/13", "2/2", "2,", "1"]
+    assert line.split()[:10] == [CALSET, "complete", "K", "B", "G", "2G", "12/13", "2/2", "2,", "1"]
     shutil.rmtree(path("caltable", str(root), calset=OTHER, table="B"))
     table, record = tmp_path / "c.csv", tmp_path / "c.json"
     outputs = ("--table", table, "--record", record)

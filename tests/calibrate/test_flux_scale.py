@@ -18,8 +18,8 @@ from contimg.core.ms import read_axes
 from contimg.flag.options import FlagOptions
 from contimg.simulate.schedule import schedule
 from truth.gains import recovered
-from truth.observe import CORRUPTED, INSTRUMENT, sky_of
-from truth.transit import observe_transit, outputs
+from truth.observe import CORRUPTED, INSTRUMENT
+from truth.transit import observe_transit, outputs, surrounded
 
 WRONG = 1.4  # flux density of the calibrator in its table, over the true one
 TIE = ScaleOptions(field_scale="needed")
@@ -30,16 +30,9 @@ def seen(tmp_path_factory):
     """A calibrator among eleven sources; its table has it 40 per cent too bright."""
     directory = tmp_path_factory.mktemp("flux_scale")
     group = schedule(CORRUPTED, INSTRUMENT)[0]
-    rng = np.random.default_rng(4)
-    places = [(0.1, -0.3, 8.8)]
-    for angle, jansky in zip(np.arange(11) * 2.4, np.linspace(0.3, 0.8, 11), strict=True):
-        radius = rng.uniform(0.3, 1.0)
-        places.append((radius * np.cos(angle), radius * np.sin(angle), jansky))
-    sky = pd.concat([sky_of(group, *place) for place in places], ignore_index=True)
-    sky["name"] = ["CAL", *(f"F{k}" for k in range(11))]
     wrong = {"flux_jy": WRONG * 8.8, "role": "bandpass", "variable": "blazar", "scale": ""}
     none = FlagOptions(steps=[])
-    return group, observe_transit(directory, group, sky, CORRUPTED, none, **wrong)
+    return group, observe_transit(directory, group, surrounded(group), CORRUPTED, none, **wrong)
 
 
 def measure(files, options=TIE, uvrange="", **flux_factors: float) -> flux_scale.FluxScale:

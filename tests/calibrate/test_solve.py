@@ -78,7 +78,8 @@ def test_gains_are_recovered(solved):
 def test_record_tells_the_lost_antenna_and_the_scale(solved):
     _, _, files = solved
     record = json.loads(files.record.read_text())
-    assert record["verdict"] == "pass"
+    warned = [c["reason"] for c in record["checks"] if c["verdict"] != "pass"]
+    assert len(warned) == 2 and all("not checked" in reason for reason in warned)  # no catalogue
     assert record["data"]["antennas_lost"] == ["DSA-9"]
     assert record["data"]["refant"] != "DSA-9"
     assert record["data"]["gain_amplitude_median"] == pytest.approx(1, abs=0.01)

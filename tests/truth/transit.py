@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from contimg.calibrate.solve import SolveFiles
@@ -14,7 +15,19 @@ from contimg.core.groups import Group, write_manifest
 from contimg.flag.options import FlagOptions
 from contimg.simulate.command import simulate_group
 from contimg.simulate.options import SimulateOptions
-from truth.observe import INSTRUMENT
+from truth.observe import INSTRUMENT, sky_of
+
+
+def surrounded(group: Group) -> pd.DataFrame:
+    """A calibrator CAL of 8.8 Jy among F0 .. F10 of 0.3 to 0.8 Jy."""
+    rng = np.random.default_rng(4)
+    places = [(0.1, -0.3, 8.8)]
+    for angle, jansky in zip(np.arange(11) * 2.4, np.linspace(0.3, 0.8, 11), strict=True):
+        radius = rng.uniform(0.3, 1.0)
+        places.append((radius * np.cos(angle), radius * np.sin(angle), jansky))
+    sky = pd.concat([sky_of(group, *place) for place in places], ignore_index=True)
+    sky["name"] = ["CAL", *(f"F{k}" for k in range(11))]
+    return sky
 
 
 def observe_transit(

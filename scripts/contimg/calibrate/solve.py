@@ -21,6 +21,7 @@ from contimg.calibrate.field import FieldFit, fit_field
 from contimg.calibrate.model import sky_model, write_model
 from contimg.calibrate.options import FROM_CALIBRATOR, CalibrateOptions, ScaleOptions
 from contimg.calibrate.plots import plot
+from contimg.calibrate.sky_checks import Held, measure_held, scale_check, sky_checks
 from contimg.core.beam import InstrumentOptions, PrimaryBeam
 from contimg.core.casa import casa_session
 from contimg.core.catalog import flux_density, scaled
@@ -92,10 +93,15 @@ def run(
             used = integrations.choose(sources.iloc[:1], axes, beam, settings)
             model = write_model(working, axes, sources, beam, **kind)
         field: FieldFit | None = None
-        if options.fit_field and options.model_kind == "catalog" and len(sources) > 1:
-            field = fit_field(working, axes, sources, beam, used.chosen, settings.uvrange)
+        held: Held | None = None
+        where = (used.chosen, settings.uvrange)
+        if options.model_kind == "catalog" and len(sources) > 1:
+            field = fit_field(working, axes, sources, beam, *where)
+        if field is not None and options.fit_field:
             sources = field.sources
             model = write_model(working, axes, sources, beam, **kind)
+        if options.model_kind == "catalog" and files.catalog is not None:
+            held = measure_held(working, axes, sources, beam, *where)
         found = sequence.solve(working, scratch, refants, settings, used.timerange(axes))
         findings += solutions.unsolved(found, seen.antennas, findings)
         for name, table in found.items():
@@ -125,7 +131,8 @@ def run(
             "model_sources": len(sources),
             "flux_scale": scale_found
             | {"flux_jy": float(flux_density(sources.iloc[:1], axes.freq_hz.mean())[0, 0])},
-            "field": None if field is None else field.describe(),
+            "field": None if field is None else field.describe() | {"used": options.fit_field},
+            "field_held": None if held is None else held.describe(),
             "catalog_rows_without_flux": sources.attrs["without_flux"],
             "tables": {name: target.name for name, target in targets.items()},
             **summary,
@@ -133,7 +140,9 @@ def run(
         checks=[
             *solutions.checks(summary, options),
             solutions.refant_check(passed, refants),
-            *([] if field is None else field.checks()),
+            *([] if field is None else [field.settled()]),
+            *sky_checks(field, held, options.model_kind),
+            *([scale_check(scale_found["factor"])] if from_field else []),
         ],
         options=(instrument, options, scale),
         inputs=[
