@@ -13,15 +13,16 @@ from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
 from contimg.core.records import Check, atomic, read_record, write_record
 from contimg.core.rowflags import usable
+from contimg.core.tables.named import read_named
+from contimg.core.tables.units import Quantity
 
-COLUMNS = [
-    "source",
-    "ra_deg",
-    "dec_deg",
-    "flux_jy",
-    "flux_tolerance",
-    "position_tolerance_arcsec",
-]
+_QUANTITIES = (
+    Quantity("ra", "deg", "right ascension", "hms"),
+    Quantity("dec", "deg", "declination", "dms"),
+    Quantity("flux", "Jy", "flux density"),
+    Quantity("flux_tolerance"),
+    Quantity("position_tolerance", "arcsec", "angle"),
+)
 
 
 class ExpectedFiles(Files):
@@ -42,10 +43,7 @@ def run(files: ExpectedFiles) -> None:
         return
     if files.expected is None or files.table is None or files.record is None:
         raise ContimgError("--expected, --table and --record are needed (or --show)")
-    expected = pd.read_csv(files.expected, comment="#")
-    missing = [c for c in COLUMNS if c not in expected.columns]
-    if missing:
-        raise ContimgError(f"{files.expected}: lacks the columns {', '.join(missing)}")
+    expected = read_expected(files.expected)
     measured = [
         pd.read_parquet(table)
         for table, record in zip(files.photometry, files.photometry_records, strict=True)
@@ -63,6 +61,18 @@ def run(files: ExpectedFiles) -> None:
         inputs=[files.expected, *files.photometry_records],
     )
     print(result.to_string(index=False))
+
+
+def read_expected(path: Path) -> pd.DataFrame:
+    """``source``, ``ra_deg``, ``dec_deg``, ``flux_jy``, and how far each may be off.
+
+    Raises :class:`ContimgError` naming file, row, column and remedy.
+    """
+    table, problems = read_named(path, "source", _QUANTITIES)
+    for column in ("flux_jy", "flux_tolerance", "position_tolerance_arcsec"):
+        problems.rows(table[column] <= 0, column, "is not positive", table[column])
+    problems.refuse()
+    return table
 
 
 def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:

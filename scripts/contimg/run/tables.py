@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contimg.check.fluxes import read_expected
 from contimg.core.calibrators import read_calibrators
 from contimg.core.catalog import read_sources
 from contimg.core.paths import path
@@ -29,3 +30,5 @@ def check_tables(config: Config) -> None:
     read_calibrators(config.plan.calibrators)
     if config.convert.antenna_positions is not None:
         read_positions(config.convert.antenna_positions)
+    if config.check.expected is not None:
+        read_expected(config.check.expected)

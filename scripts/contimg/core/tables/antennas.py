@@ -12,16 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError
-from contimg.core.tables.content import Problems
-from contimg.core.tables.formats import read_content
-from contimg.core.tables.units import Quantity, convert, find
+from contimg.core.tables.named import read_named
+from contimg.core.tables.units import Quantity
 
 _PREFIXES = ("dsa", "dsa110", "pad", "ant", "antenna", "station")
-_NAME = Quantity("name")
 _AXES = tuple(Quantity(axis, "m", "length") for axis in "xyz")
 _EARTH_M = (6.3e6, 6.4e6)  # distance from its centre of any place where a telescope stands
 
@@ -68,24 +65,11 @@ def read_positions(path: str | Path) -> AntennaTable:
 
     Raises :class:`ContimgError` naming file, row, column and remedy.
     """
-    content = read_content(path)
-    problems = Problems(content)
-    source = find(content, _NAME, problems)
-    columns = {axis.column: convert(content, axis, problems) for axis in _AXES}
-    missing = [name for name, values in columns.items() if values is None]
-    if source is None or missing:
-        missing = [*(["name"] if source is None else []), *missing]
-        problems.found.insert(0, f"lacks the columns {', '.join(missing)} (ITRF, metres)")
-        problems.refuse()
-    names = content.columns[str(source)].values.astype(str).str.strip()
-    problems.names = names
-    problems.rows(names == "", "name", "is empty; every position needs an antenna")
+    table, problems = read_named(path, "name", _AXES)
+    names = table["name"]
     keys = names.map(antenna_key)
     problems.rows(keys.duplicated(keep=False), "name", "is the name of more than one row")
-    positions = pd.DataFrame(columns)
-    for column in positions:
-        finite = np.isfinite(positions[column])
-        problems.rows(~finite, column, "is not a finite number", positions[column])
+    positions = table[[axis.column for axis in _AXES]]
     distance = np.sqrt((positions**2).sum(axis=1, skipna=False))
     off = ~distance.between(*_EARTH_M) & distance.notna()
     reason = "m from the centre of the Earth: positions are not ITRF in metres"
