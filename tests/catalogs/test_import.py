@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from contimg.catalogs.convert import recognise
 from contimg.catalogs.import_command import ImportFiles, read_survey, run
 from contimg.catalogs.surveys import FILES
+from contimg.cli import main
 from contimg.core.catalog import flux_density, read_sources
 from contimg.core.errors import ContimgError
 from contimg.core.records import read_record
@@ -192,7 +193,7 @@ def delivered(tmp_path: Path, name: str) -> Path:
 
 def imported(path: Path, **options) -> pd.DataFrame:
     files = ImportFiles(
-        file=path, table=path.parent / "out.parquet", **{"spectral_index": -0.7} | options
+        file=[path], table=path.parent / "out.parquet", **{"spectral_index": -0.7} | options
     )
     run(files)
     return read_sources(files.table)
@@ -218,6 +219,19 @@ def test_tables_as_they_are_delivered(tmp_path, name):
     assert flux_density(found[found.index == row.name], 1.4e9)[0, 0] == pytest.approx(expected)
 
 
+def test_as_it_is_typed(tmp_path, capsys):
+    path, table = delivered(tmp_path, "nvss.tsv"), tmp_path / "out.parquet"
+    words = ["catalogs", "import", str(path), "--table", str(table), "--spectral-index=-0.7"]
+    assert main(words) == 0
+    assert "1 sources written" in capsys.readouterr().out
+    assert len(read_sources(table)) == 1
+    assert main([*words[:2], *words[3:]]) == 2
+    assert "give one file" in capsys.readouterr().err
+    path.write_text(NVSS_TSV.replace("500.0", "5o0.0"))
+    assert main(words) == 1
+    assert "nvss.tsv: line 6, column S1.4: '5o0.0' is not a number" in capsys.readouterr().err
+
+
 def test_every_kind_is_delivered_here():
     assert {kind for _, kind, _, _ in DELIVERED.values()} == set(FILES)
 
@@ -235,7 +249,7 @@ def test_a_frequency_that_nobody_says_has_to_be_given(tmp_path):
     with pytest.raises(ContimgError, match=r"aegean\.csv: .* give --freq-hz"):
         imported(delivered(tmp_path, "aegean.csv"))
     with pytest.raises(ValidationError, match="spectral_index"):
-        ImportFiles(file="x", table="x.parquet")
+        ImportFiles(file=["x"], table="x.parquet")
 
 
 def test_frequency_in_the_header_of_a_fits_file(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ from contimg.catalogs.surveys import FILES
 from contimg.core.catalog import read_sources
 from contimg.core.command import Command, existing
 from contimg.core.errors import ContimgError
+from contimg.core.options import POSITIONAL
 from contimg.core.records import atomic, content_hash, write_record
 from contimg.core.tables.content import Content
 from contimg.core.tables.delimited import Header, parse, read_text
@@ -28,8 +29,8 @@ _SELAVY = {"ra_deg_cont", "dec_deg_cont"}
 class ImportFiles(RegionFiles):
     """The file, what to take of it, and the table to write."""
 
-    file: Path = Field(
-        description="table of NVSS, RACS, FIRST, TGSS, VLASS, Selavy, PyBDSF or Aegean"
+    file: Annotated[list[Path], POSITIONAL] = Field(
+        [], description="table of NVSS, RACS, FIRST, TGSS, VLASS, Selavy, PyBDSF or Aegean"
     )
     table: Path = Field(description="source table to write (Parquet); its record beside it")
     kind: Literal[
@@ -50,7 +51,9 @@ class ImportFiles(RegionFiles):
     )
 
     @model_validator(mode="after")
-    def _parquet(self) -> ImportFiles:
+    def _one_file(self) -> ImportFiles:
+        if len(self.file) != 1:
+            raise ValueError("give one file: contimg catalogs import FILE")
         if self.table.suffix != ".parquet":
             raise ValueError("table must end in .parquet")
         return self
@@ -87,7 +90,8 @@ def _in_comment(lines: list[str]) -> Header | None:
 
 def run(files: ImportFiles) -> None:
     """Read, convert, write the table and its record; say what was left out."""
-    content, freq_hz = read_survey(files.file)
+    file = files.file[0]
+    content, freq_hz = read_survey(file)
     kind = recognise(content, files.kind)
     survey = FILES[kind]
     spectrum = Spectrum(files.spectral_index, files.table_index, files.freq_hz or freq_hz)
@@ -100,7 +104,7 @@ def run(files: ImportFiles) -> None:
         if number:
             print(f"{number:8d} left out: {reason}")
     if kept.empty:
-        raise ContimgError(f"{files.file}: no source is left; relax the region or flux_min_jy")
+        raise ContimgError(f"{file}: no source is left; relax the region or flux_min_jy")
     with atomic(files.table) as partial:
         kept.to_parquet(partial, index=False)
         read_sources(partial)
@@ -117,7 +121,7 @@ def run(files: ImportFiles) -> None:
             "rows": len(kept),
             "sha256": content_hash(files.table),
         },
-        inputs=[files.file],
+        inputs=[file],
     )
     print(f"{len(kept):8d} sources written to {files.table}")
 
