@@ -82,6 +82,12 @@ def test_tries_are_counted_and_the_error_is_kept(log: Path) -> None:
         )  # fmt: skip
     assert start(log, "note.error = 'no WSClean'").wait() == 0
     assert job_state(log, benchmark(log)).reason == "no WSClean"
+    for what, words in (
+        ("raise KeyboardInterrupt", "interrupted"),
+        ("print('wrong flag --x'); sys.exit(2)", "wrong flag --x"),
+    ):
+        assert start(log, what).wait() != 0
+        assert job_state(log, benchmark(log)).reason == words
     assert start(log, "pass").wait() == 0
     assert read_note(log.with_suffix(".job")) is None
 

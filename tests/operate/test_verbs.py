@@ -85,6 +85,19 @@ def test_every_group_is_exactly_one_thing(results, tmp_path, capsys):
     assert (code, content["outcome"]) == (4, "crashed")
 
 
+def test_what_became_of_the_last_run_is_said(results, tmp_path, capsys):
+    words = ["status", "--results", results]
+    main(words)
+    assert "no run yet" in capsys.readouterr().out
+    begun(results, tmp_path, end="")
+    main(words)
+    assert "at work\nrunning:" in capsys.readouterr().out
+    (note,) = Path(path("run_note", results, run="x")).parent.iterdir()
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"began": "1"}))  # another process
+    main(words)
+    assert "cut off\ncrashed:" in capsys.readouterr().out
+
+
 def test_the_tier_is_that_of_the_run_or_the_one_given(results, tmp_path, capsys):
     """Without a run the standard tier is meant, of which there is nothing."""
     _, content = status(results, capsys)

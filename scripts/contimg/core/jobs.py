@@ -134,8 +134,9 @@ def job_state(log: Path, benchmark: Path, begin_s: float = BEGIN_S) -> JobState 
         return JobState("crashed", error_line(log) or "ended before it began", 1)
     if alive(note, path):
         return JobState("running", "", note["tries"])
-    if note.get("error"):
-        return JobState("crashed", note["error"], note["tries"])
+    if "ended_utc" in note:
+        reason = note["error"] or error_line(log) or "ended with an error"
+        return JobState("crashed", reason, note["tries"])
     where = f"SLURM job {note['slurm_job']}" if note["slurm_job"] else f"process {note['pid']}"
     words = error_line(log, only_errors=True)
     reason = f"killed ({where} on {note['host']}): out of memory or time, or cancelled"
@@ -173,9 +174,12 @@ def _began(pid: int) -> str | None:
 
 
 def _exception_text() -> str:
+    """The exception that ends the block, in a line; empty where the log has its own words."""
     kind, value, _ = sys.exc_info()
-    if kind is None:
-        return "ended with an error"
+    if kind is KeyboardInterrupt:
+        return "interrupted"
+    if kind is None or kind is SystemExit:
+        return ""
     return f"{kind.__name__}: {' '.join(str(value).split())[:300]}".rstrip(": ")
 
 

@@ -82,7 +82,7 @@ def run(files: StatusFiles) -> int:
     if files.json_:
         print(json.dumps(as_json(rows, outcome, alive), indent=1))
     else:
-        print(listing(rows, outcome, alive))
+        print("\n".join([listing(rows), last_run(files.results), sentence(outcome, alive)]))
     if files.status is None:
         return EXITS[outcome][0]
     write(rows, files.status)
@@ -222,8 +222,8 @@ def read_rejected(results: str) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def listing(rows: list[Status], outcome: str, alive: int) -> str:
-    """What is not as it should be, the counts, and in a sentence how things stand."""
+def listing(rows: list[Status]) -> str:
+    """What is not as it should be, and the counts."""
     lines = []
     for row in rows:
         if row.state in {"failed", "crashed", "incomplete", "rejected"}:
@@ -231,9 +231,21 @@ def listing(rows: list[Status], outcome: str, alive: int) -> str:
             lines.append(f"{row.stage:12s} {row.item}  {row.state}{tried}: {row.reason}")
     groups = Counter(overall(rows).values())
     counts = ", ".join(f"{groups[state]} {state}" for state in STATES if groups[state])
-    lines += [closure(rows), f"groups: {groups.total()}: {counts or 'none'}"]
-    going = f" ({alive} runs at work)" if alive else ""
-    return "\n".join([*lines, f"{outcome}: {EXITS[outcome][1]}{going}"])
+    return "\n".join([*lines, closure(rows), f"groups: {groups.total()}: {counts or 'none'}"])
+
+
+def last_run(results: str) -> str:
+    """When the last run began and what became of it."""
+    last = runs.latest(results)
+    if last is None:
+        return "no run yet"
+    state = "at work" if last["alive"] else last.get("outcome", "cut off")
+    return f"last run: began {last['started_utc'][:19]} UTC, {state}"
+
+
+def sentence(outcome: str, alive: int) -> str:
+    """How things stand, and what there is to do about it."""
+    return f"{outcome}: {EXITS[outcome][1]}{f' ({alive} runs at work)' if alive else ''}"
 
 
 def closure(rows: list[Status]) -> str:
