@@ -41,12 +41,14 @@ STAGES = (
     Stage("run", "lightcurves", "lightcurves_record", "normalise_lightcurves", "lightcurves",
           _LIGHT),
     Stage("run", "variability", "variability_record", "find_variables", "variability", _FOUND),
+    Stage("truth", "truth", "comparison_record", "compare_truth", "comparison", ("comparison",)),
+    Stage("known", "fluxes", "expected_record", "check_fluxes", "expected", ("expected",)),
     Stage("mosaic", "publish", "published_record", "publish_mosaic", "{mosaic}", ("published",)),
 )
 # fmt: on
 
 # Jobs that leave no record: they are seen only when they run or crashed
-OTHER_RULES = ("simulate_sky", "simulate_group", "check_fluxes", "compare_truth")
+OTHER_RULES = ("simulate_sky", "simulate_group")
 MEASUREMENT_SETS = ("ms", "cal_ms", "calibrated_ms")
 # every item is exactly one of these, the first that holds for one of its stages
 STATES = ("crashed", "running", "failed", "incomplete", "pending", "warned", "done", "rejected")

@@ -110,6 +110,8 @@ def statuses(
     kept = config.get("keep_ms", False)
     items = {kind: list(plan[f"{kind}s"]) for kind in ("group", "calset", "mosaic")}
     items["calsets"] = ["calsets"] if items["calset"] else []
+    items["truth"] = ["simulated sky"] if config.get("simulate", {}).get("enabled") else []
+    items["known"] = ["known fluxes"] if config.get("check", {}).get("expected") else []
     items["run"] = ["run"] if items["mosaic"] else []  # without mosaics there are no light curves
     rows = [
         Status("file", row["path"], "discover", "rejected", "", row["reason"], "")
