@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,9 @@ from contimg.core.records import write_record, write_text
 from contimg.report import runs
 from contimg.report.ending import finish
 from contimg.report.options import ReportOptions
-from contimg.report.stages import OTHER_RULES, STAGES
+from contimg.report.stages import STAGES
 
 GROUPS = ["20251005T080000", "20251005T080509"]
-RULES = Path(__file__).parents[2] / "rules"
 
 
 def group(name: str) -> dict:
@@ -127,13 +125,14 @@ def test_crashes_are_in_the_summary_and_the_report(results, capsys):
     assert "HDF5 error: no locks" in page and "tried 1 times" in page
 
 
-def test_logs_are_looked_for_where_the_rules_write_them():
-    """Every rule's log, by rule and job, but for the two that say how things stand."""
-    said = set()
-    for file in RULES.glob("*.smk"):
-        said |= set(re.findall(r'log_of\(\s*"(\w+)",\s*"([^"]+)"', file.read_text()))
-    known = {(stage.rule, stage.job) for stage in STAGES}
-    others = {(rule, job) for rule, job in said - known if rule in OTHER_RULES}
-    assert known < said
-    assert {rule for rule, _ in said - known - others} == {"show_status", "report_run"}
-    assert {rule for rule, _ in others} == set(OTHER_RULES)
+@pytest.mark.parametrize(
+    ("config", "asked"),
+    [
+        ({}, set()),
+        ({"photometry_method": "image", "check": {"expected": None}}, set()),
+        ({"photometry_method": "visibilities"}, {"fit"}),
+        ({"simulate": {"enabled": True}, "check": {"expected": "e.csv"}}, {"truth", "fluxes"}),
+    ],
+)
+def test_stages_that_only_some_configs_have(config, asked):
+    assert {s.name for s in STAGES if s.when and s.asked_for(config)} == asked

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,15 @@ class Stage:
     rule: str
     job: str  # name of the job below logs/RULE/
     products: tuple[str, ...]
+    when: tuple[str, ...] = ()  # key of the config without which there is no such stage
+    value: Any = True  # that the key has then; True is anything but nothing
+
+    def asked_for(self, config: Mapping[str, Any]) -> bool:
+        """Whether a run with this config has the stage."""
+        found: Any = config
+        for key in self.when:
+            found = (found or {}).get(key)
+        return not self.when or (bool(found) if self.value is True else found == self.value)
 
 
 _TILE = ("image", "residual", "psf", "model", "pb", "pbcor")
@@ -36,13 +47,17 @@ STAGES = (
     Stage("mosaic", "mosaic", "mosaic_record", "mosaic_tiles", "{mosaic}", _MAPS),
     Stage("mosaic", "validate", "mosaic_validation", "validate_mosaic", "{mosaic}",
           ("mosaic_page",)),
+    Stage("group", "fit", "tile_fluxes_record", "fit_tile", _GROUP, ("tile_fluxes", "tile_new"),
+          ("photometry_method",), "visibilities"),
     Stage("mosaic", "photometry", "photometry_record", "measure_photometry", "{mosaic}",
           ("photometry",)),
     Stage("run", "lightcurves", "lightcurves_record", "normalise_lightcurves", "lightcurves",
           _LIGHT),
     Stage("run", "variability", "variability_record", "find_variables", "variability", _FOUND),
-    Stage("truth", "truth", "comparison_record", "compare_truth", "comparison", ("comparison",)),
-    Stage("known", "fluxes", "expected_record", "check_fluxes", "expected", ("expected",)),
+    Stage("truth", "truth", "comparison_record", "compare_truth", "comparison", ("comparison",),
+          ("simulate", "enabled")),
+    Stage("known", "fluxes", "expected_record", "check_fluxes", "expected", ("expected",),
+          ("check", "expected")),
     Stage("mosaic", "publish", "published_record", "publish_mosaic", "{mosaic}", ("published",)),
 )
 # fmt: on

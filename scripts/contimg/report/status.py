@@ -110,15 +110,14 @@ def statuses(
     kept = config.get("keep_ms", False)
     items = {kind: list(plan[f"{kind}s"]) for kind in ("group", "calset", "mosaic")}
     items["calsets"] = ["calsets"] if items["calset"] else []
-    items["truth"] = ["simulated sky"] if config.get("simulate", {}).get("enabled") else []
-    items["known"] = ["known fluxes"] if config.get("check", {}).get("expected") else []
+    items |= {"truth": ["simulated sky"], "known": ["known fluxes"]}
     items["run"] = ["run"] if items["mosaic"] else []  # without mosaics there are no light curves
     rows = [
         Status("file", row["path"], "discover", "rejected", "", row["reason"], "")
         for row in read_rejected(results)
     ]
     for stage in STAGES:
-        for item in items[stage.kind]:
+        for item in items[stage.kind] if stage.asked_for(config) else ():
             rows.append(_status(stage, item, results, tier, kept, begin_s))
     return rows + _others(results, set(items["group"]), begin_s)
 
