@@ -357,6 +357,24 @@ def test_parquet_of_more_rows_than_bytes(tmp_path):
     refused_without_memory(tmp_path / "s.parquet", r"declares 3e\+06 rows in a file of")
 
 
+@pytest.mark.parametrize("name", ["A", b"A", "Ä"])
+def test_names_in_parquet_may_be_bytes_or_an_index(tmp_path, name):
+    rows = pd.DataFrame({"name": [name], "ra_deg": [1.0], "dec_deg": [2.0], "flux_jy": [1.0]})
+    rows = rows.assign(ref_freq_hz=1.4e9, spectral_index=0.0)
+    expected = [name.decode() if isinstance(name, bytes) else name]
+    for number, frame in enumerate([rows, rows.set_index("name")]):
+        frame.to_parquet(tmp_path / f"{number}.parquet")
+        assert list(read_sources(tmp_path / f"{number}.parquet")["name"]) == expected
+
+
+@pytest.mark.parametrize("suffix", [".csv", *FORMATS])
+def test_a_table_without_rows_has_none(tmp_path, suffix):
+    row = {"name": ["A"], "ra_deg": [1.0], "dec_deg": [2.0], "flux_jy": [1.0]}
+    table = Table(row | {"ref_freq_hz": [1.4e9], "spectral_index": [0.0]})
+    found = read_sources(written(tmp_path, table[:0], suffix))
+    assert len(found) == 0 and {"name", "ra_deg", "flux_jy", "log_poly"} <= set(found.columns)
+
+
 def test_packed_tables_say_so(tmp_path):
     (tmp_path / "s.csv.gz").write_bytes(b"\x1f\x8b")
     with pytest.raises(ContimgError, match="unpack it first"):

@@ -169,6 +169,8 @@ def _parquet(path: Path) -> Content:
         if b"table_meta_yaml" in (schema.metadata or {}):  # written by astropy
             return _astropy_parquet(path)
         frame = file.read().to_pandas()
+        if frame.index.name is not None:  # a column to whoever wrote it
+            frame = frame.reset_index()
     except pyarrow.ArrowException as error:
         raise ValueError(str(error)) from None
     return Content(
@@ -203,7 +205,11 @@ def _plain(values: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(values.dtype):
         return values.astype(float)
     missing = values.isna()
-    return values.astype(object).where(~missing, "")
+    return values.astype(object).where(~missing, "").map(_decoded)
+
+
+def _decoded(value: object) -> object:
+    return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
 def from_astropy(path: Path, table: Table) -> Content:
@@ -250,8 +256,7 @@ def _series(column) -> pd.Series:
             values = np.where(mask, np.nan, values.astype(float))
         return pd.Series(values)
     text = pd.Series([("" if v is None else v) for v in values.tolist()], dtype=object)
-    text = text.map(lambda v: v.decode("utf-8") if isinstance(v, bytes) else v)
-    return text.where(~np.broadcast_to(mask, len(text)), "")
+    return text.map(_decoded).where(~np.broadcast_to(mask, len(text)), "")
 
 
 _READERS: dict[str, Callable[[Path], Content]] = {
