@@ -48,6 +48,27 @@ def test_every_pixel_is_the_direct_sum(case):
         assert image[x, y] == pytest.approx(expected, abs=float(1e-4 * np.abs(data).max()))
 
 
+@pytest.mark.parametrize("east_left", [False, True])
+def test_image_away_from_the_phase_centre_and_back(case, east_left):
+    """Pixels are the direct sum wherever the middle is; image and visibilities are adjoint."""
+    axes, uvw, weight = case
+    rng = np.random.default_rng(6)
+    data = (rng.normal(size=weight.shape) + 1j * rng.normal(size=weight.shape)).astype(np.complex64)
+    middle = (0.004, -0.002)
+    gridder = dirty.Gridder(uvw, axes.freq_hz, SIZE, CELL, middle, east_left)
+    image = gridder.image(data, weight)
+    x, y = 31, 90
+    l_cos = middle[0] + (x - 64) * CELL * (-1 if east_left else 1)
+    m_cos = middle[1] + (y - 64) * CELL
+    path = uvw @ [l_cos, m_cos, np.sqrt(1 - l_cos**2 - m_cos**2) - 1]
+    phasor = np.exp(2j * np.pi * path[:, None] * axes.freq_hz / C_M_S)
+    expected = (weight * (data * phasor.conj()).real).sum() / weight.sum()
+    assert image[x, y] == pytest.approx(expected, abs=float(1e-4 * np.abs(data).max()))
+    point = np.zeros((SIZE, SIZE), np.float32)
+    point[x, y] = 1
+    assert np.abs(gridder.visibilities(point) - phasor).max() < 1e-3
+
+
 def test_a_source_lies_where_it_is(case):
     axes, uvw, weight = case
     beam = PrimaryBeam(InstrumentOptions(beam_model="gaussian", beam_fwhm_deg=170))

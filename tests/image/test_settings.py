@@ -12,7 +12,7 @@ from contimg.core.fits import Beam
 from contimg.image import tclean, wsclean
 from contimg.image.grid import Grid
 from contimg.image.options import ImageOptions
-from contimg.image.tiers import ONLY, PRESETS, effective, explicit
+from contimg.image.tiers import KNOWN_BY, PRESETS, effective, explicit
 from contimg.image.units import flux_jy
 
 GRID = Grid(512, 3.0, (1.0, 0.5), Beam(0.01, 0.005, 0.0))
@@ -176,11 +176,12 @@ def test_contradictions_are_refused(options):
 
 @pytest.mark.parametrize("tier", PRESETS)
 def test_tiers_are_presets_that_what_is_given_overrides(tier):
-    for backend, other in (("wsclean", "tclean"), ("tclean", "wsclean")):
+    for backend in ("wsclean", "tclean", "residual"):
         settings = effective(ImageOptions(backend=backend, tier=tier), has_catalog=False)
         for key, value in PRESETS[tier].items():
             if key != "mask_catalog":
-                assert getattr(settings, key) == (None if key in ONLY[other] else value)
+                known = backend in KNOWN_BY.get(key, (backend,))
+                assert getattr(settings, key) == (value if known else None)
     settings = effective(ImageOptions(backend="wsclean", tier=tier), has_catalog=True)
     assert settings.mask_catalog == PRESETS[tier]["mask_catalog"]
     given = ImageOptions(backend="wsclean", tier=tier, niter=7, auto_mask=9)
@@ -198,7 +199,8 @@ def test_tiers_differ_on_the_command_line():
 def test_defaults_of_the_imager_are_kept_unless_set():
     """The presets leave no key of the other imager behind."""
     settings = effective(ImageOptions(backend="tclean"), has_catalog=True)
-    assert all(getattr(settings, key) is None for key in ONLY["wsclean"])
+    others = [key for key, imagers in KNOWN_BY.items() if "tclean" not in imagers]
+    assert others and all(getattr(settings, key) is None for key in others)
 
 
 @pytest.mark.parametrize("tier", PRESETS)

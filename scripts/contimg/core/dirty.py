@@ -7,6 +7,7 @@ in the middle pixel size // 2.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -14,8 +15,6 @@ from numpy.typing import NDArray
 
 from contimg.core.beam import C_M_S
 from contimg.core.fits import Beam
-
-_ACCURACY = 1e-4  # of the gridder
 
 
 @dataclass(frozen=True)
@@ -88,18 +87,18 @@ def psf(cells: Cells, f2: float) -> NDArray[np.float64]:
     return np.fft.fftshift(image.T) / image[0, 0]
 
 
-def fit_beam(image: NDArray[np.float64], cell_rad: float) -> Beam:
-    """Gaussian of the psf's core, above half of its peak, by moments of its logarithm."""
+def fit_beam(image: NDArray[np.floating], cell_rad: float, level: float = 0.5) -> Beam:
+    """Gaussian of the core of a psf [x, y] above `level` of its peak, by least squares."""
     middle = image.shape[0] // 2
     reach = middle
     for reach in range(2, middle):
         edge = image[middle - reach : middle + reach + 1, middle - reach : middle + reach + 1]
-        if max(edge[0].max(), edge[-1].max(), edge[:, 0].max(), edge[:, -1].max()) < 0.35:
+        if max(edge[0].max(), edge[-1].max(), edge[:, 0].max(), edge[:, -1].max()) < 0.7 * level:
             break
     box = slice(middle - reach, middle + reach + 1)
     x, y = np.mgrid[-reach : reach + 1, -reach : reach + 1] * cell_rad
     core = image[box, box]
-    core = np.where(core > 0.5, core, 0)
+    core = np.where(core > level, core, 0)
     used = core > 0
     terms = np.stack([x[used] ** 2, x[used] * y[used], y[used] ** 2], axis=1)
     log = -np.log(core[used])
@@ -111,6 +110,57 @@ def fit_beam(image: NDArray[np.float64], cell_rad: float) -> Beam:
     return Beam(float(width[0]), float(width[1]), float(angle))
 
 
+@dataclass(frozen=True)
+class Gridder:
+    """From visibilities to an image and back, with w, for rows at `uvw_m` (row, 3).
+
+    The image has `size` pixels of `cell_rad` on a side, its middle at the direction cosines
+    `middle` from the phase centre; with `east_left` x runs to the west, as in FITS.
+    """
+
+    uvw_m: NDArray[np.float64]
+    freq_hz: NDArray[np.float64]
+    size: int
+    cell_rad: float
+    middle: tuple[float, float] = (0.0, 0.0)
+    east_left: bool = False
+    accuracy: float = 1e-4
+    threads: int = 1
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "uvw": np.ascontiguousarray(self.uvw_m),
+            "freq": self.freq_hz,
+            "pixsize_x": self.cell_rad,
+            "pixsize_y": self.cell_rad,
+            "center_x": -self.middle[0],
+            "center_y": -self.middle[1],
+            "epsilon": self.accuracy,
+            "do_wgridding": True,
+            "divide_by_n": False,
+            # the library's phases turn the other way, and its middle with them
+            "flip_u": not self.east_left,
+            "flip_v": True,
+            "nthreads": self.threads,
+        }
+
+    def image(
+        self, data: NDArray[np.complex64], weight: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """[x, y] in Jy/beam: the weighted mean of visibilities (row, channel) at each pixel."""
+        from ducc0.wgridder import vis2dirty
+
+        shape = {"npix_x": self.size, "npix_y": self.size}
+        image = vis2dirty(vis=data, wgt=weight, **shape, **self._arguments())
+        return image / np.float32(weight.sum(dtype=np.float64))
+
+    def visibilities(self, image: NDArray[np.float32]) -> NDArray[np.complex64]:
+        """(row, channel) [Jy] of an image [x, y] in Jy/pixel."""
+        from ducc0.wgridder import dirty2vis
+
+        return dirty2vis(dirty=image, **self._arguments())
+
+
 def dirty_image(
     uvw_m: NDArray[np.float64],
     freq_hz: NDArray[np.float64],
@@ -120,28 +170,8 @@ def dirty_image(
     cell_rad: float,
     threads: int = 1,
 ) -> NDArray[np.float32]:
-    """[x, y] in Jy/beam: the weighted mean of the visibilities turned to each pixel, with w."""
-    from ducc0.wgridder import vis2dirty
-
-    image = vis2dirty(
-        uvw=np.ascontiguousarray(uvw_m),
-        freq=freq_hz,
-        vis=data,
-        wgt=weight,
-        npix_x=size,
-        npix_y=size,
-        pixsize_x=cell_rad,
-        pixsize_y=cell_rad,
-        epsilon=_ACCURACY,
-        do_wgridding=True,
-        divide_by_n=False,
-        # the library's phases turn the other way
-        flip_u=True,
-        flip_v=True,
-        flip_w=False,
-        nthreads=threads,
-    )
-    return image / np.float32(weight.sum(dtype=np.float64))
+    """[x, y] in Jy/beam, x to the east, about the phase centre; see :class:`Gridder`."""
+    return Gridder(uvw_m, freq_hz, size, cell_rad, threads=threads).image(data, weight)
 
 
 @njit(cache=True)

@@ -12,7 +12,7 @@ from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
 from contimg.core.fits import Beam, Image, read_image
 from contimg.core.records import require, write_record
-from contimg.image import masks, quality, tclean, wsclean
+from contimg.image import masks, quality, residual, tclean, wsclean
 from contimg.image.cube import write_cube
 from contimg.image.fitted import Fitted, restore, subtract_sources
 from contimg.image.fitted import describe as describe_fitted
@@ -29,6 +29,8 @@ from contimg.image.tiers import effective, explicit
 from contimg.image.validate import checks as validation_checks
 from contimg.image.validate import summarise, validate
 from contimg.image.visibilities import Sampling, mean_frequency, mean_mjd, read_sampling
+
+IMAGERS = {"wsclean": wsclean, "tclean": tclean, "residual": residual}
 
 
 class ImageFiles(Files):
@@ -146,11 +148,11 @@ def _make(
     sefd_jy: float,
 ) -> tuple[ImagerOutput, Outliers, Fitted, float | None]:
     """Outliers, sources, mask, imager; the part of the image that clean was allowed to touch."""
-    imager = wsclean if settings.backend == "wsclean" else tclean
+    imager = IMAGERS[settings.backend]
     reference = sampling.axes.phase_center_rad
     shifted = grid.center_rad != reference
-    # WSClean projects about the phase centre of the data, tclean about that of the image
-    wcs = masks.grid_wcs(grid, reference if imager is wsclean else grid.center_rad)
+    # tclean projects about the centre of the image, the others about the phase centre of the data
+    wcs = masks.grid_wcs(grid, grid.center_rad if imager is tclean else reference)
     ms = files.ms.absolute()
     outliers = subtract_outliers(
         ms, scratch, files.catalog, beam, sampling, wcs, grid.size, settings

@@ -20,8 +20,10 @@ class ImageOptions(Options):
     """
 
     section = "image"
-    backend: Literal["auto", "wsclean", "tclean"] = Field(
-        "auto", description="imager; auto: WSClean if installed, else tclean, decided at start"
+    backend: Literal["auto", "wsclean", "tclean", "residual"] = Field(
+        "auto",
+        description="imager; auto: WSClean if installed, else tclean, decided at start; residual:"
+        " own, for data whose sources are subtracted: grids once (ducc0) and cleans little",
     )
     tier: Literal["development", "standard", "high_precision"] = Field(
         "standard",

@@ -61,19 +61,22 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-# keys that only one of the imagers knows
-ONLY: dict[str, tuple[str, ...]] = {
-    "wsclean": (
-        "channels_out",
-        "mgain",
-        "gridder_accuracy",
-        "beam_fitting_size",
-        "baseline_averaging_lambda",
-        "memory_gb",
-    ),
-    "tclean": ("wprojplanes", "psf_cutoff"),
+# keys that not all of the imagers know, and which do
+KNOWN_BY: dict[str, tuple[str, ...]] = {
+    "channels_out": ("wsclean",),
+    "mgain": ("wsclean", "residual"),
+    "gridder_accuracy": ("wsclean", "residual"),
+    "beam_fitting_size": ("wsclean",),
+    "baseline_averaging_lambda": ("wsclean",),
+    "memory_gb": ("wsclean",),
+    "wprojplanes": ("tclean",),
+    "psf_cutoff": ("tclean", "residual"),
 }
-GRIDDERS = {"wsclean": ("wgridder", "wstacking"), "tclean": ("wproject", "standard")}
+GRIDDERS = {
+    "wsclean": ("wgridder", "wstacking"),
+    "tclean": ("wproject", "standard"),
+    "residual": ("wgridder",),
+}
 _SCALES = [0, 5, 15, 45]
 
 
@@ -84,17 +87,23 @@ def effective(options: ImageOptions, *, has_catalog: bool) -> ImageOptions:
     cannot honour.
     """
     backend = resolve_backend(options.backend)
-    other = "tclean" if backend == "wsclean" else "wsclean"
-    for key in ONLY[other]:
+    unknown = [key for key, imagers in KNOWN_BY.items() if backend not in imagers]
+    for key in unknown:
         if getattr(options, key) is not None:
-            raise ContimgError(f"image.{key} works only with {other}, and the imager is {backend}")
+            names = " and ".join(KNOWN_BY[key])
+            raise ContimgError(f"image.{key} works only with {names}, and the imager is {backend}")
     if options.gridder is not None and options.gridder not in GRIDDERS[backend]:
         names = " or ".join(GRIDDERS[backend])
         raise ContimgError(f"image.gridder {options.gridder}: {backend} has {names}")
-    if backend == "wsclean" and options.imsize is not None and options.imsize % 2:
+    if backend != "tclean" and options.imsize is not None and options.imsize % 2:
         near = f"{options.imsize - 1} or {options.imsize + 1}"
-        raise ContimgError(f"image.imsize {options.imsize}: WSClean makes even sizes only; {near}?")
-    preset = {k: v for k, v in PRESETS[options.tier].items() if k not in ONLY[other]}
+        name = "WSClean" if backend == "wsclean" else "the imager"
+        raise ContimgError(f"image.imsize {options.imsize}: {name} makes even sizes only; {near}?")
+    if backend == "residual" and (options.deconvolver == "multiscale" or options.nterms > 1):
+        raise ContimgError(
+            "image.backend residual cleans points of flat spectra: no multiscale, no nterms"
+        )
+    preset = {k: v for k, v in PRESETS[options.tier].items() if k not in unknown}
     values = {**options.model_dump(), "backend": backend}
     values |= {key: value for key, value in preset.items() if values[key] is None}
     values["gridder"] = values["gridder"] or GRIDDERS[backend][0]

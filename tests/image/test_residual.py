@@ -1,0 +1,115 @@
+"""The imager of residuals against WSClean on the same data, and against known skies."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from contimg.core.errors import ContimgError
+from contimg.core.fits import read_image, robust_rms
+from contimg.image.options import ImageOptions
+from contimg.image.tiers import effective
+from truth.tiles import image, peak_near, sky, with_sky
+
+COMMON = {"cell_arcsec": 12, "imsize": 400, "subtract_sources": False, "outliers": False}
+needs_wsclean = pytest.mark.skipif(
+    shutil.which("wsclean") is None, reason="WSClean is not installed (Debian: apt install wsclean)"
+)
+
+
+@needs_wsclean
+@pytest.mark.parametrize("center", [None, "129.0 55.7"])
+def test_dirty_image_and_psf_are_those_of_wsclean(tile, tmp_path, center):
+    """The same pixels and coordinates, natural weights."""
+    made = {}
+    for backend in ("wsclean", "residual"):
+        given = ImageOptions(
+            backend=backend, niter=0, weighting="natural", phase_center=center, **COMMON
+        )
+        made[backend], record = image(tile[0], tmp_path / backend, given)
+        assert record["data"]["gridded_fraction"] == pytest.approx(1, abs=1e-6)
+    for product, limit in (("residual", 0.01), ("psf", 0.01)):
+        ours, theirs = (read_image(getattr(made[b], product)) for b in ("residual", "wsclean"))
+        # at its edges WSClean's image is a few per cent off the direct sum
+        inner = np.s_[60:-60, 60:-60]
+        difference = np.abs(ours.data - theirs.data)[inner].max() / np.abs(theirs.data).max()
+        assert difference < limit, product
+        corner = np.array([[3.0, 7.0], [390.0, 200.0]])
+        assert np.allclose(ours.wcs.all_pix2world(corner, 0), theirs.wcs.all_pix2world(corner, 0))
+
+
+@needs_wsclean
+@pytest.mark.parametrize(
+    "options", [{"robust": 0.5}, {"robust": -1.0}, {"weighting": "uniform"}, {"uv_min_lambda": 400}]
+)
+def test_weights_are_those_of_wsclean(tile, tmp_path, options):
+    """Cells of the uv plane begin elsewhere: not the same pixels, but the same noise and psf."""
+    ms = with_sky(tile[0], tmp_path / "t.ms", sky(tile[0], ("A", 0.0, 0.0, 1e-6)), 0.3)
+    made = {}
+    for backend in ("wsclean", "residual"):
+        given = ImageOptions(backend=backend, niter=0, **COMMON, **options)
+        files, _ = image(ms, tmp_path / backend, given)
+        made[backend] = [read_image(path).data for path in (files.residual, files.psf)]
+    ours, theirs = made["residual"], made["wsclean"]
+    assert robust_rms(ours[0]) == pytest.approx(robust_rms(theirs[0]), rel=0.03)
+    lobe = theirs[1] > 0.5
+    assert np.abs(ours[1] - theirs[1])[lobe].max() < 0.05
+
+
+@needs_wsclean
+def test_clean_image_is_as_good_as_wscleans(tile, tmp_path):
+    """Three sources: flux densities, noise and what is left, with nothing subtracted before."""
+    truth = sky(tile[0], ("A", 0.3, 0.2, 2.0), ("B", -0.25, 0.1, 0.6), ("C", 0.05, -0.3, 0.3))
+    ms = with_sky(tile[0], tmp_path / "t.ms", truth, 0.3)
+    found = {}
+    for backend in ("wsclean", "residual"):
+        files, record = image(ms, tmp_path / backend, ImageOptions(backend=backend, **COMMON))
+        flux = np.array([peak_near(files.pbcor, row) for _, row in truth.iterrows()])
+        found[backend] = flux, robust_rms(read_image(files.residual).data), record
+    ours, theirs = found["residual"], found["wsclean"]
+    # the highest pixels are alike lower than the sources, which lie between pixels
+    assert ours[0] == pytest.approx(theirs[0], rel=0.02, abs=5 * theirs[1])
+    assert ours[0] == pytest.approx(truth["flux_jy"].to_numpy(), rel=0.04, abs=5 * theirs[1])
+    assert ours[1] < 1.1 * theirs[1]
+    data = [record["data"] for *_, record in (ours, theirs)]
+    assert data[0]["peak_residual_jy_beam"] < 1.5 * data[1]["peak_residual_jy_beam"]
+    for axis in ("bmaj_arcsec", "bmin_arcsec"):
+        assert data[0][axis] == pytest.approx(data[1][axis], rel=0.1)
+    assert data[0]["model_flux_jy"] == pytest.approx(data[1]["model_flux_jy"], rel=0.05)
+
+
+def test_with_the_catalogue_subtracted_there_is_nothing_to_clean(tile, tmp_path):
+    truth = sky(tile[0], ("A", 0.3, 0.2, 2.0), ("B", -0.25, 0.1, 0.6))
+    ms = with_sky(tile[0], tmp_path / "t.ms", truth, 0.3)
+    options = ImageOptions(backend="residual", cell_arcsec=12, imsize=400, outliers=False)
+    files, record = image(ms, tmp_path / "out", options, truth)
+    assert record["verdict"] == "pass", record["reason"]
+    # of 2.6 Jy: the smearing that the subtraction models is not in these data
+    assert abs(record["data"]["model_flux_jy"]) < 0.1
+    for _, row in truth.iterrows():
+        assert peak_near(files.pbcor, row) == pytest.approx(row["flux_jy"], rel=0.02)
+    assert fits.getheader(files.image)["IMAGER"].startswith("ducc0")
+
+
+def test_a_place_outside_the_mask_is_not_cleaned(tile, tmp_path):
+    truth = sky(tile[0], ("A", 0.3, 0.2, 2.0), ("B", -0.25, 0.1, 2.0))
+    ms = with_sky(tile[0], tmp_path / "t.ms", truth, 0.3)
+    options = ImageOptions(backend="residual", mask_catalog=True, **COMMON)
+    files, _ = image(ms, tmp_path / "out", options, truth[:1])
+    assert peak_near(files.model, truth.iloc[0], reach=4) > 0.1
+    assert peak_near(files.model, truth.iloc[1], reach=4) == 0
+
+
+def test_what_it_cannot_do_is_refused():
+    for options in (
+        {"deconvolver": "multiscale"},
+        {"nterms": 2},
+        {"channels_out": 4},
+        {"imsize": 401},
+        {"gridder": "wstacking"},
+    ):
+        with pytest.raises(ContimgError):
+            effective(ImageOptions(backend="residual", **options), has_catalog=False)
