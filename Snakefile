@@ -51,39 +51,40 @@ rule all:
     default_target: True
     input:
         path("report", RESULTS),
+        path("status", RESULTS),
         everything(),
 
 
 rule converted:
     input:
-        tile_paths("ms_record", PLAN["tiles"]),
+        made("converted"),
 
 
 rule calsets:
     input:
-        [path("calset_record", RESULTS, calset=name) for name in PLAN["calsets"]],
+        made("solved", "inspected"),
 
 
 rule calibrated:
     input:
-        tile_paths("calibrated_record", PLAN["tiles"]),
+        made("calibrated"),
 
 
 rule tiles:
     input:
-        tile_records(),
+        made("tiles"),
 
 
 rule mosaics:
     input:
-        mosaic_records(),
+        made("mosaics"),
 
 
 rule photometry:
     input:
-        photometry_records(),
+        made("photometry"),
 
 
 rule candidates:
     input:
-        path("variability_record", RESULTS),
+        [path(name, RESULTS) for name in CANDIDATES],

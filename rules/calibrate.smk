@@ -6,6 +6,8 @@ nearest one in time that did not fail, or what lies between two; which and why i
 calibrated MS. docs/calibration.md explains choice, interpolation and refinement.
 """
 
+import shlex
+
 # flag of contimg solve for each table
 TABLE_FLAGS = {"K": "k", "B": "b", "G": "g", "2G": "g2"}
 
@@ -14,8 +16,7 @@ rule solve_calset:
     input:
         ms=p("cal_ms"),
         record=p("cal_ms_record"),
-        calibrators=CALIBRATORS,
-        catalog=CONFIG.catalog,
+        field_model=table_input(CONFIG.field_model),
         model=CONFIG.calibrate.model_path or [],
     output:
         **caltables(),
@@ -37,17 +38,20 @@ rule solve_calset:
         mem_mb=lambda wildcards, attempt: attempt * 4000,
         runtime=lambda wildcards, attempt: attempt * 60,
     params:
+        **depends_on("solve"),
         calibrator=lambda w: PLAN["calsets"][w.calset]["calibrator"],
-        tables=lambda w, output: " ".join(
-            f"--{flag} {output[flag]}" for flag in caltables()
+        calibrators=Unwatched(CALIBRATORS),
+        row=calibrator_row,
+        field=field_model,
+        tables=lambda w, output: Unwatched(
+            shlex.join(w for flag in caltables() for w in (f"--{flag}", output[flag]))
         ),
-        flags=flags(CONFIG, "solve"),
-        code=code("solve"),
+        flags=flags_of("solve"),
     shell:
-        "contimg solve --ms {input.ms} --ms-record {input.record}"
-        " --calibrator {params.calibrator} --calibrators {input.calibrators}"
-        " --catalog {input.catalog} {params.tables}"
-        " --plot {output.plot} --record {output.record} {params.flags} > {log} 2>&1"
+        "contimg solve --ms {input.ms:q} --ms-record {input.record:q}"
+        " --calibrator {params.calibrator:q} --calibrators {params.calibrators:q}"
+        " --catalog {input.field_model:q} {params.tables}"
+        " --plot {output.plot:q} --record {output.record:q} {params.flags} > {log:q} 2>&1"
 
 
 rule apply_calset:
@@ -57,7 +61,7 @@ rule apply_calset:
         solutions=candidate_calsets("solutions"),
         inspections=candidate_calsets("calset_record"),
         tables=candidate_calsets("caltable"),
-        catalog=CONFIG.catalog,
+        field_model=table_input(CONFIG.field_model),
     output:
         calibrated=ms("calibrated_ms"),
         choice=p("calset_choice"),
@@ -75,14 +79,15 @@ rule apply_calset:
         mem_mb=lambda wildcards, attempt: attempt * 3000,
         runtime=lambda wildcards, attempt: attempt * 30,
     params:
+        **depends_on("apply"),
         tier=TIER,
         staleness=CONFIG.plan.staleness_hours,
         dec_tolerance=CONFIG.plan.dec_tolerance_deg,
-        flags=flags(CONFIG, "apply"),
-        code=code("apply"),
+        field=field_model,
+        flags=flags_of("apply"),
     shell:
-        "contimg apply --ms {input.ms} --ms-record {input.record} --catalog {input.catalog}"
+        "contimg apply --ms {input.ms:q} --ms-record {input.record:q} --catalog {input.field_model:q}"
         " --tier {params.tier} --staleness-hours {params.staleness}"
-        " --dec-tolerance-deg {params.dec_tolerance} --calibrated {output.calibrated}"
-        " --choice {output.choice} --record {output.record} {params.flags}"
-        " --solutions {input.solutions} --inspections {input.inspections} > {log} 2>&1"
+        " --dec-tolerance-deg {params.dec_tolerance} --calibrated {output.calibrated:q}"
+        " --choice {output.choice:q} --record {output.record:q} {params.flags}"
+        " --solutions {input.solutions:q} --inspections {input.inspections:q} > {log:q} 2>&1"

@@ -32,12 +32,12 @@ rule inspect_calset:
         mem_mb=lambda wildcards, attempt: attempt * 2000,
         runtime=lambda wildcards, attempt: attempt * 20,
     params:
-        flags=flags(CONFIG, "calset inspect"),
-        code=code("calset inspect"),
+        **depends_on("calset inspect"),
+        flags=flags_of("calset inspect"),
     shell:
-        "contimg calset inspect --solutions {input.solutions} --bandpass {output.bandpass}"
-        " --gains {output.gains} --delays {output.delays} --quality {output.quality}"
-        " --page {output.page} --record {output.record} {params.flags} > {log} 2>&1"
+        "contimg calset inspect --solutions {input.solutions:q} --bandpass {output.bandpass:q}"
+        " --gains {output.gains:q} --delays {output.delays:q} --quality {output.quality:q}"
+        " --page {output.page:q} --record {output.record:q} {params.flags} > {log:q} 2>&1"
 
 
 rule drift_calsets:
@@ -69,8 +69,10 @@ rule drift_calsets:
         mem_mb=lambda wildcards, attempt: attempt * 3000,
         runtime=lambda wildcards, attempt: attempt * 30,
     params:
-        flags=flags(CONFIG, "calset drift"),
-        code=code("calset drift"),
+        **depends_on("calset drift"),
+        folder=Unwatched(f"{RESULTS}/cal"),
+        others=other_calsets,
+        flags=flags_of("calset drift"),
     shell:
-        "contimg calset drift --table {output.table} --plot {output.plot} --page {output.page}"
-        " --record {output.record} {params.flags} --solutions {input.solutions} > {log} 2>&1"
+        "contimg calset drift --table {output.table:q} --plot {output.plot:q} --page {output.page:q}"
+        " --record {output.record:q} {params.flags} --solutions {params.folder:q} > {log:q} 2>&1"

@@ -25,11 +25,11 @@ if CONFIG.check.expected is not None:
             mem_mb=1500,
             runtime=10,
         params:
-            code=code("check-fluxes"),
+            **depends_on("check-fluxes"),
         shell:
-            "contimg check-fluxes --expected {input.expected} --table {output.table}"
-            " --record {output.record} --photometry {input.photometry}"
-            " --photometry-records {input.records} > {log} 2>&1"
+            "contimg check-fluxes --expected {input.expected:q} --table {output.table:q}"
+            " --record {output.record:q} --photometry {input.photometry:q}"
+            " --photometry-records {input.records:q} > {log:q} 2>&1"
 
 
 if CONFIG.simulate.enabled:
@@ -56,10 +56,10 @@ if CONFIG.simulate.enabled:
             mem_mb=1500,
             runtime=10,
         params:
-            flags=flags(CONFIG, "compare-truth"),
-            code=code("compare-truth"),
+            **depends_on("compare-truth"),
+            flags=flags_of("compare-truth"),
         shell:
-            "contimg compare-truth --truth {input.truth}"
-            " --lightcurves {input.lightcurves} --sources {input.sources}"
-            " --candidates {input.candidates} --photometry {input.photometry}"
-            " --table {output.table} --record {output.record} {params.flags} > {log} 2>&1"
+            "contimg compare-truth --truth {input.truth:q}"
+            " --lightcurves {input.lightcurves:q} --sources {input.sources:q}"
+            " --candidates {input.candidates:q} --photometry {input.photometry:q}"
+            " --table {output.table:q} --record {output.record:q} {params.flags} > {log:q} 2>&1"

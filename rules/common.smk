@@ -1,17 +1,25 @@
 """Config, plan, paths and input functions that the rules share.
 
-Reads the merged config and results/inventory/plan.json (which the main process refreshes).
+The main process makes the plan, and puts it on disk if it is going to run jobs; jobs read it.
+What a product depends on is said in scripts/contimg/dependencies.py; `depends_on` gives it to
+the rules as parameters, so that Snakemake makes again what has changed, and nothing else.
 """
 
 import sys
+from functools import cache
 
+from contimg import dependencies
 from contimg.calibrate.presets import tables
-from contimg.mosaic.overrides import read_decisions
-from contimg.config import code, flags, read_config
+from contimg.config import flags, read_config
 from contimg.core.errors import ContimgError
 from contimg.core.paths import WILDCARDS, day_of, path, pattern
+from contimg.core.plans import plan_key, read_plan
+from contimg.mosaic.overrides import read_decisions
 from contimg.publish.overrides import read_overrides
-from contimg.run.refresh import read_plan, refresh
+from contimg.run import content
+from contimg.run.kept import CANDIDATES, products, run_wide
+from contimg.run.refresh import OPTIONS
+from contimg.run.start import runs_jobs, start
 from contimg.run.tables import check_tables
 from snakemake.exceptions import WorkflowError
 
@@ -24,22 +32,15 @@ wildcard_constraints:
     tier=WILDCARDS["tier"],
 
 
-def load_run(content):
+def load_run(given):
     """(config, plan) of this run; only the main process looks for data."""
     try:
-        settings = read_config(content)
-        if not workflow.is_main_process:
-            return settings, read_plan(settings.results)
-        check_tables(settings)
-        return settings, refresh(
-            settings.results,
-            settings.instrument,
-            settings.discover,
-            settings.plan,
-            settings.mosaic,
-            settings.simulate,
-            settings.flux_scale,
-        )
+        settings = read_config(given)
+        if workflow.is_main_process:
+            check_tables(settings)
+            return settings, start(settings, write=runs_jobs(sys.argv))
+        options = [getattr(settings, model.section) for model in OPTIONS]
+        return settings, read_plan(settings.results, plan_key(options))
     except (ContimgError, FileNotFoundError) as error:
         raise WorkflowError(str(error))
 
@@ -49,6 +50,108 @@ RESULTS = CONFIG.results
 TIER = CONFIG.image.tier
 CALIBRATORS = str(CONFIG.plan.calibrators)
 CALTABLES = tables(CONFIG.calibrate)
+PLAN_FILE = path("plan", RESULTS, plan=PLAN["plan"])
+# what the plan holds, of which the report is about
+PLAN_CONTENT = dependencies.digest({k: v for k, v in PLAN.items() if k != "plan"})
+
+
+class Unwatched:
+    """A parameter whose change makes nothing again: words of a command that others stand for."""
+
+    def __init__(self, text):
+        self.text = str(text)
+
+    def __str__(self):
+        return self.text
+
+    def __format__(self, spec):
+        return format(self.text, spec)
+
+
+def flags_of(verb):
+    """All options of a verb as flags; `depends_on` has those that matter."""
+    return Unwatched(flags(CONFIG, verb))
+
+
+def depends_on(verb):
+    """Parameters that say what a job of `verb` depends on besides its inputs."""
+    return {
+        "options": lambda wildcards: options_of(verb),
+        "code": lambda wildcards: dependencies.code(verb),
+        "files": lambda wildcards: asked(content.named_files, CONFIG, verb),
+    }
+
+
+@cache
+def options_of(verb):
+    return dependencies.digest(dependencies.options(CONFIG, verb))
+
+
+def asked(function, *arguments):
+    """The answer of a function of the package; its errors are the workflow's."""
+    try:
+        return function(*arguments)
+    except ContimgError as error:
+        raise WorkflowError(str(error))
+
+
+def made_here(table):
+    """Whether a table of the config is a product of this workflow (a simulated sky)."""
+    return table.startswith(f"{RESULTS}/")
+
+
+def table_input(table):
+    """A source table as an input: what its rows say is a parameter, unless they are made here."""
+    return table if made_here(table) else ancient(table)
+
+
+@cache
+def table_content(table):
+    return "" if made_here(table) else asked(content.table_digest, table)
+
+
+def field_model(wildcards):
+    """What the model of the field says."""
+    return table_content(CONFIG.field_model)
+
+
+def targets_near(wildcards):
+    """What the table of targets says about the sky of a mosaic."""
+    if made_here(CONFIG.targets):
+        return ""
+    groups = [PLAN["groups"][tile] for tile in tiles_of(wildcards.mosaic)]
+    centres = [(group["ra_deg"], group["dec_deg"]) for group in groups]
+    return asked(content.near_digest, CONFIG.targets, centres)
+
+
+def calibrator_row(wildcards):
+    """What the table of calibrators says about that of a calset."""
+    name = PLAN["calsets"][wildcards.calset]["calibrator"]
+    return asked(content.calibrator_digest, CONFIG.plan.calibrators, name)
+
+
+def group_of(wildcards):
+    """The group of a tile or of a calset."""
+    if "group" in wildcards.keys():
+        return wildcards.group
+    return calset_group(wildcards.calset)
+
+
+def raw_content(wildcards):
+    """What the raw files of a group hold, where they are not made here."""
+    group = group_of(wildcards)
+    if group not in PLAN["tiles"]:
+        raise WorkflowError(f"no group {group} in the plan; `contimg plan` lists them")
+    return PLAN["tiles"][group]["content"]
+
+
+def manifest_of(wildcards):
+    return path("manifest", RESULTS, group=group_of(wildcards))
+
+
+def simulated(wildcards):
+    """The manifest of a group as an input where it is made here; else it is there already."""
+    return manifest_of(wildcards) if CONFIG.simulate.enabled else []
 
 
 def p(name):
@@ -105,12 +208,19 @@ def candidate_calsets(name):
     return paths
 
 
-def tile_records():
-    return tile_paths("image_record", PLAN["tiles"])
+def made(*stages):
+    """Every file that is kept of these stages, for all items of the plan."""
+    return products(CONFIG, PLAN, CALTABLES, *stages)
 
 
-def mosaic_records():
-    return [path("mosaic_record", RESULTS, mosaic=name) for name in PLAN["mosaics"]]
+def everything():
+    """All that is kept of a run, tiles that are in no mosaic included."""
+    return [*made(), *run_wide(CONFIG, PLAN)]
+
+
+def records():
+    """The records of all that is kept of a run, of which status and report are about."""
+    return [file for file in everything() if file.endswith(".json")]
 
 
 def photometry_records():
@@ -121,43 +231,24 @@ def photometry_tables():
     return [path("photometry", RESULTS, mosaic=name) for name in PLAN["mosaics"]]
 
 
-def published_records():
-    return [path("published_record", RESULTS, mosaic=name) for name in PLAN["mosaics"]]
+def other_photometry(wildcards):
+    """What photometry other runs left in the results: light curves are made of all."""
+    return content.photometry_digest(RESULTS, PLAN["mosaics"])
 
 
-def calset_records():
-    """Records of the pages about the calsets, and of what changes from one to another."""
-    names = PLAN["calsets"]
-    pages = [path("calset_record", RESULTS, calset=name) for name in names]
-    return [*pages, path("drift_record", RESULTS)] if names else []
-
-
-def everything():
-    """Records of all products of a run, tiles that are in no mosaic included."""
-    records = [*tile_records(), *calset_records(), *published_records()]
-    if PLAN["mosaics"]:
-        records.append(path("variability_record", RESULTS))
-    if CONFIG.simulate.enabled:
-        records.append(path("comparison_record", RESULTS))
-    if CONFIG.check.expected is not None:
-        records.append(path("expected_record", RESULTS))
-    return records
+def other_calsets(wildcards):
+    """What calsets other runs left in the results: the drift is of all."""
+    return content.calsets_digest(RESULTS, PLAN["calsets"])
 
 
 def decisions_of(wildcards):
     """The decisions on the tiles of a mosaic: changed ones make it again, and no other."""
-    try:
-        return read_decisions(CONFIG.mosaic.overrides, wildcards.mosaic)
-    except ContimgError as error:
-        raise WorkflowError(str(error))
+    return asked(read_decisions, CONFIG.mosaic.overrides, wildcards.mosaic)
 
 
 def publication_decision(wildcards):
     """The decision on a mosaic: a changed one publishes or withdraws it, and no other."""
-    try:
-        found = read_overrides(CONFIG.publish.overrides).get(wildcards.mosaic)
-    except ContimgError as error:
-        raise WorkflowError(str(error))
+    found = asked(read_overrides, CONFIG.publish.overrides).get(wildcards.mosaic)
     return "none" if found is None else f"{found.decision}: {found.why}"
 
 

@@ -1,6 +1,7 @@
 """From UVH5 to Measurement Sets.
 
-Reads a group's manifest, which lists its subband files and changes only when that set does.
+Reads a group's manifest, which lists its subband files; what these hold (their headers and samples
+of their data) is a parameter, so that a touch makes nothing again and data delivered anew do.
 Writes the tile's MS (phased to its centre), or a calibrator's (phased to the calibrator), each
 flagged and with its record. An MS is never changed once it is there.
 """
@@ -8,7 +9,7 @@ flagged and with its record. An MS is never changed once it is there.
 
 rule convert_tile:
     input:
-        manifest=p("manifest"),
+        simulated,
     output:
         ms=ms("ms"),
         record=p("ms_record"),
@@ -26,17 +27,18 @@ rule convert_tile:
         mem_mb=lambda wildcards, attempt: attempt * 2500,
         runtime=lambda wildcards, attempt: attempt * 30,
     params:
-        flags=flags(CONFIG, "convert"),
-        code=code("convert"),
+        **depends_on("convert"),
+        manifest=lambda w: Unwatched(manifest_of(w)),
+        raw=raw_content,
+        flags=flags_of("convert"),
     shell:
-        "contimg convert --manifest {input.manifest} --ms {output.ms} --record {output.record}"
-        " --plot {output.plot} {params.flags} > {log} 2>&1"
+        "contimg convert --manifest {params.manifest:q} --ms {output.ms:q} --record {output.record:q}"
+        " --plot {output.plot:q} {params.flags} > {log:q} 2>&1"
 
 
 rule convert_calibrator:
     input:
-        manifest=lambda w: path("manifest", RESULTS, group=calset_group(w.calset)),
-        calibrators=CALIBRATORS,
+        simulated,
     output:
         ms=ms("cal_ms"),
         record=p("cal_ms_record"),
@@ -52,10 +54,14 @@ rule convert_calibrator:
         mem_mb=lambda wildcards, attempt: attempt * 2500,
         runtime=lambda wildcards, attempt: attempt * 30,
     params:
+        **depends_on("convert"),
         calibrator=lambda w: PLAN["calsets"][w.calset]["calibrator"],
-        flags=flags(CONFIG, "convert"),
-        code=code("convert"),
+        calibrators=Unwatched(CALIBRATORS),
+        row=calibrator_row,
+        manifest=lambda w: Unwatched(manifest_of(w)),
+        raw=raw_content,
+        flags=flags_of("convert"),
     shell:
-        "contimg convert --manifest {input.manifest} --calibrator {params.calibrator}"
-        " --calibrators {input.calibrators} --ms {output.ms} --record {output.record}"
-        " --plot {output.plot} {params.flags} > {log} 2>&1"
+        "contimg convert --manifest {params.manifest:q} --calibrator {params.calibrator:q}"
+        " --calibrators {params.calibrators:q} --ms {output.ms:q} --record {output.record:q}"
+        " --plot {output.plot:q} {params.flags} > {log:q} 2>&1"

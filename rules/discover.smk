@@ -10,8 +10,7 @@ import time
 
 rule show_status:
     input:
-        plan=p("plan"),
-        records=everything(),
+        records(),
     output:
         status=p("status"),
     log:
@@ -25,8 +24,12 @@ rule show_status:
         mem_mb=1500,
         runtime=10,
     params:
-        run=f"--results {RESULTS} --tier {TIER}",
+        **depends_on("status"),
+        results=Unwatched(RESULTS),
+        plan=Unwatched(PLAN_FILE),
+        tier=TIER,
+        planned=PLAN_CONTENT,
         again="" if PLAN["groups"] else str(time.time()),
-        code=code("status"),
     shell:
-        "contimg status --plan {input.plan} {params.run} --status {output.status} > {log} 2>&1"
+        "contimg status --results {params.results:q} --plan {params.plan:q} --tier {params.tier}"
+        " --status {output.status:q} > {log:q} 2>&1"

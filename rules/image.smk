@@ -7,6 +7,8 @@ Tiles run side by side, each on one processor, which is the best use of a machin
 than processors; for a single tile in a hurry, `--set-threads image_tile=8`.
 """
 
+import shlex
+
 # the images of the parts of the band, where there is more than one
 CUBE = {"cube": p("image_cube")} if (CONFIG.image.channels_out or 1) > 1 else {}
 
@@ -15,7 +17,7 @@ rule image_tile:
     input:
         ms=p("calibrated_ms"),
         record=p("calibrated_record"),
-        catalog=CONFIG.catalog,
+        field_model=table_input(CONFIG.field_model),
     output:
         **CUBE,
         image=p("image"),
@@ -46,12 +48,15 @@ rule image_tile:
         mem_mb=lambda wildcards, attempt: attempt * 4000,
         runtime=lambda wildcards, attempt: attempt * 60,
     params:
-        flags=flags(CONFIG, "image"),
-        cube=lambda wildcards, output: f"--cube {output.cube}" if CUBE else "",
-        code=code("image"),
+        **depends_on("image"),
+        field=field_model,
+        flags=flags_of("image"),
+        cube=lambda wildcards, output: Unwatched(
+            shlex.join(["--cube", output.cube]) if CUBE else ""
+        ),
     shell:
-        "contimg image --ms {input.ms} --ms-record {input.record} --catalog {input.catalog}"
-        " --image {output.image} --residual {output.residual} --psf {output.psf}"
-        " --model {output.model} --pb {output.pb} --pbcor {output.pbcor} --rms {output.rms}"
-        " --plot {output.plot} --page {output.page} --record {output.record}"
-        " --threads {threads} {params.cube} {params.flags} > {log} 2>&1"
+        "contimg image --ms {input.ms:q} --ms-record {input.record:q} --catalog {input.field_model:q}"
+        " --image {output.image:q} --residual {output.residual:q} --psf {output.psf:q}"
+        " --model {output.model:q} --pb {output.pb:q} --pbcor {output.pbcor:q} --rms {output.rms:q}"
+        " --plot {output.plot:q} --page {output.page:q} --record {output.record:q}"
+        " --threads {threads} {params.cube} {params.flags} > {log:q} 2>&1"

@@ -13,7 +13,7 @@ localrules:
 
 rule validated:
     input:
-        [path("mosaic_validation", RESULTS, mosaic=name) for name in PLAN["mosaics"]],
+        made("validated"),
 
 
 rule mosaic_tiles:
@@ -50,16 +50,16 @@ rule mosaic_tiles:
         mem_mb=lambda wildcards, attempt: attempt * 4000,
         runtime=lambda wildcards, attempt: attempt * 60,
     params:
-        flags=flags(CONFIG, "mosaic"),
+        **depends_on("mosaic"),
+        flags=flags_of("mosaic"),
         decisions=decisions_of,
-        code=code("mosaic"),
     shell:
-        "contimg mosaic --image {output.image} --residual {output.residual}"
-        " --weight {output.weight} --rms {output.rms} --coverage {output.coverage}"
-        " --mjd {output.mjd} --time {output.time} --freq {output.freq} --tiles {output.tiles}"
-        " --plot {output.plot} --record {output.record} --threads {threads} {params.flags}"
-        " --images {input.images} --residuals {input.residuals} --pbs {input.pbs}"
-        " --image-records {input.records} > {log} 2>&1"
+        "contimg mosaic --image {output.image:q} --residual {output.residual:q}"
+        " --weight {output.weight:q} --rms {output.rms:q} --coverage {output.coverage:q}"
+        " --mjd {output.mjd:q} --time {output.time:q} --freq {output.freq:q} --tiles {output.tiles:q}"
+        " --plot {output.plot:q} --record {output.record:q} --threads {threads} {params.flags}"
+        " --images {input.images:q} --residuals {input.residuals:q} --pbs {input.pbs:q}"
+        " --image-records {input.records:q} > {log:q} 2>&1"
 
 
 rule validate_mosaic:
@@ -87,11 +87,11 @@ rule validate_mosaic:
         mem_mb=lambda wildcards, attempt: attempt * 3000,
         runtime=lambda wildcards, attempt: attempt * 20,
     params:
-        flags=flags(CONFIG, "mosaic validate"),
-        code=code("mosaic validate"),
+        **depends_on("mosaic validate"),
+        flags=flags_of("mosaic validate"),
     shell:
-        "contimg mosaic validate --image {input.image} --residual {input.residual}"
-        " --weight {input.weight} --rms {input.rms} --coverage {input.coverage}"
-        " --tiles {input.tiles} --mosaic-plot {input.plot} --mosaic-record {input.record}"
-        " --plot {output.plot} --page {output.page} --record {output.record} {params.flags}"
-        " > {log} 2>&1"
+        "contimg mosaic validate --image {input.image:q} --residual {input.residual:q}"
+        " --weight {input.weight:q} --rms {input.rms:q} --coverage {input.coverage:q}"
+        " --tiles {input.tiles:q} --mosaic-plot {input.plot:q} --mosaic-record {input.record:q}"
+        " --plot {output.plot:q} --page {output.page:q} --record {output.record:q} {params.flags}"
+        " > {log:q} 2>&1"

@@ -12,7 +12,7 @@ if CONFIG.photometry_method == "visibilities":
         input:
             ms=p("calibrated_ms"),
             record=p("calibrated_record"),
-            catalog=CONFIG.catalog,
+            targets=table_input(CONFIG.targets),
         output:
             table=p("tile_fluxes"),
             new=p("tile_new"),
@@ -30,12 +30,13 @@ if CONFIG.photometry_method == "visibilities":
             mem_mb=lambda wildcards, attempt: attempt * 3000,
             runtime=lambda wildcards, attempt: attempt * 60,
         params:
-            flags=flags(CONFIG, "photometry tile"),
-            code=code("photometry tile"),
+            **depends_on("photometry tile"),
+            targets=lambda w: table_content(CONFIG.targets),
+            flags=flags_of("photometry tile"),
         shell:
-            "contimg photometry tile --ms {input.ms} --ms-record {input.record}"
-            " --catalog {input.catalog} --table {output.table} --new {output.new}"
-            " --record {output.record} --threads {threads} {params.flags} > {log} 2>&1"
+            "contimg photometry tile --ms {input.ms:q} --ms-record {input.record:q}"
+            " --catalog {input.targets:q} --table {output.table:q} --new {output.new:q}"
+            " --record {output.record:q} --threads {threads} {params.flags} > {log:q} 2>&1"
 
     rule measure_photometry:
         input:
@@ -55,11 +56,11 @@ if CONFIG.photometry_method == "visibilities":
             mem_mb=lambda wildcards, attempt: attempt * 1000,
             runtime=lambda wildcards, attempt: attempt * 30,
         params:
-            code=code("photometry combine"),
+            **depends_on("photometry combine"),
         shell:
-            "contimg photometry combine --mosaic {wildcards.mosaic} --table {output.table}"
-            " --record {output.record} --tables {input.tables} --records {input.records}"
-            " > {log} 2>&1"
+            "contimg photometry combine --mosaic {wildcards.mosaic:q} --table {output.table:q}"
+            " --record {output.record:q} --tables {input.tables:q} --records {input.records:q}"
+            " > {log:q} 2>&1"
 
 else:
 
@@ -70,7 +71,7 @@ else:
             rms=p("mosaic_rms"),
             mjd=p("mosaic_mjd"),
             record=p("mosaic_record"),
-            catalog=CONFIG.catalog,
+            targets=table_input(CONFIG.targets),
         output:
             table=p("photometry"),
             record=p("photometry_record"),
@@ -85,10 +86,11 @@ else:
             mem_mb=lambda wildcards, attempt: attempt * 3000,
             runtime=lambda wildcards, attempt: attempt * 30,
         params:
-            flags=flags(CONFIG, "photometry"),
-            code=code("photometry"),
+            **depends_on("photometry"),
+            targets=targets_near,
+            flags=flags_of("photometry"),
         shell:
-            "contimg photometry --mosaic {input.mosaic} --residual {input.residual}"
-            " --rms {input.rms} --mjd {input.mjd} --mosaic-record {input.record}"
-            " --catalog {input.catalog} --table {output.table} --record {output.record}"
-            " {params.flags} > {log} 2>&1"
+            "contimg photometry --mosaic {input.mosaic:q} --residual {input.residual:q}"
+            " --rms {input.rms:q} --mjd {input.mjd:q} --mosaic-record {input.record:q}"
+            " --catalog {input.targets:q} --table {output.table:q} --record {output.record:q}"
+            " {params.flags} > {log:q} 2>&1"

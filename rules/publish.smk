@@ -39,9 +39,9 @@ rule publish_mosaic:
         mem_mb=1500,
         runtime=20,
     params:
-        flags=flags(CONFIG, "publish-files"),
+        **depends_on("publish-files"),
         decision=publication_decision,
-        code=code("publish-files"),
+        flags=flags_of("publish-files"),
     shell:
-        "contimg publish-files --manifest {output.manifest} --record {output.record} {params.flags}"
-        " --products {input.products} --records {input.records} > {log} 2>&1"
+        "contimg publish-files --manifest {output.manifest:q} --record {output.record:q}"
+        " {params.flags} --products {input.products:q} --records {input.records:q} > {log:q} 2>&1"

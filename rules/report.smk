@@ -11,10 +11,8 @@ from contimg.report.runs import begin
 
 rule report_run:
     input:
-        plan=p("plan"),
-        rejected=p("rejected"),
         status=p("status"),
-        records=everything(),
+        records=records(),
     output:
         report=p("report"),
     log:
@@ -28,19 +26,22 @@ rule report_run:
         mem_mb=1500,
         runtime=20,
     params:
-        flags=f"--results {RESULTS} {flags(CONFIG, 'report')}",
-        code=code("report"),
+        **depends_on("report"),
+        results=Unwatched(RESULTS),
+        plan=Unwatched(PLAN_FILE),
+        planned=PLAN_CONTENT,
+        flags=flags_of("report"),
     shell:
-        "contimg report --plan {input.plan} {params.flags}"
-        " --status {input.status} --report {output.report}"
-        " > {log} 2>&1"
+        "contimg report --results {params.results:q} --plan {params.plan:q} {params.flags}"
+        " --status {input.status:q} --report {output.report:q}"
+        " > {log:q} 2>&1"
 
 
 RUNS = []
 
 
 onstart:
-    RUNS.append(begin(RESULTS, p("plan"), CONFIG.model_dump(mode="json")))
+    RUNS.append(begin(RESULTS, PLAN_FILE, CONFIG.model_dump(mode="json")))
 
 
 onsuccess:

@@ -21,11 +21,11 @@ if CONFIG.simulate.enabled:
             mem_mb=1500,
             runtime=10,
         params:
-            flags=flags(CONFIG, "simulate-sky"),
-            code=code("simulate-sky"),
+            **depends_on("simulate-sky"),
+            flags=flags_of("simulate-sky"),
         shell:
-            "contimg simulate-sky --catalog {output.catalog} --truth {output.truth}"
-            " {params.flags} > {log} 2>&1"
+            "contimg simulate-sky --catalog {output.catalog:q} --truth {output.truth:q}"
+            " {params.flags} > {log:q} 2>&1"
 
     rule simulate_group:
         input:
@@ -43,10 +43,10 @@ if CONFIG.simulate.enabled:
             mem_mb=lambda wildcards, attempt: attempt * 2500,
             runtime=20,
         params:
-            raw_dir=str(CONFIG.discover.raw_dir),
-            flags=flags(CONFIG, "simulate"),
-            code=code("simulate"),
+            **depends_on("simulate"),
+            raw_dir=Unwatched(CONFIG.discover.raw_dir),
+            flags=flags_of("simulate"),
         shell:
-            "contimg simulate --catalog {input.catalog} --group {wildcards.group}"
-            " --out-dir {params.raw_dir} --manifest {output.manifest}"
-            " {params.flags} > {log} 2>&1"
+            "contimg simulate --catalog {input.catalog:q} --group {wildcards.group:q}"
+            " --out-dir {params.raw_dir:q} --manifest {output.manifest:q}"
+            " {params.flags} > {log:q} 2>&1"

@@ -29,19 +29,22 @@ rule normalise_lightcurves:
         mem_mb=lambda wildcards, attempt: attempt * 3000,
         runtime=lambda wildcards, attempt: attempt * 30,
     params:
-        flags=flags(CONFIG, "lightcurves"),
-        code=code("lightcurves"),
+        **depends_on("lightcurves"),
+        folder=Unwatched(f"{RESULTS}/photometry"),
+        plan=Unwatched(PLAN_FILE),
+        others=other_photometry,
+        flags=flags_of("lightcurves"),
     shell:
-        "contimg lightcurves --table {output.table} --epochs {output.epochs}"
-        " --plot {output.plot} --record {output.record} {params.flags}"
-        " --photometry {input.photometry} --photometry-records {input.records} > {log} 2>&1"
+        "contimg lightcurves --table {output.table:q} --epochs {output.epochs:q}"
+        " --plot {output.plot:q} --record {output.record:q} {params.flags}"
+        " --photometry {params.folder:q} --plan {params.plan:q} > {log:q} 2>&1"
 
 
 rule find_variables:
     input:
         lightcurves=p("lightcurves"),
         record=p("lightcurves_record"),
-        catalog=CONFIG.catalog,
+        targets=table_input(CONFIG.targets),
     output:
         sources=p("sources"),
         candidates=report(
@@ -68,11 +71,12 @@ rule find_variables:
         mem_mb=lambda wildcards, attempt: attempt * 3000,
         runtime=lambda wildcards, attempt: attempt * 60,
     params:
-        flags=flags(CONFIG, "variability"),
-        code=code("variability"),
+        **depends_on("variability"),
+        targets=lambda w: table_content(CONFIG.targets),
+        flags=flags_of("variability"),
     shell:
-        "contimg variability --lightcurves {input.lightcurves}"
-        " --lightcurves-record {input.record} --catalog {input.catalog}"
-        " --sources {output.sources} --candidates {output.candidates}"
-        " --candidates-ecsv {output.ecsv} --candidates-vot {output.vot}"
-        " --plot {output.plot} --record {output.record} {params.flags} > {log} 2>&1"
+        "contimg variability --lightcurves {input.lightcurves:q}"
+        " --lightcurves-record {input.record:q} --catalog {input.targets:q}"
+        " --sources {output.sources:q} --candidates {output.candidates:q}"
+        " --candidates-ecsv {output.ecsv:q} --candidates-vot {output.vot:q}"
+        " --plot {output.plot:q} --record {output.record:q} {params.flags} > {log:q} 2>&1"

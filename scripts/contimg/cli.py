@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ValidationError
 
 from contimg import __version__, help
+from contimg.core import records
 from contimg.core.command import Command
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.jobs import Note, noted
@@ -69,6 +70,7 @@ VERBS = {
     "hold": "contimg.operate.hold",
     "release": "contimg.operate.release",
     "report": "contimg.report.command",
+    "why": "contimg.run.why",
     "config": "contimg.config_files",
 }
 
@@ -136,6 +138,7 @@ def _main(argv: list[str], note: Note) -> int:
         print(help.verb_help(verb, command, [w for w in words if w not in asked]))
         return 0
     command = load(verb)
+    _note_code(verb)
     namespace = build_parser(verb).parse_args(words)
     try:
         files, options = read(command, namespace)
@@ -178,6 +181,17 @@ def _complain(verb: str, error: ValidationError) -> str:
         said.append(f"contimg {verb}: {where}: {problem['msg']}")
     print("\n".join(said), file=sys.stderr)
     return said[0]
+
+
+def _note_code(verb: str) -> None:
+    """Let records say which code made their products."""
+
+    def code() -> dict[str, str]:
+        from contimg.dependencies import modules
+
+        return modules(verb)
+
+    records.CODE = code
 
 
 def _record_failure(verb: str, command: Command, files, options, reason: str) -> int:

@@ -5,9 +5,8 @@ The config files hold exactly these keys; ``config/schema.json`` is generated fr
 
 from __future__ import annotations
 
-import hashlib
+import os
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions, ScaleOptions
 from contimg.calset.options import CalsetValidationOptions
 from contimg.check.options import CheckOptions
-from contimg.cli import VERBS, load
+from contimg.cli import load
 from contimg.convert.options import ConvertOptions
 from contimg.core.beam import InstrumentOptions
 from contimg.core.errors import ContimgError
-from contimg.core.options import to_flags
+from contimg.core.options import is_path, to_flags
 from contimg.discover.options import DiscoverOptions
 from contimg.flag.options import FlagOptions
 from contimg.help import did_you_mean
@@ -34,9 +33,7 @@ from contimg.report.options import ReportOptions
 from contimg.simulate.options import SimulateOptions
 from contimg.variability.options import VariabilityOptions
 
-_PACKAGE = Path(__file__).parent
-# stages whose code runs inside the jobs of another one
-_INSIDE = {"convert": ("flag",)}
+_BASE = Path(__file__).parents[2]  # of the workflow: what it ships lies below
 
 
 class Config(BaseModel):
@@ -45,8 +42,15 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     results: str = Field("results", min_length=1, description="directory of all products")
-    catalog: str = Field(
-        description="table of the sources to measure, also the field model of the calibration"
+    catalog: str | None = Field(
+        None, description="table of sources: those to measure, and the model of the field"
+    )
+    field_model: str | None = Field(
+        None,
+        description="table of the sources that calibration and imaging know of (catalog if unset)",
+    )
+    targets: str | None = Field(
+        None, description="table of the sources to measure (catalog if unset)"
     )
     keep_ms: bool = Field(
         True, description="keep Measurement Sets; off removes each after its last use"
@@ -87,7 +91,42 @@ def read_config(content: Mapping[str, Any]) -> Config:
         raise ContimgError("the configuration is not valid:\n" + "\n".join(problems)) from None
     backend = resolve_backend(config.image.backend)
     image = config.image.model_copy(update={"backend": backend})
-    return config.model_copy(update={"image": image})
+    return _located(config.model_copy(update={"image": image}))
+
+
+def _located(config: Config) -> Config:
+    """With paths as they are to be used; :class:`ContimgError` for those that cannot be.
+
+    ``~`` and ``$NAME`` are filled in. A file that does not lie where Snakemake was started but
+    comes with the workflow (``config/calibrators.csv``) is found there.
+    """
+    changes: dict[str, Any] = {}
+    for name, field in Config.model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            leaves = {
+                leaf: Path(_expanded(f"{name}.{leaf}", str(getattr(value, leaf))))
+                for leaf, option in type(value).model_fields.items()
+                if is_path(option) and getattr(value, leaf) is not None
+            }
+            changes[name] = value.model_copy(update=leaves)
+        elif field.annotation is not bool and value is not None:
+            changes[name] = _expanded(name, value)
+    for name in ("field_model", "targets"):
+        changes[name] = changes.get(name) or changes.get("catalog")
+        if changes[name] is None:
+            raise ContimgError(f"the configuration needs catalog, or {name}: a table of sources")
+    return config.model_copy(update=changes)
+
+
+def _expanded(key: str, text: str) -> str:
+    path = os.path.expandvars(os.path.expanduser(text))
+    odd = [character for character in "{}\n\0" if character in path]
+    if odd:
+        raise ContimgError(f"{key}: {path!r}: a path must not have {odd[0]!r} in it")
+    if not os.path.exists(path) and not os.path.isabs(path) and (_BASE / path).is_file():
+        return str(_BASE / path)
+    return path
 
 
 def _said(problem: Mapping[str, Any]) -> str:
@@ -109,15 +148,3 @@ def flags(config: Config, verb: str) -> str:
     """The option flags of `verb` with the values of `config`, ready for a shell."""
     words = [to_flags(getattr(config, model.section)) for model in load(verb).options]
     return " ".join(word for word in words if word)
-
-
-@cache
-def code(verb: str) -> str:
-    """Hash of the modules behind `verb`: its stage and core. Changes when the code does."""
-    stage = VERBS[verb].split(".")[1]
-    digest = hashlib.sha256()
-    for folder in ("core", stage, *_INSIDE.get(stage, ())):
-        for module in sorted((_PACKAGE / folder).rglob("*")):
-            if module.suffix in {".py", ".j2"}:
-                digest.update(module.read_bytes())
-    return digest.hexdigest()[:12]

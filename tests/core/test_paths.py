@@ -29,7 +29,12 @@ keys = st.fixed_dictionaries(
 @settings(max_examples=25, deadline=None)
 @given(key=keys)
 def test_parse_undoes_path(name: str, key: dict[str, str]) -> None:
-    key = {**key, "calset": f"{key['group']}_{key['calibrator']}", "day": day_of(key["group"])}
+    key = {
+        "plan": "0123456789",
+        **key,
+        "calset": f"{key['group']}_{key['calibrator']}",
+        "day": day_of(key["group"]),
+    }
     key = {field: key[field] for field in fields(name)}
     assert parse(name, path(name, "out/results", **key), "out/results") == key
 
@@ -43,7 +48,7 @@ def test_pattern_keeps_its_wildcards(name: str) -> None:
 def test_no_two_products_share_a_path() -> None:
     key = {"group": "20251005T034512", "calset": "20251005T034512_3C286", "mosaic": "m"}
     key |= {"tier": "standard", "table": "K", "view": "gains", "rule": "rule", "job": "job"}
-    key |= {"run": "run"}
+    key |= {"run": "run", "plan": "0123456789"}
     key |= {"day": "2025-10-05"}
     paths = [path(name, "r", **key) for name in PATTERNS]
     assert len(set(paths)) == len(paths)

@@ -47,6 +47,7 @@ def row(path: str, first_mjd: float, slot: int, **changes) -> dict:
         "path": path,
         "bytes": 100,
         "mtime_ns": 1,
+        "content": "",
         "reason": "",
         "kind": "",
         "telescope": "OVRO_MMA",

@@ -16,6 +16,8 @@ from contimg.mosaic.overrides import read_decisions
 from contimg.publish.overrides import read_overrides
 from contimg.report import runs
 
+PLAN = "0123456789"  # name of the plan
+
 GROUPS = ["20251005T080000", "20251005T080509", "20251005T081018"]
 CALSET = f"{GROUPS[0]}_0834+555"
 MOSAIC = "20251005_0834+555"
@@ -34,7 +36,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "files": {},
         "rejected": 0,
     }
-    write_text(path("plan", root), json.dumps(plan))
+    write_text(path("plan", root, plan=PLAN), json.dumps(plan))
     for group in GROUPS[:2]:
         made(root, "ms_record", group=group)
     made(root, "calibrated_record", group=GROUPS[0])
@@ -67,7 +69,7 @@ def begun(results: str, tmp_path: Path, end: str = "failed") -> None:
         "mosaic": {"overrides": str(tmp_path / "t.csv")},
         "instrument": {"subbands": 4},
     }
-    run = runs.begin(results, path("plan", results), config)
+    run = runs.begin(results, path("plan", results, plan=PLAN), config)
     if end:
         run.end(end)
 

@@ -14,6 +14,8 @@ from contimg.report.ending import finish
 from contimg.report.options import ReportOptions
 from contimg.report.stages import STAGES
 
+PLAN = "0123456789"  # name of the plan
+
 GROUPS = ["20251005T080000", "20251005T080509"]
 
 
@@ -39,8 +41,8 @@ def plan(results: str, names: list[str], rejected: dict[str, int] | None = None)
         "rejected": number,
         "rejected_by_reason": rejected or {},
     }
-    write_text(path("plan", results), json.dumps(content))
-    return runs.begin(results, path("plan", results), {"keep_ms": False})
+    write_text(path("plan", results, plan=PLAN), json.dumps(content))
+    return runs.begin(results, path("plan", results, plan=PLAN), {"keep_ms": False})
 
 
 def tile(results: str, name: str, reason: str = "") -> None:
@@ -66,7 +68,9 @@ def ending(run: runs.Run, results: str, capsys, success: bool = True) -> tuple[s
 
 def test_all_files_rejected(results, capsys):
     run = plan(results, [], {"frequency": 12, "truncated": 4})
-    write_text(path("rejected", results), "path,reason\na,1.3e9 MHz is outside the band\n")
+    write_text(
+        path("rejected", results, plan=PLAN), "path,reason\na,1.3e9 MHz is outside the band\n"
+    )
     reason, lines = ending(run, results, capsys)
     assert lines[0] == f"NOTHING WAS MADE: {reason}"
     assert "16 of 16 files are rejected, 12 of them: frequencies do not fit" in reason

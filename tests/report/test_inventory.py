@@ -11,6 +11,8 @@ from contimg.cli import main
 from contimg.core.paths import path
 from contimg.core.records import check, write_record, write_text
 
+PLAN = "0123456789"  # name of the plan
+
 GROUPS = ["20251005T152931", "20251006T152535", "20251007T152139"]
 
 
@@ -23,11 +25,11 @@ def results(tmp_path) -> str:
         plan["groups"][group] = {"start_mjd": 60953.645 + day}
         plan["calsets"][f"{group}_0834+555"] = {"group": group}
     plan["mosaics"] = {"20251005_0834+555": {"tiles": GROUPS[:1]}}
-    write_text(path("plan", results), json.dumps(plan))
+    write_text(path("plan", results, plan=PLAN), json.dumps(plan))
     lost = tmp_path / "raw" / "2025-10-08T15:00:00_sb03.hdf5"
     lost.parent.mkdir()
     lost.write_bytes(b"x" * 1000)
-    write_text(path("rejected", results), f"path,reason\n{lost},unreadable: truncated\n")
+    write_text(path("rejected", results, plan=PLAN), f"path,reason\n{lost},unreadable: truncated\n")
 
     def made(record, size=None, product=None, verdict="pass", **key):
         checks = [check("rms", 2, fail_above=1)] if verdict == "fail" else []

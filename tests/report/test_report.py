@@ -17,6 +17,8 @@ from contimg.core.records import Check, write_record
 from contimg.report.stages import STAGES
 from contimg.report.status import Status, statuses
 
+PLAN = "0123456789"  # name of the plan
+
 GROUPS = ["20251005T080000", "20251005T080509", "20251005T081018"]
 CALSET = f"{GROUPS[0]}_0834+555"
 MOSAIC = "20251005_0834+555"
@@ -51,8 +53,8 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "mosaics": {MOSAIC: {"tiles": GROUPS}},
         "rejected": 1,
     }
-    put(path("plan", root), json.dumps(plan))
-    put(path("rejected", root), "path,reason\nraw/bad.hdf5,not HDF5\n")
+    put(path("plan", root, plan=PLAN), json.dumps(plan))
+    put(path("rejected", root, plan=PLAN), "path,reason\nraw/bad.hdf5,not HDF5\n")
     for name in GROUPS:
         record(root, "ms_record", "convert", group=name)
     record(root, "cal_ms_record", "convert", calset=CALSET)
@@ -121,7 +123,9 @@ def record(root: str, name: str, stage: str, reason: str = "", data=None, verdic
 
 
 def table_of(results: str) -> list[Status]:
-    return statuses(json.loads(Path(path("plan", results)).read_text()), results, "standard")
+    return statuses(
+        json.loads(Path(path("plan", results, plan=PLAN)).read_text()), results, "standard"
+    )
 
 
 def test_everything_has_exactly_one_state(results: str) -> None:
@@ -149,13 +153,13 @@ def test_a_torn_record_is_a_failure_with_a_name(results: str) -> None:
 
 
 def test_a_run_without_mosaics_waits_for_no_light_curves(results: str) -> None:
-    plan = json.loads(Path(path("plan", results)).read_text()) | {"mosaics": {}}
+    plan = json.loads(Path(path("plan", results, plan=PLAN)).read_text()) | {"mosaics": {}}
     assert not {"run", "mosaic"} & {row.kind for row in statuses(plan, results, "standard")}
 
 
 def make_page(results: str) -> str:
     status, page = path("status", results), path("report", results)
-    common = ["--results", results, "--plan", path("plan", results), "--status", status]
+    common = ["--results", results, "--plan", path("plan", results, plan=PLAN), "--status", status]
     assert main(["status", *common]) == 0
     assert main(["report", *common, "--title", "A & B", "--report", page]) == 0
     return Path(page).read_text()

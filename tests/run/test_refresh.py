@@ -13,12 +13,13 @@ from contimg.cli import main
 from contimg.core.errors import ContimgError
 from contimg.core.groups import read_manifest
 from contimg.core.paths import path
+from contimg.core.plans import plan_text, read_plan
+from contimg.discover import inventory as module
 from contimg.discover.options import DiscoverOptions
 from contimg.mosaic.options import MosaicOptions
 from contimg.plan.estimate import FULL_BYTES, SHIPPED, estimate, medians
 from contimg.plan.options import PlanOptions
-from contimg.run import refresh as module
-from contimg.run.refresh import plan_text, read_plan, refresh
+from contimg.run.refresh import refresh
 from contimg.simulate.options import SimulateOptions
 from discover.simulated_headers import INSTRUMENT, headers
 
@@ -111,7 +112,7 @@ def test_every_file_is_counted(site):
     plan = site.refresh()
     assert plan["files"] == {"found": 14, "in_groups": 12, "not_selected": 0, "rejected": 2}
     assert plan["rejected_by_reason"] == {"access": 1, "empty": 1}
-    with open(path("rejected", site.results), newline="") as stream:
+    with open(path("rejected", site.results, plan=plan["plan"]), newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["path", "reason"] and len(rows) == 2
     one = site.refresh(groups=[sorted(plan["groups"])[0]])
@@ -150,11 +151,17 @@ def test_a_frozen_plan_is_not_made_anew(site):
 
 def test_tables_say_what_the_plan_says(site):
     plan = site.refresh()
-    tiles = list(csv.DictReader(io.StringIO(Path(path("tiles_table", site.results)).read_text())))
+    tiles = list(
+        csv.DictReader(
+            io.StringIO(Path(path("tiles_table", site.results, plan=plan["plan"])).read_text())
+        )
+    )
     assert [t["tile"] for t in tiles] == list(plan["groups"])
     assert {t["reason"] for t in tiles} == {"no calibrator that may serve was observed"}
     mosaics = list(
-        csv.DictReader(io.StringIO(Path(path("mosaics_table", site.results)).read_text()))
+        csv.DictReader(
+            io.StringIO(Path(path("mosaics_table", site.results, plan=plan["plan"])).read_text())
+        )
     )
     assert [m["mosaic"] for m in mosaics] == list(plan["mosaics"]) == ["20251005_d+55.58"]
     assert mosaics[0]["tiles"].split() == list(plan["groups"])

@@ -114,7 +114,7 @@ def test_no_partial_products_are_left(run):
 
 
 def planned_mosaics(run) -> dict:
-    return json.loads((run.results / "inventory/plan.json").read_text())["mosaics"]
+    return read_plan(str(run.results))["mosaics"]
 
 
 def test_one_product_is_rebuilt_alone_and_alike(run):

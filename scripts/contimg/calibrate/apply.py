@@ -89,7 +89,7 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
             tables, between = interpolate(sets[0], sets[1], weight, choice.tile_mjd, scratch)
             refant = between["reference"]
         library = scratch / "callib.txt"
-        library.write_text(callib(tables, options.calwt))
+        library.write_text(callib(_linked(tables, scratch), options.calwt))
         _transform(cwd / files.ms, partial, library, channel_bin)
         refined = refine(partial, catalog, beam, options, refant, scratch)
         steadied = remove_modulation(partial, catalog, beam, options)
@@ -158,6 +158,15 @@ def _transform(ms: Path, output: Path, library: Path, channel_bin: int) -> None:
     )
     if not output.is_dir():
         raise DataQualityError("CASA wrote no calibrated data (everything flagged)")
+
+
+def _linked(tables: dict[str, Path], scratch: Path) -> dict[str, Path]:
+    """Links to the tables: CASA reads a blank in the path of a table as a comma."""
+    links = {}
+    for name, table in tables.items():
+        links[name] = scratch / f"table.{name}"
+        links[name].symlink_to(table.resolve())
+    return links
 
 
 def _choice_checks(choice: Choice) -> list[Check]:

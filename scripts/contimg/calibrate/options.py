@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from contimg.core.options import Options
+from contimg.core.options import Limit, Options
 from contimg.core.shared import FieldScale
 
 
@@ -123,10 +123,10 @@ class CalibrateOptions(Options):
         description="fit the flux densities of the field sources to the transit, calibrator fixed,"
         " before the tables are solved; else the catalogue is believed",
     )
-    max_flagged: float = Field(
+    max_flagged: Limit = Field(
         0.3, ge=0, le=1, description="a calset with more of its solutions flagged warns"
     )
-    fail_flagged: float = Field(
+    fail_flagged: Limit = Field(
         0.6, ge=0, le=1, description="a calset with more of its solutions flagged fails"
     )
 

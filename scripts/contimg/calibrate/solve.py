@@ -27,6 +27,7 @@ from contimg.core.casa import casa_session
 from contimg.core.catalog import flux_density, scaled
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
+from contimg.core.judge import by_checks
 from contimg.core.ms import read_axes, working_copy
 from contimg.core.records import atomic, require, write_record
 
@@ -178,4 +179,5 @@ COMMAND = Command(
     run=run,
     outputs=("k", "b", "g", "g2", "plot", "record"),
     record="record",
+    judge=by_checks,
 )

@@ -11,9 +11,10 @@ from pydantic import Field
 from contimg.calset.measure import measure
 from contimg.calset.read import read_calset
 from contimg.core.beam import InstrumentOptions
-from contimg.core.command import Command, Files, existing
+from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
 from contimg.core.paths import path
+from contimg.core.plans import latest, read_plan_file
 from contimg.core.records import atomic, read_record, write_record
 
 STATES = ("complete", "pending", "failed", "incomplete")
@@ -30,8 +31,8 @@ class CompletenessFiles(Files):
 
 def run(files: CompletenessFiles, instrument: InstrumentOptions) -> None:
     """Print one line a calset of the plan; :class:`ContimgError` when one is incomplete."""
-    plan_path = files.plan or Path(path("plan", files.results))
-    plan = read_record(existing(plan_path, "plan (run snakemake -n first)"))
+    plan_path = files.plan or Path(path("plan", files.results, plan=latest(files.results)))
+    plan = read_plan_file(plan_path)
     rows = [of_calset(name, plan, files.results, instrument.subbands) for name in plan["calsets"]]
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     print(layout(rows))

@@ -24,16 +24,24 @@ from contimg.core.records import Check, atomic, worst, write_record, write_text
 class DriftFiles(Files):
     """Inputs (records of solutions; their tables lie beside them) and outputs."""
 
-    solutions: list[Path] = Field(min_length=1, description="records of the calsets")
+    solutions: list[Path] = Field(
+        min_length=1, description="records of the calsets, or a directory below which all are"
+    )
     table: Path = Field(description="table to write (CSV), one row a calset and feed")
     plot: Path = Field(description="picture to write")
     page: Path = Field(description="page to write")
     record: Path = Field(description="JSON record to write")
 
 
+def _records(path: Path) -> list[Path]:
+    """A record, or all that lie below a directory (a day, a calset)."""
+    return sorted(path.glob("*/*/solutions.json")) if path.is_dir() else [path]
+
+
 def run(files: DriftFiles, options: CalsetValidationOptions) -> None:
     """Compare every calset with the reference set."""
-    calsets, left_out = read_all(files.solutions)
+    solutions = [record for path in files.solutions for record in _records(path)]
+    calsets, left_out = read_all(solutions)
     first = reference_set(calsets, options.reference)
     antenna = reference_antenna(calsets, first)
     changes: dict[str, Change] = {}
@@ -68,7 +76,7 @@ def run(files: DriftFiles, options: CalsetValidationOptions) -> None:
     draw_drift(rows, about, options, files.plot)
     pages = {
         path.parent.name: f"{path.parent.parent.name}/{path.parent.name}/{path.parent.name}.html"
-        for path in files.solutions
+        for path in solutions
     }
     odd = beyond(rows, options)
     write_text(files.page, drift_page(about, checks, sets, odd, left_out, pages, files.plot))
@@ -85,7 +93,7 @@ def run(files: DriftFiles, options: CalsetValidationOptions) -> None:
         },
         checks=checks,
         options=[options],
-        inputs=files.solutions,
+        inputs=solutions,
     )
     print(f"{len(kept)} calsets {about}: {worst(checks)}")
 

@@ -57,6 +57,17 @@ def run(
     )
 
 
+def judge_again(
+    record: Path, options: tuple[InstrumentOptions, CalsetValidationOptions], limits: object
+) -> None:
+    """Look at the calset of `record` once more: remarks and page depend on the limits as well."""
+    stem = record.name.removesuffix(".inspection.json")
+    views = {view: record.with_name(f"{stem}.{view}.png") for view in VIEWS}
+    solutions, page = record.with_name("solutions.json"), record.with_name(f"{stem}.html")
+    run(InspectFiles(solutions=solutions, page=page, record=record, **views), *options)
+
+
+VIEWS = ("bandpass", "gains", "delays", "quality")
 COMMAND = Command(
     help="Write the page about a calset: verdicts, antennas, bandpasses, gains, delays.",
     files=InspectFiles,
@@ -64,4 +75,5 @@ COMMAND = Command(
     run=run,
     outputs=("bandpass", "gains", "delays", "quality", "page", "record"),
     record="record",
+    judge=judge_again,
 )

@@ -19,6 +19,7 @@ from contimg.core.command import Command, Files
 from contimg.core.coords import apparent, icrs_on_meridian, mjd_time
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.groups import Group
+from contimg.core.judge import by_checks
 from contimg.core.records import Check, atomic, check, write_record
 from contimg.core.uvh5 import Header, HeaderError, read_header
 from contimg.flag.options import FlagOptions
@@ -300,4 +301,5 @@ COMMAND = Command(
     run=run,
     outputs=("ms", "plot", "record"),
     record="record",
+    judge=by_checks,
 )

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from contimg.core.options import Options
+from contimg.core.options import Limit, Options
 
 
 class ConvertOptions(Options):
     """How a group becomes a Measurement Set."""
 
     section = "convert"
-    uvw_tolerance_m: float = Field(
+    uvw_tolerance_m: Limit = Field(
         0.5,
         gt=0,
         description="warn when uvw of the file and of its antenna positions differ by more [m]",

@@ -26,7 +26,9 @@ class Command:
     one that holds its JSON record. When `run` raises :class:`DataQualityError` a failed record
     and marked placeholders are written for all of them. A command without a record lets the
     error through. `run` may return an exit status. A verb that is typed by a person and never a
-    job is `by_hand`: options not given are those of the last run on its results.
+    job is `by_hand`: options not given are those of the last run on its results. `judge` holds a
+    product that is there against limits that have changed, as ``judge(record, options, limits)``;
+    of a command without it a changed limit is like any option.
     """
 
     help: str
@@ -36,6 +38,7 @@ class Command:
     outputs: tuple[str, ...] = ()
     record: str | None = None
     by_hand: bool = False
+    judge: Callable[..., None] | None = None
 
 
 def existing(path: Path, what: str) -> Path:

@@ -12,6 +12,7 @@ import string
 
 WILDCARDS = {
     "day": r"\d{4}-\d{2}-\d{2}",
+    "plan": r"[0-9a-f]{10}",
     "group": r"\d{8}T\d{6}",
     "calset": r"\d{8}T\d{6}_[A-Za-z0-9.+-]+",
     "calibrator": r"[A-Za-z0-9.+-]+",
@@ -23,13 +24,16 @@ WILDCARDS = {
 
 PATTERNS = {
     # discover
-    "plan": "inventory/plan.json",
-    "groups": "inventory/groups.parquet",
     "files": "inventory/files.parquet",
-    "rejected": "inventory/rejected.csv",
-    "calsets_table": "inventory/calsets.csv",
-    "tiles_table": "inventory/tiles.csv",
-    "mosaics_table": "inventory/mosaics.csv",
+    "judged": "inventory/judged.json",
+    "run_lock": "inventory/run.lock",
+    # plan
+    "plan": "inventory/plans/{plan}/plan.json",
+    "groups": "inventory/plans/{plan}/groups.parquet",
+    "rejected": "inventory/plans/{plan}/rejected.csv",
+    "calsets_table": "inventory/plans/{plan}/calsets.csv",
+    "tiles_table": "inventory/plans/{plan}/tiles.csv",
+    "mosaics_table": "inventory/plans/{plan}/mosaics.csv",
     "manifest": "inventory/groups/{day}/{group}.json",
     # simulate
     "sky": "simulated/catalog.csv",

@@ -18,8 +18,8 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,15 @@ from pydantic import BaseModel
 
 from contimg import __version__
 from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.options import LimitValue
 
 VERDICTS = ("pass", "warn", "fail")
 _STARTED = time.time()
 _HOST = platform.node().replace("/", "_")
+_LARGE_BYTES = 64_000_000  # a FITS file of more is known by its sums
 _ABANDONED_S = 86400.0  # no job takes so long
+# What the command line sets before a verb runs: the modules behind it, with their hashes.
+CODE: Callable[[], Mapping[str, str]] = dict
 _SOFTWARE = ("numpy", "astropy", "pyuvdata", "casatools", "python-casacore", "snakemake")
 
 
@@ -46,6 +50,8 @@ class Check:
     limit: str
     verdict: str
     reason: str = ""
+    # warn_above .. fail_below -> value, or [option, factor, power]: the limits, if by numbers
+    limits: Mapping[str, float | list] = field(default_factory=dict)
 
 
 def check(
@@ -66,19 +72,86 @@ def check(
         ("warn", "<", warn_below),
     )
     limit = ", ".join(f"{v} if {op} {lim:g}" for v, op, lim in tests if lim is not None)
+    names = {"fail>": "fail_above", "fail<": "fail_below", "warn>": "warn_above"}
+    limits = {
+        names.get(verdict + op, "warn_below"): _named(lim)
+        for verdict, op, lim in tests
+        if lim is not None
+    }
     if not math.isfinite(value):
-        return Check(metric, None, unit, limit, "fail", f"{metric} is not a finite number")
+        reason = f"{metric} is not a finite number"
+        return Check(metric, None, unit, limit, "fail", reason, limits)
     for verdict, op, lim in tests:
         if lim is not None and (value > lim if op == ">" else value < lim):
-            return Check(
-                metric,
-                float(value),
-                unit,
-                limit,
-                verdict,
-                f"{metric} {value:.4g} {op} {lim:g} {unit}".strip(),
-            )
-    return Check(metric, float(value), unit, limit, "pass")
+            reason = f"{metric} {value:.4g} {op} {lim:g} {unit}".strip()
+            return Check(metric, float(value), unit, limit, verdict, reason, limits)
+    return Check(metric, float(value), unit, limit, "pass", limits=limits)
+
+
+def _named(limit: float) -> float | list:
+    """A limit as a record keeps it: its value, or the option that it comes from."""
+    if isinstance(limit, LimitValue):
+        return [limit.leaf, limit.factor, limit.power]
+    return float(limit)
+
+
+def judged(
+    record: Mapping[str, Any], limits: Mapping[str, float], options: Sequence[BaseModel]
+) -> dict[str, Any]:
+    """`record` with the checks whose limits are options held against `limits` (leaf -> value).
+
+    A record without such checks, one of a job that had no data for instance, stays as it is.
+    """
+    checks = [_held_against(entry, limits) for entry in record["checks"]]
+    if checks == record["checks"]:
+        return dict(record)
+    kept = [Check(**entry) for entry in checks]
+    verdict = worst(kept)
+    parameters = record["parameters"] | _parameters(options)
+    return dict(record) | {
+        "verdict": verdict,
+        "reason": _reasons(kept, verdict),
+        "checks": checks,
+        "parameters": parameters,
+    }
+
+
+def _held_against(entry: dict[str, Any], limits: Mapping[str, float]) -> dict[str, Any]:
+    known = entry.get("limits", {})
+    named = [limit[0] for limit in known.values() if isinstance(limit, list)]
+    if entry["value"] is None or not named or not set(named) <= set(limits):
+        return entry
+    now = {
+        name: LimitValue(factor * limits[leaf] ** power, leaf, factor, power)
+        for name, (leaf, factor, power) in (
+            (name, limit) for name, limit in known.items() if isinstance(limit, list)
+        )
+    }
+    fixed = {name: limit for name, limit in known.items() if not isinstance(limit, list)}
+    return json.loads(
+        json.dumps(asdict(check(entry["metric"], entry["value"], entry["unit"], **fixed, **now)))
+    )
+
+
+def _named_files(options: Sequence[BaseModel]) -> dict[str, str]:
+    """``section.leaf`` -> hash of the files that options name."""
+    return {
+        f"{getattr(o, 'section', '')}.{leaf}": content_hash(value)
+        for o in options
+        for leaf in type(o).model_fields
+        if isinstance(value := getattr(o, leaf), Path) and value.is_file()
+    }
+
+
+def _reasons(checks: Sequence[Check], verdict: str) -> str:
+    return "; ".join(c.reason for c in checks if c.verdict == verdict and c.reason)
+
+
+def _parameters(options: Sequence[BaseModel]) -> dict[str, Any]:
+    return {
+        getattr(o, "section", "") or type(o).__name__.lower(): o.model_dump(mode="json")
+        for o in options
+    }
 
 
 def worst(checks: Sequence[Check]) -> str:
@@ -87,9 +160,10 @@ def worst(checks: Sequence[Check]) -> str:
 
 
 def identify(path: str | Path) -> dict[str, Any]:
-    """Identity of an input: name, size, sha256 up to 64 MB; of a directory, its record.
+    """Identity of an input: name, size and hash; of a directory, its record.
 
-    Of a record, size and hash are those without its ``run`` part.
+    Of a record, size and hash are those without its ``run`` part. A large FITS file that carries
+    the sums of its data (DATASUM of every part) is known by them, so that it is not read again.
     """
     path = Path(path)
     if path.is_dir():
@@ -102,11 +176,19 @@ def identify(path: str | Path) -> dict[str, Any]:
     if record is not None:
         return {"path": str(path), "bytes": len(record), "sha256": content_hash(path)}
     size = path.stat().st_size
-    return {
-        "path": str(path),
-        "bytes": size,
-        "sha256": content_hash(path) if size <= 64_000_000 else None,
-    }
+    sums = _datasums(path) if size > _LARGE_BYTES and path.suffix == ".fits" else None
+    if sums is not None:
+        return {"path": str(path), "bytes": size, "datasum": sums}
+    return {"path": str(path), "bytes": size, "sha256": content_hash(path)}
+
+
+def _datasums(path: Path) -> str | None:
+    """DATASUM of every part of a FITS file; None where one has none."""
+    from astropy.io import fits
+
+    with fits.open(path) as hdus:
+        sums = [hdu.header.get("DATASUM") for hdu in hdus]
+    return " ".join(map(str, sums)) if sums and all(sums) else None
 
 
 def _without_run(path: Path) -> bytes | None:
@@ -144,19 +226,17 @@ def write_record(
 ) -> None:
     """Write the record of `product` atomically; its verdict is the worst of `checks`."""
     verdict = verdict or worst(checks)
-    reasons = [c.reason for c in checks if c.verdict == verdict and c.reason]
     content = {
         "product": product,
         "stage": stage,
         "verdict": verdict,
-        "reason": reason or "; ".join(reasons),
+        "reason": reason or _reasons(checks, verdict),
         "checks": [asdict(c) for c in checks],
         "data": data,
-        "parameters": {
-            type(o).__name__.removesuffix("Options").lower(): o.model_dump(mode="json")
-            for o in options
-        },
+        "parameters": _parameters(options),
+        "files": _named_files(options),
         "inputs": [identify(p) for p in inputs],
+        "code": dict(CODE()),
         "software": software(),
         "run": {
             "created_utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from contimg.core.options import Options
+from contimg.core.options import Limit, Options
 
 # what a step cannot do without: any one of these options
 NEEDS: dict[str, tuple[str, ...]] = {
@@ -76,7 +76,7 @@ class FlagOptions(Options):
         description="steps in their order, instead of those of the strategy: "
         + ", ".join((*SUBBAND_STEPS, *WHOLE_MS_STEPS)),
     )
-    usable_warn: float = Field(
+    usable_warn: Limit = Field(
         0.3, ge=0, le=1, description="warn when less of the data of a group's subbands is usable"
     )
     usable_fail: float = Field(

@@ -11,7 +11,7 @@ from contimg.core.casa import casa_session
 from contimg.core.errors import ContimgError
 from contimg.flag.options import FlagOptions
 
-STRATEGY = Path(__file__).parents[3] / "config" / "aoflagger" / "dsa110.lua"
+STRATEGY = Path(__file__).parents[3] / "config/aoflagger/dsa110.lua"
 
 
 def tfcrop(ms: Path, options: FlagOptions) -> None:

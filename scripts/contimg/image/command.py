@@ -11,6 +11,7 @@ from contimg.core.beam import InstrumentOptions, PrimaryBeam
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
 from contimg.core.fits import Beam, Image, read_image
+from contimg.core.judge import by_checks
 from contimg.core.records import require, write_record
 from contimg.image import masks, quality, residual, tclean, wsclean
 from contimg.image.cube import write_cube
@@ -206,4 +207,5 @@ COMMAND = Command(
     run=run,
     outputs=(*FITS, "cube", "plot", "page", "record"),
     record="record",
+    judge=by_checks,
 )

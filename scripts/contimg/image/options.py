@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from contimg.core.options import Options
+from contimg.core.options import Limit, Options
 from contimg.image.units import flux_jy
 
 
@@ -149,28 +149,28 @@ class ImageOptions(Options):
     pb_limit: float = Field(
         0.2, gt=0, lt=1, description="no primary-beam correction below this response"
     )
-    min_gridded: float = Field(
+    min_gridded: Limit = Field(
         0.99, ge=0, le=1, description="fraction of unflagged visibilities that must be imaged"
     )
-    max_noise_ratio: float = Field(
+    max_noise_ratio: Limit = Field(
         3.0, gt=0, description="rms over the thermal expectation beyond which an image warns"
     )
-    fail_noise_ratio: float = Field(
+    fail_noise_ratio: Limit = Field(
         20.0, gt=0, description="rms over the thermal expectation beyond which an image fails"
     )
-    max_residual_sigma: float = Field(
+    max_residual_sigma: Limit = Field(
         12.0, gt=0, description="peak of the residual over the local noise that warns"
     )
-    max_beam_ratio: float = Field(
+    max_beam_ratio: Limit = Field(
         1.3, gt=1, description="beam axis over that of the uv coverage that warns, either way"
     )
-    max_offset_beams: float = Field(
+    max_offset_beams: Limit = Field(
         0.1, gt=0, description="median offset from the catalogue that warns [beam minor axes]"
     )
-    max_flux_scale_error: float = Field(
+    max_flux_scale_error: Limit = Field(
         0.15, gt=0, description="error of the flux scale against the catalogue that warns"
     )
-    min_completeness: float = Field(
+    min_completeness: Limit = Field(
         0.9, ge=0, le=1, description="part of the catalogued sources above 10 sigma to be found"
     )
 

@@ -14,6 +14,10 @@ class MosaicOptions(Options):
     """How tiles are chosen, brought to one beam and one grid, and added."""
 
     section = "mosaic"
+    planning = frozenset(
+        {"mode", "span_minutes", "window_tiles", "window_overlap", "min_tiles"}
+        | {"strip_tolerance_deg"}
+    )
     mode: Literal["calibrator", "window", "day", "field", "none"] = Field(
         "calibrator",
         description="what a mosaic is: the tiles about a calibrator's transit, a sliding window "

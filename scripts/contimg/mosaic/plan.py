@@ -12,7 +12,8 @@ from pydantic import Field
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError
 from contimg.core.paths import path
-from contimg.core.records import read_record, write_text
+from contimg.core.plans import read_plan
+from contimg.core.records import write_text
 from contimg.mosaic.beams import common_beam
 from contimg.mosaic.forecast import forecast
 from contimg.mosaic.grid import choose_grid
@@ -55,7 +56,7 @@ def _tiles_of(files: MosaicPlanFiles) -> tuple[tuple[list[Path], ...], list[str]
         for item in (item for paths in lists for item in paths):
             existing(item, "input of the mosaic")
         return lists, []
-    mosaics = read_record(path("plan", files.results))["mosaics"]
+    mosaics = read_plan(files.results)["mosaics"]
     if files.name not in mosaics:
         raise ContimgError(
             f"no mosaic {files.name} in the plan of {files.results}; give --name one of "

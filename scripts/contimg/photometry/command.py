@@ -176,6 +176,7 @@ def _facts(
     return {
         "mjd": data.get("mjd"),
         "freq_hz": data.get("freq_hz"),
+        "tiles": data.get("tiles_used", []),
         "n_sources": len(table),
         "n_flagged": len(table) - len(good),
         "n_blended": int((table["n_blend"] > 1).sum()),

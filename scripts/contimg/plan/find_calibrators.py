@@ -15,6 +15,7 @@ from contimg.core.command import Command
 from contimg.core.coords import apparent, mjd_time, separation
 from contimg.core.errors import ContimgError
 from contimg.core.paths import path
+from contimg.core.plans import latest
 from contimg.core.records import atomic
 from contimg.core.window import SiteFiles, utc, window
 from contimg.plan.options import PlanOptions
@@ -144,9 +145,7 @@ def find(
 
 def read_groups(results: str) -> pd.DataFrame:
     """The groups of an inventory."""
-    table = Path(path("groups", results))
-    if not table.exists():
-        raise ContimgError(f"{table}: no inventory there; run contimg discover")
+    table = Path(path("groups", results, plan=latest(results)))
     groups = pd.read_parquet(table)
     missing = {"group", "start_mjd", "end_mjd", "dec_app_deg", "dec_deg"} - set(groups.columns)
     if len(groups) and missing:

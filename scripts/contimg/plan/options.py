@@ -39,6 +39,10 @@ class PlanOptions(Options):
         description="largest time between calibrator observation and tile [h]",
     )
     max_calsets: int = Field(3, ge=1, description="candidate calsets offered to a tile")
+    recalibrate: bool = Field(
+        False,
+        description="calibrate a tile again when a calset nearer in time than its own has appeared",
+    )
     mosaics: list[str] | None = Field(
         None,
         description="mosaics of named tiles, beside those of mosaic.mode; in a config file "

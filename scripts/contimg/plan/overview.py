@@ -49,7 +49,8 @@ def _counts(plan: dict[str, Any], results: str) -> list[str]:
             f"files       {files['found']} = {files['in_groups']} in groups"
             f" + {files['not_selected']} not selected + {files['rejected']} rejected"
         )
-    lines.append(f"rejected    {plan['rejected']} files  ({path('rejected', results)})")
+    table = path("rejected", results, plan=plan["plan"])
+    lines.append(f"rejected    {plan['rejected']} files  ({table})")
     for kind, number in plan.get("rejected_by_reason", {}).items():
         lines.append(f"  {number:7d}  {kind}: {KINDS.get(kind, '')}")
     return lines
@@ -75,7 +76,7 @@ def _calsets(plan: dict[str, Any], results: str, most: int) -> list[str]:
     times = utc_of(np.array([calset["mjd"] for calset in plan["calsets"].values()]))
     for (name, calset), time in zip(plan["calsets"].items(), times, strict=True):
         lines.append(f"{name:32s}  {time}  {calset['pb']:.3f}  {calset['apparent_flux_jy']:8.2f}")
-    return _cut(lines, 2, most, path("calsets_table", results))
+    return _cut(lines, 2, most, path("calsets_table", results, plan=plan["plan"]))
 
 
 def _tiles(plan: dict[str, Any], results: str, most: int) -> list[str]:
@@ -84,13 +85,13 @@ def _tiles(plan: dict[str, Any], results: str, most: int) -> list[str]:
         group = plan["groups"][name]
         offers = ", ".join(tile["calsets"]) or f"NONE: {tile['reason']}"
         lines.append(f"{name}  {group['ra_deg']:9.4f}  {group['dec_deg']:9.4f}  {offers}")
-    lines = _cut(lines, 2, most, path("tiles_table", results))
+    lines = _cut(lines, 2, most, path("tiles_table", results, plan=plan["plan"]))
     reasons = Counter(tile["reason"] for tile in plan["tiles"].values() if not tile["calsets"])
     if reasons:
         first = {t["reason"]: name for name, t in reversed(plan["tiles"].items())}
         why = ["", "tiles without a calset, and why"]
         why += [f"{n:6d}  {reason} ({first[reason]} ..)" for reason, n in reasons.most_common()]
-        lines += _cut(why, 2, most, path("tiles_table", results))
+        lines += _cut(why, 2, most, path("tiles_table", results, plan=plan["plan"]))
     return lines
 
 
@@ -99,7 +100,7 @@ def _mosaics(plan: dict[str, Any], results: str, most: int) -> list[str]:
     for name, mosaic in plan["mosaics"].items():
         tiles = mosaic["tiles"]
         lines.append(f"{name:26s} {len(tiles):5d}  {tiles[0]}  {tiles[-1]}")
-    lines = _cut(lines, 2, most, path("mosaics_table", results))
+    lines = _cut(lines, 2, most, path("mosaics_table", results, plan=plan["plan"]))
     used = {tile for mosaic in plan["mosaics"].values() for tile in mosaic["tiles"]}
     return [*lines, f"tiles in no mosaic: {len(plan['tiles']) - len(used)}"]
 

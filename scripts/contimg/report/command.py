@@ -12,11 +12,12 @@ from pydantic import Field
 from contimg import __version__
 from contimg.core.command import Command, Files, existing
 from contimg.core.paths import path
+from contimg.core.plans import read_rejected
 from contimg.core.records import atomic, write_text
 from contimg.report import content
 from contimg.report.options import ReportOptions
 from contimg.report.stages import STAGES, STATES
-from contimg.report.status import read_plan, read_rejected
+from contimg.report.status import read_plan
 
 PROBLEMS = ("crashed", "failed", "incomplete", "warned")  # in the list at the top of the page
 
@@ -51,7 +52,7 @@ def run(files: ReportFiles, options: ReportOptions) -> None:
         summary=content.summary(plan, items),
         counts=content.stage_counts(items),
         problems=[i for i in items if i.state in PROBLEMS],
-        rejected=read_rejected(files.results),
+        rejected=read_rejected(files.results, plan.get("plan")),
         stage=by_stage,
         looks={item.item: item for item in by_stage["inspect"]},
         tiles=tiles,

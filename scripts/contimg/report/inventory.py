@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import re
@@ -18,7 +17,8 @@ from contimg.core.errors import ContimgError
 from contimg.core.grouping.scan import name_mjd
 from contimg.core.groups import read_manifest
 from contimg.core.paths import PATTERNS, WILDCARDS, fields, parse, path
-from contimg.core.records import atomic, read_record, write_text
+from contimg.core.plans import everything_planned, keys, read_rejected
+from contimg.core.records import atomic, write_text
 from contimg.core.state import state_of
 from contimg.core.window import parse_time, utc
 
@@ -108,8 +108,7 @@ def list_products(results: str, tier: str) -> list[dict[str, Any]]:
     `size_gb` is what is on disk now, of a group the size of its raw files. `start_mjd` is the
     begin of the data (of a mosaic, of its first tile), None where the plan does not know it.
     """
-    plan_path = Path(path("plan", results))
-    plan = read_record(plan_path) if plan_path.exists() else {}
+    plan = everything_planned(results) if keys(results) else {}
     if not plan and not Path(results).is_dir():
         raise ContimgError(f"{results}: no such results directory")
     rows = _groups(plan, results)
@@ -163,24 +162,13 @@ def _groups(plan: dict[str, Any], results: str) -> list[dict[str, Any]]:
         if manifest.exists():
             state, reason, size = _raw_files(manifest)
         rows.append(_line("group", name, state, "", size, group["start_mjd"], "", reason, manifest))
-    rejected = Path(path("rejected", results))
-    if rejected.exists():
-        with rejected.open(newline="") as stream:
-            for entry in csv.DictReader(stream):
-                file = Path(entry["path"])
-                rows.append(
-                    _line(
-                        "group",
-                        file.name,
-                        "rejected",
-                        "",
-                        _size_gb(file),
-                        _finite(name_mjd(file.name)),
-                        "",
-                        entry["reason"],
-                        file,
-                    )
-                )
+    for entry in read_rejected(results, plan.get("plan")) if plan else []:
+        file = Path(entry["path"])
+        start = _finite(name_mjd(file.name))
+        size = _size_gb(file)
+        rows.append(
+            _line("group", file.name, "rejected", "", size, start, "", entry["reason"], file)
+        )
     return rows
 
 

@@ -23,6 +23,9 @@ def values_of(config: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]
     """What `config` has for the fields `names` of a verb's files."""
     found: dict[str, Any] = {}
     for name in names:
+        if name == "config":  # all of it
+            found[name] = dict(config)
+            continue
         value: Any = config if name in KEYS else None
         for key in KEYS.get(name, ()):
             value = (value or {}).get(key)

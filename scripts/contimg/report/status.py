@@ -27,9 +27,9 @@ from typing import Any
 from pydantic import Field
 
 from contimg.core.command import Command, Files
-from contimg.core.errors import ContimgError
 from contimg.core.jobs import BEGIN_S, job_state
 from contimg.core.paths import WILDCARDS, day_of, path
+from contimg.core.plans import everything_planned, read_rejected
 from contimg.core.records import write_text
 from contimg.core.state import State, state_of
 from contimg.report import runs
@@ -109,16 +109,19 @@ def statuses(
     tier = tier or config.get("image", {}).get("tier", "standard")
     kept = config.get("keep_ms", False)
     items = {kind: list(plan[f"{kind}s"]) for kind in ("group", "calset", "mosaic")}
+    elsewhere = plan.get("elsewhere", {})
     items["calsets"] = ["calsets"] if items["calset"] else []
     items |= {"truth": ["simulated sky"], "known": ["known fluxes"]}
     items["run"] = ["run"] if items["mosaic"] else []  # without mosaics there are no light curves
     rows = [
         Status("file", row["path"], "discover", "rejected", "", row["reason"], "")
-        for row in read_rejected(results)
+        for row in read_rejected(results, plan.get("plan"))
     ]
     for stage in STAGES:
         for item in items[stage.kind] if stage.asked_for(config) else ():
-            rows.append(_status(stage, item, results, tier, kept, begin_s))
+            row = _status(stage, item, results, tier, kept, begin_s)
+            if row.state != "pending" or item not in elsewhere.get(f"{stage.kind}s", ()):
+                rows.append(row)
     return rows + _others(results, set(items["group"]), begin_s)
 
 
@@ -198,29 +201,8 @@ def summarise(rows: list[Status], alive: int = 0) -> str:
 
 
 def read_plan(results: str, plan: Path | None = None) -> dict[str, Any]:
-    """The plan given, that of the last run, or the one in the inventory."""
-    if plan is None:
-        last = runs.latest(results)
-        plan = Path(last["plan"] if last else path("plan", results))
-        if last and not plan.is_absolute():
-            plan = plan if plan.exists() else Path(last["directory"]) / plan
-    try:
-        return json.loads(plan.read_text())
-    except FileNotFoundError:
-        raise ContimgError(
-            f"{plan}: no plan there; give --results, or start the run (snakemake)"
-        ) from None
-    except json.JSONDecodeError as error:
-        raise ContimgError(f"{plan}: not a readable plan ({error}); start the run again") from None
-
-
-def read_rejected(results: str) -> list[dict[str, str]]:
-    """Files that discovery rejected: ``path`` and ``reason``."""
-    table = Path(path("rejected", results))
-    if not table.exists():
-        return []
-    with table.open(newline="") as stream:
-        return list(csv.DictReader(stream))
+    """The plan given, or that of the latest run, with what other runs left in the results."""
+    return everything_planned(results, None if plan is None else plan.parent.name)
 
 
 def listing(rows: list[Status]) -> str:

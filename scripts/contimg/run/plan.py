@@ -11,11 +11,12 @@ from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
 from contimg.core.options import Options, flag_name
+from contimg.core.plans import read_plan
 from contimg.discover.options import DiscoverOptions
 from contimg.mosaic.options import MosaicOptions
 from contimg.plan.options import PlanOptions
 from contimg.plan.overview import overview
-from contimg.run.refresh import OPTIONS, read_plan, refresh
+from contimg.run.refresh import OPTIONS, refresh
 from contimg.simulate.options import SimulateOptions
 
 

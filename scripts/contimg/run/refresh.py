@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from contimg.calibrate.options import FROM_CALIBRATOR, ScaleOptions
 from contimg.core.beam import InstrumentOptions, PrimaryBeam
 from contimg.core.calibrators import read_calibrators
 from contimg.core.errors import ContimgError
+from contimg.core.grouping.form import form_groups
 from contimg.core.grouping.rejections import Rejected, counts, rejected_csv
-from contimg.core.grouping.scan import find_files, form_groups, read_headers
-from contimg.core.groups import Group, write_manifest
+from contimg.core.grouping.scan import find_files, read_headers
 from contimg.core.paths import path
-from contimg.core.records import atomic, write_text
+from contimg.core.plans import plan_key, plan_text, read_plan
+from contimg.core.records import write_text
+from contimg.discover.inventory import manifest_digest, write_groups
 from contimg.discover.options import DiscoverOptions
 from contimg.discover.select import GroupFiles, check_selection, select, worth_reading
 from contimg.mosaic.options import MosaicOptions
 from contimg.plan.estimate import simulated_bytes
+from contimg.plan.keep import keep_calsets
 from contimg.plan.options import PlanOptions
 from contimg.plan.plan import make_plan
 from contimg.plan.tables import TABLES
@@ -48,17 +45,23 @@ def refresh(
     mosaic: MosaicOptions,
     simulate: SimulateOptions,
     scale: ScaleOptions = FROM_CALIBRATOR,
+    *,
+    write: bool = True,
 ) -> dict[str, Any]:
-    """Scan (or schedule, when the data are simulated), plan, write the inventory; the plan."""
-    plan_path = Path(path("plan", results))
-    if not discover.scan and plan_path.exists():
-        return read_plan(results)
+    """Scan (or schedule, when the data are simulated) and plan; the plan.
+
+    Its ``plan`` is the name below which it is kept. Without `write` nothing is written, not even
+    the headers that were read.
+    """
+    key = plan_key((instrument, discover, plan, mosaic, simulate, scale))
+    if not discover.scan and Path(path("plan", results, plan=key)).exists():
+        return read_plan(results, key)
     rejected: list[Rejected] = []
     if simulate.enabled:
         groups, files = _scheduled(instrument, discover, simulate), {}
     else:
-        groups, files, rejected = _scanned(results, instrument, discover)
-    content = make_plan(
+        groups, files, rejected = _scanned(results, instrument, discover, write)
+    content: dict[str, Any] = {"plan": key} | make_plan(
         [group for group, _ in groups],
         read_calibrators(plan.calibrators),
         PrimaryBeam(instrument),
@@ -67,43 +70,33 @@ def refresh(
         scale,
     )
     for group, entries in groups:
+        tile = content["tiles"][group.group]
         expected = simulated_bytes(simulate, group.subbands) if simulate.enabled else 0
-        content["tiles"][group.group]["raw_bytes"] = sum(e["bytes"] for e in entries) or expected
+        tile["raw_bytes"] = sum(entry["bytes"] for entry in entries) or expected
+        tile["content"] = "" if simulate.enabled else manifest_digest(group, entries)
+    keep_calsets(content, results, plan.recalibrate)
     content["rejected"] = len(rejected)
     content["rejected_by_reason"] = counts(rejected)
     content["files"] = files
-    _write_groups(results, groups, manifests=not simulate.enabled)
-    _write_if_changed(Path(path("rejected", results)), rejected_csv(rejected))
-    for name, table in TABLES.items():
-        _write_if_changed(Path(path(name, results)), table(content))
-    _write_if_changed(plan_path, plan_text(content))  # last: what it names is there
+    if write:
+        _write(results, content, groups, rejected, manifests=not simulate.enabled)
     return content
 
 
-def read_plan(results: str) -> dict[str, Any]:
-    """The plan as last written."""
-    plan_path = Path(path("plan", results))
-    try:
-        return json.loads(plan_path.read_text())
-    except FileNotFoundError:
-        raise ContimgError(
-            f"{plan_path}: no plan yet; make it with snakemake -n --configfile YOURS, or with"
-            f" contimg discover --results {results} --raw-dir DIRECTORY"
-        ) from None
-    except json.JSONDecodeError as error:
-        raise ContimgError(f"{plan_path}: not a readable plan ({error}); delete it") from None
-
-
-def plan_text(plan: dict[str, Any]) -> str:
-    """JSON with one line an item: quick to write, and changes show line by line."""
-    parts = []
-    for key, value in plan.items():
-        if isinstance(value, dict) and value:
-            lines = (f"  {json.dumps(name)}: {json.dumps(item)}" for name, item in value.items())
-            parts.append(f" {json.dumps(key)}: {{\n" + ",\n".join(lines) + "\n }")
-        else:
-            parts.append(f" {json.dumps(key)}: {json.dumps(value)}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+def _write(
+    results: str,
+    content: dict[str, Any],
+    groups: list[GroupFiles],
+    rejected: list[Rejected],
+    manifests: bool,
+) -> None:
+    key = content["plan"]
+    write_groups(results, key, groups, manifests)
+    _write_if_changed(Path(path("rejected", results, plan=key)), rejected_csv(rejected))
+    for name, table in TABLES.items():
+        _write_if_changed(Path(path(name, results, plan=key)), table(content))
+    target = Path(path("plan", results, plan=key))
+    _write_if_changed(target, plan_text(content))  # last: what it names is there
 
 
 def _scheduled(
@@ -118,7 +111,7 @@ def _scheduled(
 
 
 def _scanned(
-    results: str, instrument: InstrumentOptions, discover: DiscoverOptions
+    results: str, instrument: InstrumentOptions, discover: DiscoverOptions, write: bool
 ) -> tuple[list[GroupFiles], dict[str, int], list[Rejected]]:
     """Selected groups, what became of the files, and those rejected."""
     problems: list[Rejected] = []
@@ -126,9 +119,8 @@ def _scanned(
     if not listed and not problems:
         raise ContimgError(f"{discover.raw_dir}: no *.hdf5 below it; set discover.raw_dir")
     files = worth_reading(listed, discover)
-    headers = read_headers(
-        files, Path(path("files", results)), listed=listed, processes=discover.processes
-    )
+    cache = Path(path("files", results))
+    headers = read_headers(files, cache, listed=listed, processes=discover.processes, write=write)
     found, rejected = form_groups(headers, instrument, discover)
     rejected += problems
     kept = select(found, discover)
@@ -146,46 +138,6 @@ def _scanned(
 def _notice(lines: list[str]) -> None:
     for line in lines:
         print(f"discover: {line}", file=sys.stderr)
-
-
-def _write_groups(results: str, groups: list[GroupFiles], manifests: bool) -> None:
-    """The manifests that changed or are not there, and the table of the groups.
-
-    The table holds a digest of each manifest, so that those as they were need not be read.
-    """
-    target = Path(path("groups", results))
-    before: dict[str, str] = {}
-    if target.exists():
-        known = pd.read_parquet(target)
-        if "digest" in known:
-            before = dict(zip(known["group"], known["digest"], strict=True))
-    there = _manifests(results) if manifests else set()
-    digests = []
-    for group, entries in groups:
-        text = repr((vars(group), entries))
-        digest = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
-        digests.append(digest)
-        if manifests:
-            manifest = path("manifest", results, group=group.group)
-            if before.get(group.group) != digest or manifest not in there:
-                write_manifest(manifest, group, entries)
-    now = dict(zip((group.group for group, _ in groups), digests, strict=True))
-    if now != before or not target.exists():
-        columns = [field.name for field in dataclasses.fields(Group)]
-        table = pd.DataFrame([vars(group) for group, _ in groups], columns=columns)
-        table["digest"] = digests
-        with atomic(target) as partial:
-            table.to_parquet(partial, index=False)
-
-
-def _manifests(results: str) -> set[str]:
-    """Paths of the manifests that exist."""
-    top = Path(path("manifest", results, group="20000101T000000")).parent.parent
-    if not top.is_dir():
-        return set()
-    with os.scandir(top) as days:
-        folders = [day.path for day in days if day.is_dir()]
-    return {f"{folder}/{name}" for folder in folders for name in os.listdir(folder)}
 
 
 def _write_if_changed(target: Path, text: str) -> None:

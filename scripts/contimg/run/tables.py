@@ -14,7 +14,7 @@ from contimg.core.tables.antennas import read_positions
 if TYPE_CHECKING:
     from contimg.config import Config
 
-SOURCES = ("catalog",)  # keys of the config that name source tables
+SOURCES = ("field_model", "targets")  # keys of the config that name source tables
 
 
 def check_tables(config: Config) -> None:

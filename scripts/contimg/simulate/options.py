@@ -13,6 +13,7 @@ class SimulateOptions(Options):
     """A known sky seen by a known instrument."""
 
     section = "simulate"
+    planning = frozenset({"enabled"})
     enabled: bool = Field(False, description="make the raw data instead of discovering them")
     seed: int = Field(1, ge=0, description="seed of everything that is random")
 

@@ -13,8 +13,11 @@ from pydantic import Field
 
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.judge import by_checks
+from contimg.core.plans import read_plan_file
 from contimg.core.records import atomic, check, read_record, write_record
 from contimg.variability import plots
+from contimg.variability.collect import photometry_files, same_data_once
 from contimg.variability.ensemble import normalise
 from contimg.variability.options import VariabilityOptions
 from contimg.variability.references import Grid, Normalisation, find_gains, to_grid
@@ -51,8 +54,15 @@ UNNORMALISED = "unnormalised"
 class LightCurveFiles(Files):
     """Photometry in, light curves out."""
 
-    photometry: list[Path] = Field(description="photometry tables, one an epoch (Parquet)")
-    photometry_records: list[Path] = Field(description="their records, in the same order")
+    photometry: list[Path] = Field(
+        description="photometry tables, one an epoch (Parquet), or directories of them"
+    )
+    photometry_records: list[Path] = Field(
+        [], description="records of the tables, in the same order (beside them if unset)"
+    )
+    plan: Path | None = Field(
+        None, description="plan of the run: where mosaics share data, its own come first"
+    )
     table: Path = Field(description="light curves to write (Parquet)")
     epochs: Path = Field(description="table of epochs to write (CSV)")
     record: Path = Field(description="record to write (JSON)")
@@ -61,10 +71,13 @@ class LightCurveFiles(Files):
 
 def run(files: LightCurveFiles, options: VariabilityOptions) -> None:
     """Collect, normalise, write."""
-    photometry, left_out = read_photometry(files.photometry, files.photometry_records)
+    pairs = photometry_files(files.photometry, files.photometry_records)
+    photometry, left_out, tiles = read_photometry(pairs)
     if photometry.empty:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DataQualityError(f"no epoch has photometry ({reasons or 'no source measured'})")
+    first = list(read_plan_file(files.plan)["mosaics"]) if files.plan is not None else []
+    photometry = same_data_once(photometry, tiles, first)
     mosaics = photometry.groupby("mosaic")["mjd"].median().sort_values(kind="stable").index.tolist()
     grid = to_grid(photometry, mosaics)
     found = find_gains(grid, options)
@@ -75,17 +88,18 @@ def run(files: LightCurveFiles, options: VariabilityOptions) -> None:
     with atomic(files.epochs) as partial:
         epochs.to_csv(partial, index=False)
     plots.light_curve_page(table, files.plot)
-    _write_record(files, options, grid, found, epochs)
+    _write_record(files, pairs, options, grid, found, epochs)
 
 
-def read_photometry(tables: list[Path], records: list[Path]) -> tuple[pd.DataFrame, dict[str, str]]:
-    """All measurements in order of epoch and source, and the epochs left out with reasons."""
-    if len(tables) != len(records):
-        raise ContimgError(
-            f"{len(tables)} photometry tables but {len(records)} records; give one for each"
-        )
-    parts, left_out = [], {}
-    for path, record_path in sorted(zip(tables, records, strict=True), key=lambda p: p[1].stem):
+def read_photometry(
+    pairs: list[tuple[Path, Path]],
+) -> tuple[pd.DataFrame, dict[str, str], dict[str, list[str]]]:
+    """All measurements in order of epoch and source, from (table, record) of every epoch.
+
+    Also the epochs left out with reasons, and the tiles in each epoch, where they are known.
+    """
+    parts, left_out, tiles = [], {}, {}
+    for path, record_path in pairs:
         mosaic = record_path.stem
         record = read_record(record_path)
         if record["verdict"] == "fail":
@@ -103,10 +117,11 @@ def read_photometry(tables: list[Path], records: list[Path]) -> tuple[pd.DataFra
         if part.empty:
             left_out[mosaic] = "no source measured"
             continue
+        tiles[mosaic] = record.get("data", {}).get("tiles") or []
         parts.append(part[NEEDED].astype({"source": str}).sort_values("source"))
     if not parts:
-        return pd.DataFrame(columns=NEEDED), left_out
-    return pd.concat(parts, ignore_index=True), left_out
+        return pd.DataFrame(columns=NEEDED), left_out, tiles
+    return pd.concat(parts, ignore_index=True), left_out, tiles
 
 
 def light_curves(photometry: pd.DataFrame, grid: Grid, found: Normalisation) -> pd.DataFrame:
@@ -162,6 +177,7 @@ def epoch_table(
 
 def _write_record(
     files: LightCurveFiles,
+    pairs: list[tuple[Path, Path]],
     options: VariabilityOptions,
     grid: Grid,
     found: Normalisation,
@@ -193,7 +209,7 @@ def _write_record(
             ),
         },
         options=(options,),
-        inputs=sorted([*files.photometry, *files.photometry_records]),
+        inputs=[path for pair in pairs for path in pair],
     )
 
 
@@ -204,4 +220,5 @@ COMMAND = Command(
     run=run,
     outputs=("table", "epochs", "plot", "record"),
     record="record",
+    judge=by_checks,
 )

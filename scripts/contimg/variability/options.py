@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from contimg.core.options import Options
+from contimg.core.options import Limit, Options
 
 
 class VariabilityOptions(Options):
@@ -29,7 +29,7 @@ class VariabilityOptions(Options):
     gain_error_prior: float = Field(
         0.05, gt=0, lt=1, description="fractional gain error of an epoch that is not normalised"
     )
-    warn_excess_fraction: float = Field(
+    warn_excess_fraction: Limit = Field(
         0.1, gt=0, description="warn when an epoch scatters more than this beyond its errors"
     )
     false_alarm_probability: float = Field(

@@ -16,7 +16,7 @@ _NUMBERS = (
     *("latitude_deg", "longitude_deg", "height_m", "first_mjd", "last_mjd", "n_times"),
     *("integration_s", "dec_app_deg", "ra_deg", "dec_deg", "freq_min_hz", "freq_max_hz"),
 )
-_ENTRY = ("path", "bytes", "freq_min_hz", "freq_max_hz")
+_ENTRY = ("path", "bytes", "content", "freq_min_hz", "freq_max_hz")
 
 
 def build_groups(

@@ -1,0 +1,87 @@
+"""What the main process of Snakemake does before the jobs: lock, plan, judge again.
+
+Only a run that will make something writes: ``snakemake -n``, ``--summary``, ``--dag``,
+``--report``, ``--unlock`` and the like leave every byte below the results as it is.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from contimg.config import Config
+from contimg.core.paths import path
+from contimg.run.judge import judge_again
+from contimg.run.refresh import OPTIONS, refresh
+
+# arguments with which Snakemake looks, cleans or writes elsewhere and runs no job
+_LOOKS = (
+    *("dryrun", "touch", "containerize", "report", "generate_unit_tests", "dag", "rulegraph"),
+    *("filegraph", "d3dag", "unlock", "cleanup_metadata", "conda_cleanup_envs", "lint"),
+    *("conda_create_envs_only", "list_conda_envs", "cleanup_shadow", "list_changes"),
+    *("container_cleanup_images", "list_input_changes", "list_params_changes", "list_rules"),
+    *("list_untracked", "summary", "detailed_summary", "archive", "delete_all_output"),
+    *("delete_temp_output", "list_target_rules", "list_resources", "print_compilation"),
+)
+_held: list[IO[str]] = []  # the lock lives as long as this process
+
+
+def runs_jobs(argv: Sequence[str]) -> bool:
+    """Whether ``snakemake`` with these arguments (of `sys.argv`) runs jobs.
+
+    One that was not started by its command line (from a program, by a test) is taken to look.
+    """
+    from snakemake.cli import get_argument_parser
+
+    if Path(argv[0]).name not in {"snakemake", "__main__.py"}:
+        return False
+    given, _ = get_argument_parser().parse_known_args(list(argv[1:]))
+    return not any(getattr(given, name, None) for name in _LOOKS)
+
+
+def start(config: Config, *, write: bool) -> dict[str, Any]:
+    """The plan of a run; with `write` it is put on disk, and nobody else runs in the results."""
+    if write:
+        hold(config.results)
+    sections = [getattr(config, model.section) for model in OPTIONS]
+    plan = refresh(config.results, *sections, write=write)
+    for line in judge_again(config, write=write):
+        print(f"judge: {line}", file=sys.stderr)
+    if write:
+        os.utime(path("plan", config.results, plan=plan["plan"]))  # that of the latest run
+    return plan
+
+
+def hold(results: str) -> None:
+    """Wait until no other run works in `results`, and keep others out while this one lives.
+
+    Runs take turns, so that each product is made once and what is made of all of them (light
+    curves, report) is made of everything that is there. Where the file system knows no locks, two
+    runs are not told apart, and it is said.
+    """
+    target = Path(path("run_lock", results))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stream = target.open("a+")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        stream.seek(0)
+        who = stream.read().strip() or "another run"
+        print(f"run: {who} works in {results}; this run begins when it ends", file=sys.stderr)
+        fcntl.flock(stream, fcntl.LOCK_EX)
+    except OSError as error:
+        print(
+            f"run: {target}: no locks here ({error.strerror}): start no second run", file=sys.stderr
+        )
+        stream.close()
+        return
+    stream.truncate(0)
+    stream.write(f"process {os.getpid()} on {platform.node()}\n")
+    stream.flush()
+    os.set_inheritable(stream.fileno(), False)
+    _held.append(stream)

@@ -1,0 +1,209 @@
+"""``contimg why``: what a product was made from, and what would make it again.
+
+It answers from the product's record: the options, files, code and inputs that made it, held
+against those of now. Which they are is said in :mod:`contimg.dependencies`, as for the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from contimg import dependencies
+from contimg.config import Config, read_config
+from contimg.core.command import Command, Files
+from contimg.core.errors import ContimgError
+from contimg.core.options import POSITIONAL
+from contimg.core.paths import PATTERNS, parse, path
+from contimg.core.records import content_hash, identify, read_record
+from contimg.publish.lineage import lineage
+from contimg.report import runs
+
+# verb -> record, and the other products of the job
+MADE_BY: dict[str, tuple[str, tuple[str, ...]]] = {
+    "convert": ("ms_record", ("ms", "ms_plot")),
+    "convert calibrator": ("cal_ms_record", ("cal_ms", "cal_ms_plot")),
+    "solve": ("solutions", ("caltable", "solutions_plot")),
+    "calset inspect": ("calset_record", ("calset_page", "calset_plot")),
+    "calset drift": ("drift_record", ("drift_table", "drift_plot", "drift_page")),
+    "apply": ("calibrated_record", ("calibrated_ms", "calset_choice")),
+    "image": (
+        "image_record",
+        (
+            *("image", "residual", "psf", "model", "pb", "pbcor", "tile_rms", "image_cube"),
+            *("image_plot", "image_page"),
+        ),
+    ),
+    "mosaic": (
+        "mosaic_record",
+        (
+            *("mosaic", "mosaic_residual", "mosaic_weight", "mosaic_rms", "mosaic_coverage"),
+            *("mosaic_mjd", "mosaic_time", "mosaic_freq", "mosaic_tiles", "mosaic_plot"),
+        ),
+    ),
+    "mosaic validate": ("mosaic_validation", ("mosaic_validation_plot", "mosaic_page")),
+    "photometry": ("photometry_record", ("photometry",)),
+    "lightcurves": ("lightcurves_record", ("lightcurves", "epochs", "lightcurves_plot")),
+    "variability": (
+        "variability_record",
+        ("sources", "candidates", "candidates_ecsv", "candidates_vot", "candidates_plot"),
+    ),
+    "publish-files": ("published_record", ("published",)),
+}
+
+
+class WhyFiles(Files):
+    """What is asked about, and with which config."""
+
+    file: Annotated[list[Path], POSITIONAL] = Field([], description="products, or their records")
+    results: Path | None = Field(
+        None, description="results directory (the one above the product if unset)"
+    )
+    config: dict = Field({}, description="config of the run (--configfile; of the latest run)")
+
+
+def run(files: WhyFiles) -> None:
+    """Print what changed, or what the product was made from."""
+    if not files.file:
+        raise ContimgError("name a product: contimg why FILE ...")
+    for file in files.file:
+        _answer(file, files)
+
+
+def _answer(file: Path, files: WhyFiles) -> None:
+    results = str(files.results or results_above(file))
+    verb, record = record_of(file, results)
+    print(f"{file}: made by contimg {verb.removesuffix(' calibrator')}")
+    if not record.exists():
+        print("  not there: it is made by the next run that asks for it")
+        return
+    content = read_record(record)
+    changes = list(_changes(files, verb, record, content, results))
+    for line in changes:
+        print(f"  {line}")
+    if changes:
+        print("  the next run makes it again")
+        return
+    print(f"  up to date; verdict {content['verdict']} {content['reason']}".rstrip())
+    for step in lineage([record]):
+        print(f"  {_step(step)}")
+
+
+def results_above(file: Path) -> Path:
+    """The results directory that a product lies in."""
+    for folder in file.absolute().parents:
+        if (folder / "inventory").is_dir():
+            given = [parent for parent in file.parents if parent.absolute() == folder]
+            return given[0] if given else folder
+    raise ContimgError(f"{file}: not below a results directory; name it with --results")
+
+
+def record_of(file: Path, results: str) -> tuple[str, Path]:
+    """(verb that makes `file`, its record); :class:`ContimgError` for what no verb makes."""
+    for verb, (record, others) in MADE_BY.items():
+        for name in (record, *others):
+            try:
+                key = parse(name, str(file), results)
+            except ValueError:
+                continue
+            return verb, Path(path(record, results, **key))
+    kinds = ", ".join(PATTERNS[record] for record, _ in MADE_BY.values())
+    raise ContimgError(f"{file}: not a product with a record below {results}; those are {kinds}")
+
+
+def _changes(
+    files: WhyFiles, verb: str, record: Path, content: Mapping[str, Any], results: str
+) -> Iterator[str]:
+    """What is not as it was when the product was made."""
+    plain = verb.removesuffix(" calibrator")
+    lost = [p for p in _siblings(verb, record, results) if not p.exists()]
+    yield from (f"gone: {file}" for file in lost)
+    given = files.config or (runs.latest(results) or {}).get("config")
+    if not given:
+        raise ContimgError(f"{results}: no run has been here; name its config with --configfile")
+    config = read_config(given)
+    yield from _options(plain, content, config)
+    now = {leaf: file for leaf, file in dependencies.files(config, plain).items()}
+    yield from _files(content.get("files", {}), now)
+    yield from _code(content.get("code", {}), dependencies.modules(plain))
+    for item in content["inputs"]:
+        yield from _input(item)
+
+
+def _siblings(verb: str, record: Path, results: str) -> Iterator[Path]:
+    """The other products of a job, as far as it makes exactly one of each."""
+    name, others = MADE_BY[verb]
+    key = parse(name, str(record), results)
+    for other in others:
+        if other not in {"caltable", "calset_plot", "image_cube", "ms", "cal_ms", "calibrated_ms"}:
+            yield Path(path(other, results, **key))
+
+
+def _options(verb: str, content: Mapping[str, Any], config: Config) -> Iterator[str]:
+    for leaf, value in dependencies.options(config, verb).items():
+        section, name = leaf.split(".", 1)
+        kept = content["parameters"].get(section)
+        if kept is not None and name not in kept:
+            yield f"option {leaf} is new: {value}"
+        elif kept is not None and kept[name] != _plain(value):
+            yield f"option {leaf}: {kept[name]} -> {_plain(value)}"
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    if isinstance(value, tuple):
+        return list(value)
+    return value if isinstance(value, bool | int | float | str | list | None) else str(value)
+
+
+def _files(before: Mapping[str, str], now: Mapping[str, Path]) -> Iterator[str]:
+    for leaf, digest in before.items():
+        if leaf not in now:
+            yield f"file of {leaf}: not named any more"
+        elif not now[leaf].exists():
+            yield f"file of {leaf}: {now[leaf]} is gone"
+        elif content_hash(now[leaf]) != digest:
+            yield f"file of {leaf}: {now[leaf]} has changed"
+    yield from (f"file of {leaf}: {now[leaf]} is new" for leaf in now if _new(leaf, before, now))
+
+
+def _new(leaf: str, before: Mapping[str, str], now: Mapping[str, Path]) -> bool:
+    return leaf not in before and now[leaf].is_file()
+
+
+def _code(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    if not before:
+        return
+    changed = sorted(n for n in before.keys() | now.keys() if before.get(n) != now.get(n))
+    if changed:
+        yield f"code: {', '.join(changed)}"
+
+
+def _input(item: Mapping[str, Any]) -> Iterator[str]:
+    """Whether an input is another one now; what is gone (a removed MS) is no reason."""
+    file = Path(item["path"])
+    if not file.exists():
+        return
+    now = identify(file)
+    if any(now.get(key) != value for key, value in item.items() if key != "path"):
+        yield f"input {file}: another content"
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    if step.get("missing"):
+        return f"from {step['record']} (gone)"
+    if step["stage"] == "raw":
+        return f"from raw files: {len(step['inputs'])}, {step['inputs'][0]['path']} .."
+    return f"from {step['record']} ({step['stage']}, {step['verdict']})"
+
+
+COMMAND = Command(
+    help="Say what would make a product again, or what it was made from.",
+    files=WhyFiles,
+    options=(),
+    run=run,
+    by_hand=True,
+)
