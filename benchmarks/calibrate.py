@@ -40,6 +40,7 @@ from contimg.core.groups import read_manifest  # noqa: E402
 from contimg.core.ms import read_axes  # noqa: E402
 from contimg.core.options import to_flags  # noqa: E402
 from contimg.core.paths import path  # noqa: E402
+from contimg.core.plans import read_plan  # noqa: E402
 from truth.faults import jump, swap_hands  # noqa: E402
 from truth.gains import Errors, errors  # noqa: E402
 
@@ -149,7 +150,7 @@ def full(arguments: argparse.Namespace) -> None:
     for key, value in yaml.safe_load(Path(arguments.configfile).read_text()).items():
         content[key] = content.get(key) | value if isinstance(value, dict) else value
     config = read_config(content)
-    plan = json.loads(Path(path("plan", config.results)).read_text())
+    plan = read_plan(config.results)
     calset, entry = next(iter(plan["calsets"].items()))
     manifest = Path(path("manifest", config.results, group=entry["group"]))
     group, _ = read_manifest(manifest)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from contimg.core.paths import path
+from contimg.core.plans import read_plan, read_rejected
 
 EPOCHS = 5
 
@@ -102,7 +103,7 @@ def test_all_data_were_imaged(run):
 def test_every_group_is_accounted_for(run):
     status = pd.read_csv(path("status", str(run.results)))
     assert not status.isin(["pending"]).any(axis=None)
-    assert len(pd.read_csv(path("rejected", str(run.results)))) == 0
+    assert read_rejected(str(run.results)) == []
 
 
 def test_nothing_is_left_to_do(run):
