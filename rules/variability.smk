@@ -66,7 +66,7 @@ rule find_variables:
         benchmark_of("find_variables", "variability")
     conda:
         "../envs/variability.yaml"
-    threads: 1
+    threads: 2
     resources:
         mem_mb=lambda wildcards, attempt: attempt * 3000,
         runtime=lambda wildcards, attempt: attempt * 60,
@@ -79,4 +79,5 @@ rule find_variables:
         " --lightcurves-record {input.record:q} --catalog {input.targets:q}"
         " --sources {output.sources:q} --candidates {output.candidates:q}"
         " --candidates-ecsv {output.ecsv:q} --candidates-vot {output.vot:q}"
-        " --plot {output.plot:q} --record {output.record:q} {params.flags} > {log:q} 2>&1"
+        " --plot {output.plot:q} --record {output.record:q} --threads {threads}"
+        " {params.flags} > {log:q} 2>&1"

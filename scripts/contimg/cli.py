@@ -60,6 +60,7 @@ VERBS = {
     "photometry combine": "contimg.photometry.tile.combine",
     "lightcurves": "contimg.variability.lightcurves",
     "variability": "contimg.variability.command",
+    "ese": "contimg.variability.ese_command",
     "check-fluxes": "contimg.check.fluxes",
     "publish-files": "contimg.publish.command",
     "status": "contimg.report.status",

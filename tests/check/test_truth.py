@@ -49,7 +49,19 @@ def results(seed: int = 3) -> dict[str, pd.DataFrame]:
         flux_norm_jy=photometry.flux_jy, flux_norm_err_jy=1e-4
     )
     sources = pd.DataFrame({"source": names, "p_constant": [0.5, 1e-9, 1e-9, *[0.5] * 20]})
-    candidates = pd.DataFrame({"rank": [1, 2], "source": ["S1", "S2"]})
+    flux = truth[truth["source"] == "S1"]["flux_jy"]
+    far = flux.iloc[0] if flux.argmin() > EPOCHS / 2 else flux.iloc[-1]
+    candidates = pd.DataFrame(
+        {
+            "rank": [1, 2],
+            "source": ["S1", "S2"],
+            "list": "announce",
+            "depth": 1 - flux.min() / far + 0.01,
+            "depth_err": 0.01,
+            "minimum_flux_jy": flux.min(),
+            "minimum_flux_err_jy": 1e-4,
+        }
+    )
     return {
         "truth": truth,
         "photometry": photometry,
@@ -77,9 +89,9 @@ def compare(tmp_path, tables) -> dict:
 
 def test_good_results_pass_and_the_table_can_be_shown_again(tmp_path, capsys) -> None:
     record = compare(tmp_path, results())
-    assert record["verdict"] == "pass" and len(record["checks"]) == 12
+    assert record["verdict"] == "pass" and len(record["checks"]) == 15
     printed = capsys.readouterr().out
-    assert printed.count("PASS") == 12
+    assert printed.count("PASS") == 15
     assert main(["compare-truth", "--show", str(tmp_path / "table.csv")]) == 0
     assert capsys.readouterr().out == printed
 
@@ -119,6 +131,14 @@ def _none_found(tables):
     tables["candidates"] = tables["candidates"].iloc[:0]
 
 
+def _too_shallow(tables):
+    tables["candidates"]["depth"] -= 0.06
+
+
+def _watched_only(tables):
+    tables["candidates"]["list"] = "watch"
+
+
 def _constant_variable(tables):
     tables["sources"].loc[2, "p_constant"] = 0.3
 
@@ -138,6 +158,8 @@ def _all_flagged(tables):
         (_wrong_first, ["rank of the lensed source"]),
         (_constant_found, ["constant sources among candidates"]),
         (_none_found, ["rank of the lensed source"]),
+        (_too_shallow, ["(measured - true) / error of the depth"]),
+        (_watched_only, ["rank of the lensed source"]),
         (_constant_variable, ["probability that the variable source"]),
         (_all_flagged, [*["position"] * 2, *["measured"] * 2, *["largest", "epochs"] * 2]),
     ],

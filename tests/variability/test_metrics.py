@@ -23,8 +23,33 @@ def test_v_and_eta_equal_the_published_forms():
 
 def test_debiased_modulation():
     expected = np.sqrt(np.var(FLUX, ddof=1) - np.mean((0.5 * ERROR) ** 2)) / FLUX.mean()
-    assert metrics.debiased_modulation(FLUX, 0.5 * ERROR) == pytest.approx(expected)
-    assert metrics.debiased_modulation(FLUX, 10 * ERROR) == 0
+    assert metrics.debiased_modulation(FLUX, 0.5 * ERROR)[0] == pytest.approx(expected)
+    value, error = metrics.debiased_modulation(FLUX, 10 * ERROR)
+    assert value == 0 and error > 0
+
+
+def test_error_of_the_debiased_modulation_is_its_scatter():
+    """A source that varies by 10 % with errors of 5 %: the errors' part of the scatter."""
+    random = np.random.default_rng(2)
+    true = 1 + 0.1 * random.normal(size=200)
+    found = np.array(
+        [
+            metrics.debiased_modulation(true + 0.05 * random.normal(size=200), np.full(200, 0.05))
+            for _ in range(400)
+        ]
+    )
+    assert np.median(found[:, 1]) == pytest.approx(found[:, 0].std(), rel=0.25)
+
+
+def test_limit_of_the_modulation():
+    """At most 5 % of sources of 8 % lie above their own limit."""
+    random = np.random.default_rng(3)
+    error = np.full(30, 0.3)
+    limits = [
+        metrics.modulation_limit(1 + np.hypot(0.08, 0.3) * random.normal(size=30), error)
+        for _ in range(600)
+    ]
+    assert np.mean(np.array(limits) < 0.08) == pytest.approx(0.05, abs=0.025)
 
 
 def test_probability_of_constancy_is_uniform_for_constant_sources():

@@ -6,7 +6,7 @@ import pytest
 from contimg.variability import ensemble
 from contimg.variability.options import VariabilityOptions
 from contimg.variability.references import find_gains
-from variability import made
+from variability import known_curves as made
 
 OPTIONS = VariabilityOptions()
 

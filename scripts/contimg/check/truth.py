@@ -17,6 +17,7 @@ from contimg.core.rowflags import usable
 STRONG_SNR = 20.0  # sources whose positions and fluxes are compared one by one
 MATCH_DAYS = 0.2  # a mosaic's time against the truth's
 VARIABLE_P = 1e-3  # a variable source must be less likely constant than this
+MAX_PULL = 4.0  # of a right value with a right error
 CONSTANT = ("field", "calibrator")
 # sources that change, judged in every epoch: what they are called, and the largest pull allowed of
 # a few dozen epochs, of the error of the flux density and what gains and images may add to it
@@ -31,7 +32,10 @@ _COLUMNS = {
     ),
     "lightcurves": ("source", "mjd", "flux_norm_jy", "flux_norm_err_jy", "flag"),
     "sources": ("source", "p_constant"),
-    "candidates": ("rank", "source"),
+    "candidates": (
+        *("rank", "source", "list", "depth", "depth_err"),
+        *("minimum_flux_jy", "minimum_flux_err_jy"),
+    ),
 }
 
 
@@ -95,6 +99,7 @@ def compare(
         *_epochs(measured, at_truth(photometry, truth), truth),
         *_errors(curves),
         *_variability(truth, sources, candidates),
+        *_event(truth, curves, candidates),
     ]
 
 
@@ -208,7 +213,8 @@ def _variability(
     truth: pd.DataFrame, sources: pd.DataFrame, candidates: pd.DataFrame
 ) -> list[Check]:
     kinds = truth.drop_duplicates("source").set_index("source")["kind"]
-    ranked = candidates.sort_values("rank", kind="stable").reset_index(drop=True)
+    announced = candidates[candidates["list"] == "announce"]
+    ranked = announced.sort_values("rank", kind="stable").reset_index(drop=True)
     found = ranked["source"].map(kinds)
     lines = []
     if (kinds == "ese").any():
@@ -232,6 +238,40 @@ def _variability(
             )
         )
     return lines
+
+
+def _event(truth: pd.DataFrame, curves: pd.DataFrame, candidates: pd.DataFrame) -> list[Check]:
+    """The lensed source: its light curve, and its depth and minimum in errors.
+
+    The flux without the lens is that of the epoch furthest from the minimum.
+    """
+    lensed = truth[truth["kind"] == "ese"]
+    found = candidates[candidates["source"].isin(lensed["source"])]
+    if lensed.empty or found.empty:
+        return []  # that it was not found is a line of its own
+    lowest = lensed.loc[lensed["flux_jy"].idxmin()]
+    away = (lensed["mjd"] - lowest["mjd"]).abs()
+    baseline = float(lensed.loc[away.idxmax(), "flux_jy"])
+    minimum, row = float(lowest["flux_jy"]), found.iloc[0]
+    own = curves[curves["kind"] == "ese"]
+    pull = (own["flux_norm_jy"] - own["true_flux_jy"]) / own["flux_norm_err_jy"]
+    return [
+        check(
+            "(measured - true) / error of the lensed source, rms",
+            float(np.sqrt(np.mean(pull**2))),
+            fail_above=MAX_PULL,
+        ),
+        check(
+            "(measured - true) / error of the depth of the event, absolute",
+            abs(row["depth"] - 1 + minimum / baseline) / row["depth_err"],
+            fail_above=MAX_PULL,
+        ),
+        check(
+            "(measured - true) / error of the lowest flux of the event, absolute",
+            abs(row["minimum_flux_jy"] - minimum) / row["minimum_flux_err_jy"],
+            fail_above=MAX_PULL,
+        ),
+    ]
 
 
 def as_table(checks: list[Check]) -> pd.DataFrame:

@@ -13,10 +13,11 @@ from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError
 from contimg.core.records import atomic, check, require, write_record
 from contimg.variability import plots
-from contimg.variability.ese import Event, LightCurve, search_all
+from contimg.variability.ese import LightCurve, search_all, unsearchable
+from contimg.variability.event import Event
 from contimg.variability.lightcurves import UNNORMALISED
 from contimg.variability.options import VariabilityOptions
-from contimg.variability.products import candidate_table, source_row, write_candidates
+from contimg.variability.products import candidate_table, choose, source_row, write_candidates
 
 NEEDED = ["source", "mosaic", "mjd", "flux_norm_jy", "flux_norm_err_jy", "flag"]
 WARN_VARIABLE = 0.3  # of all sources: so many do not vary, their errors are too small
@@ -38,6 +39,7 @@ class VariabilityFiles(Files):
     candidates_vot: Path = Field(description="the same (VOTable)")
     plot: Path = Field(description="page of candidates to write (PNG)")
     record: Path = Field(description="record to write (JSON)")
+    threads: int = Field(1, ge=1, description="processes; their number does not change the result")
 
 
 def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
@@ -49,7 +51,7 @@ def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
         raise ContimgError(f"{files.lightcurves}: lacks the columns {', '.join(missing)}")
     table = table.sort_values(["source", "mjd", "mosaic"], ignore_index=True)
     curves = light_curves(table)
-    events = search_all(curves, options)
+    events = search_all(curves, options, files.threads)
     sources = measure(curves, positions(table, files), events, options)
     threshold = candidate_threshold(events, options)
     candidates = candidate_table(sources, threshold, options.high_priority_factor)
@@ -104,11 +106,13 @@ def measure(
     options: VariabilityOptions,
 ) -> pd.DataFrame:
     """The table of sources."""
-    rows = [source_row(c, position[c.source], events.get(c.source)) for c in curves]
-    sources = pd.DataFrame(rows)
-    threshold = candidate_threshold(events, options)
-    sources["is_candidate"] = sources["ese_false_alarm_probability"] < threshold
-    return sources
+    rows = []
+    for c in curves:
+        ra, dec = position[c.source]
+        reason = "" if c.source in events else unsearchable(c, options)
+        row = source_row(c, events.get(c.source), reason)
+        rows.append({"source": c.source, "ra_deg": ra, "dec_deg": dec, **row})
+    return choose(pd.DataFrame(rows), options.false_alarm_probability, options.watch_fdr)
 
 
 def _plot(
@@ -116,10 +120,12 @@ def _plot(
 ) -> None:
     """Candidates, or the nearest to being one when there is none."""
     searched = sources[sources["source"].isin(list(events))].sort_values(
-        ["ese_false_alarm_probability", "ese_statistic"], ascending=[True, False], kind="stable"
+        ["ese_false_alarm_probability", "ese_log_bayes_factor"],
+        ascending=[True, False],
+        kind="stable",
     )
     shown = searched.head(max(number, SHOWN_WITHOUT_CANDIDATES))
-    models = {name: (events[name].model_mjd, events[name].model_jy) for name in shown["source"]}
+    models = {name: events[name] for name in shown["source"]}
     plots.candidate_page(table, shown, models, path)
 
 
@@ -144,6 +150,8 @@ def _write_record(
             "sources": len(sources),
             "searched": searched,
             "candidates": int(sources["is_candidate"].sum()),
+            "watched": int((sources["list"] == "watch").sum()),
+            "classes": sources["class"].value_counts().sort_index().to_dict(),
             "expected_false_candidates": options.false_alarm_probability,
             "false_alarm_threshold": threshold,
             "median_eta": float(sources["eta"].median()) if tested.any() else None,

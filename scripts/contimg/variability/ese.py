@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.variability.noise import Noise, deviance, learn_priors, noise_grid
-from contimg.variability.options import VariabilityOptions
-from contimg.variability.polish import Match, best_match
-from contimg.variability.search import Search
-from contimg.variability.shapes import changes
-from contimg.variability.significance import (
-    NOT_SMALL,
-    NullDistribution,
-    first_null,
-    polished_null,
-    source_random,
+from contimg.variability import banks as templates
+from contimg.variability.bands import Parts
+from contimg.variability.banks import CLASSES, Banks
+from contimg.variability.event import Event, describe
+from contimg.variability.evidence import (
+    Evidence,
+    Series,
+    log_sum,
+    make_series,
+    weigh,
+    whiteners,
 )
-from contimg.variability.templates import Bank, make_bank
+from contimg.variability.noise import Noise, Priors, learn_priors, noise_grid
+from contimg.variability.options import VariabilityOptions
+from contimg.variability.parallel import parallel_map
+from contimg.variability.profiles import tables
+from contimg.variability.refine import Posterior, make_problem, refine
+from contimg.variability.rivals import sharpen
+from contimg.variability.significance import (
+    NullDistribution,
+    draw_nulls,
+    null_distribution,
+    simulate,
+)
 
-SINGLE_EPOCH_P = 0.01  # what the rest must reach when one epoch is set aside
-MODEL_POINTS = 400
+ESE = CLASSES.index("ese")
+# before the run is seen: probabilities of the classes, with the weight of so many sources.
+# ESEs: of 1 % of compact sources at a time (Fiedler et al. 1994, ApJ 430, 581)
+RATES = {"ese": 0.01, "flare": 0.005, "step": 0.003, "bad_block": 0.005, "periodic": 0.003}
+PSEUDO_SOURCES = 100.0
+REFINED_ABOVE = 0.0  # ln B with the bank from which it is worth a closer look
+STRONG = 15.0  # ln Bayes factor on white noise: a mismatch of the bank could hide a lens,
+HOPELESS = -60.0  # but not this much
 
 
 @dataclass(frozen=True)
@@ -36,111 +54,204 @@ class LightCurve:
 
 
 @dataclass(frozen=True)
-class Event:
-    """The best lens for a light curve and how often chance does as well."""
+class Verdict:
+    """What was found of one light curve, in medians."""
 
-    statistic: float
-    false_alarm_probability: float
-    depth: float  # largest part of the flux that is missing
-    t0_mjd: float
-    width_days: float  # FWHM of the dip
-    alpha: float
-    source_size: float
-    flux_fraction: float
-    n_in_dip: int
-    baseline_jy: float
-    model_mjd: NDArray[np.float64]
-    model_jy: NDArray[np.float64]
+    log_factor: float  # ln B of a dip against everything else
+    probability: NDArray[np.float64]  # (2 + C,) constant, red noise, then CLASSES
+    posterior: Posterior | None
 
 
-def search_all(curves: list[LightCurve], options: VariabilityOptions) -> dict[str, Event]:
+def search_all(
+    curves: list[LightCurve],
+    options: VariabilityOptions,
+    workers: int = 1,
+    parts: dict[str, Parts] | None = None,
+    *,
+    progress: bool = False,
+) -> dict[str, Event]:
     """The events of all light curves long enough to be searched, by source.
 
     They are searched together, because each one's false alarms depend on how the others vary.
+    `parts` are the measurements of those that were made in several parts of the band.
     """
-    long_enough = [c for c in curves if len(c.mjd) >= options.min_epochs and _level(c) > 0]
-    with_banks = [(curve, _bank(curve, options)) for curve in long_enough]
-    searched = [(curve, bank) for curve, bank in with_banks if len(bank)]
+    tables()
+    searched = [c for c in curves if not unsearchable(c, options)]
     if not searched:
         return {}
-    gap = float(np.median([np.median(np.diff(curve.mjd)) for curve, _ in searched]))
-    grid = noise_grid(gap, max(float(np.ptp(curve.mjd)) for curve, _ in searched))
-    deviances = np.array(
-        [[deviance(n, c.mjd, c.error, _level(c), c.flux) for n in grid] for c, _ in searched]
-    )
-    priors = learn_priors(deviances)
+    distinct, which = _distinct(searched)
+    gap = float(np.median([np.median(np.diff(c.mjd)) for c in distinct]))
+    grid = noise_grid(gap, max(float(np.ptp(c.mjd)) for c in distinct))
+    series = [make_series(c.mjd, c.flux, c.error) for c in distinct]
+    common = (grid, options)
+    show = "light curves" if progress else ""
+    evidence = parallel_map(_weigh_one, series, common, workers, show)
+    priors = _learn(evidence)
+    items = [
+        (source_random(options.seed, curve.source), s, e, priors.of(k))
+        for k, (curve, s, e) in enumerate(zip(distinct, series, evidence, strict=True))
+    ]
+    show = "looked at more closely" if progress else ""
+    closer = parallel_map(_closer_one, items, common, workers, show)
+    # with lenses and flares that fit, fewer sources look like strong noise
+    priors = _learn([e for e, _ in closer])
+    verdicts = [judge(e, priors.of(k), post) for k, (e, post) in enumerate(closer)]
+    null = _null(series, priors, grid, options, workers, progress)
+    p = null.probability(np.array([v.log_factor for v in verdicts]))
+    parts = parts or {}
     return {
-        curve.source: _search_one(curve, bank, grid, prior, options)
-        for (curve, bank), prior in zip(searched, priors, strict=True)
+        c.source: describe(c, series[k], verdicts[k], float(p[k]), grid, parts.get(c.source))
+        for c, k in zip(searched, which, strict=True)
     }
 
 
-def _level(curve: LightCurve) -> float:
-    """Flux that amplitudes of noise are fractions of [Jy]."""
-    return float(np.median(curve.flux))
+def _distinct(curves: list[LightCurve]) -> tuple[list[LightCurve], list[int]]:
+    """Light curves that differ, and which of them each one is."""
+    seen: dict[tuple[bytes, bytes, bytes], int] = {}
+    distinct, which = [], []
+    for curve in curves:
+        key = curve.mjd.tobytes(), curve.flux.tobytes(), curve.error.tobytes()
+        if key not in seen:
+            seen[key] = len(distinct)
+            distinct.append(curve)
+        which.append(seen[key])
+    return distinct, which
 
 
-def _bank(curve: LightCurve, options: VariabilityOptions) -> Bank:
-    return make_bank(
-        curve.mjd, options.min_points_in_dip, options.width_min_days, options.width_max_days
+def _learn(evidence: list[Evidence]) -> Priors:
+    return learn_priors(
+        np.stack([e.null for e in evidence]),
+        np.stack([e.classes for e in evidence]),
+        np.array([RATES[name] for name in CLASSES]),
+        PSEUDO_SOURCES,
     )
 
 
-def _search_one(
-    curve: LightCurve,
-    bank: Bank,
+def source_random(seed: int, source: str) -> np.random.Generator:
+    """Random numbers of a source, whatever the other sources and their order."""
+    return np.random.default_rng([seed, zlib.crc32(source.encode())])
+
+
+def unsearchable(curve: LightCurve, options: VariabilityOptions) -> str:
+    """Why a light curve cannot be searched; empty if it can."""
+    number = len(curve.mjd)
+    if number < options.min_epochs:
+        return f"{number} good epochs, {options.min_epochs} needed"
+    if not float(np.median(curve.flux)) > 0:
+        return "the median flux density is not positive"
+    if np.ptp(curve.mjd) < templates.MIN_SPAN_DAYS:
+        return f"all epochs within {templates.MIN_SPAN_DAYS:g} days"
+    if _make_banks(curve.mjd - curve.mjd[0], options) is None:
+        return "no dip could be told from the baseline with these epochs"
+    return ""
+
+
+def _make_banks(times: NDArray, options: VariabilityOptions) -> Banks | None:
+    """Templates for epochs at `times` [days]; none where the epochs constrain no dip."""
+    banks = templates.make_banks(
+        times, options.min_points_in_dip, options.width_min_days, options.width_max_days
+    )
+    return banks if "ese" in banks.of_class else None
+
+
+def _banks(series: Series, options: VariabilityOptions) -> Banks:
+    banks = _make_banks(series.times, options)
+    assert banks is not None, "not searchable"
+    return banks
+
+
+def _weigh_one(series: Series, grid: list[Noise], options: VariabilityOptions) -> Evidence:
+    return weigh(series.flux, _banks(series, options), whiteners(series, grid), grid)
+
+
+def _closer_one(item, grid: list[Noise], options: VariabilityOptions):
+    random, series, evidence, priors = item
+    return look_closer(series, evidence, priors, grid, options, random)
+
+
+def look_closer(
+    series: Series,
+    evidence: Evidence,
+    priors: Priors,
     grid: list[Noise],
-    prior: NDArray,
     options: VariabilityOptions,
-) -> Event:
-    """A rough look with the bank; a thorough one where that finds anything unusual."""
-    search = Search(curve.mjd, curve.error, _level(curve), bank, grid, prior)
-    random = source_random(options.seed, curve.source)
-    match = best_match(search, curve.flux, polished=False)
-    probability = first_null(search, random).probability(match.statistic)
-    if probability < NOT_SMALL:
-        match = best_match(search, curve.flux, polished=True)
-        null = polished_null(search, options.bootstrap_draws, random)
-        probability = null.probability(match.statistic)
-        if probability < SINGLE_EPOCH_P:
-            probability = _without_one_epoch(curve, search, match, null, probability)
-    start = curve.mjd[0]
-    mjd = np.linspace(start, curve.mjd[-1], MODEL_POINTS)
-    change = changes(match.lens, mjd - start)[0]
-    return Event(
-        statistic=match.statistic,
-        false_alarm_probability=probability,
-        depth=match.fraction * match.depth,
-        t0_mjd=float(start + match.lens.t0[0]),
-        width_days=float(match.lens.width[0]),
-        alpha=float(match.lens.alpha[0]),
-        source_size=float(match.lens.size[0]),
-        flux_fraction=match.fraction,
-        n_in_dip=match.in_dip,
-        baseline_jy=match.baseline_jy,
-        model_mjd=mjd,
-        model_jy=match.baseline_jy * (1 + match.fraction * change),
+    random: np.random.Generator,
+) -> tuple[Evidence, Posterior | None]:
+    """Where a dip could be, the evidence with the best of each class, not of the bank."""
+    log_noise = evidence.null + priors.noise[0]
+    rest = _without_dip(log_noise, evidence.classes, priors)
+    joint = log_noise + evidence.classes[:, ESE]
+    promise = log_sum(joint) - rest
+    strong = evidence.classes[0, ESE] > STRONG
+    if not promise > (HOPELESS if strong else REFINED_ABOVE):
+        return evidence, None
+    banks, filters = _banks(series, options), whiteners(series, grid)
+    problem = make_problem(
+        series.times,
+        series.flux,
+        series.variance,
+        filters,
+        log_noise,
+        options.min_points_in_dip,
+        options.width_min_days,
+        options.width_max_days,
     )
+    least = rest + min(0.0, promise)
+    posterior = refine(problem, banks.of_class["ese"], joint, least, random)
+    if posterior is None:
+        return evidence, None
+    classes = sharpen(problem, banks, evidence, random)
+    classes[:, ESE] = np.maximum(classes[:, ESE], posterior.log_evidence - log_noise)
+    return Evidence(evidence.null, classes, evidence.best), posterior
 
 
-def _without_one_epoch(
-    curve: LightCurve, search: Search, match: Match, null: NullDistribution, probability: float
-) -> float:
-    """`probability`, or what remains of it where a single epoch made the match.
+def _without_dip(log_noise: NDArray, classes: NDArray, priors: Priors) -> float:
+    """ln (prior L) of everything but a dip."""
+    rivals = log_sum(log_noise[:, None] + classes + priors.classes, axis=0)
+    return float(log_sum(np.append(np.delete(rivals, ESE), log_sum(log_noise) + priors.nothing)))
 
-    The two epochs that favour the lens most are set aside in turn, by an error ten times the
-    flux. If the others alone do not make a lens at all likely (``SINGLE_EPOCH_P``), theirs is
-    the probability reported: a bad measurement is not an event. Setting aside can only lower
-    the number of false alarms.
-    """
-    mean = np.average(curve.flux, weights=curve.error**-2)
-    model = match.baseline_jy * (1 + match.fraction * match.change)
-    favour = ((curve.flux - mean) ** 2 - (curve.flux - model) ** 2) / curve.error**2
-    weakest = match.statistic
-    for epoch in np.argsort(-favour, kind="stable")[:2]:
-        error = curve.error.copy()
-        error[epoch] = 10 * search.mean_flux
-        rest = Search(curve.mjd, error, search.mean_flux, search.bank, search.grid, search.prior)
-        weakest = min(weakest, best_match(rest, curve.flux, polished=True).statistic)
-    remaining = null.probability(weakest)
-    return remaining if remaining > SINGLE_EPOCH_P else probability
+
+def judge(evidence: Evidence, priors: Priors, posterior: Posterior | None) -> Verdict:
+    """Probabilities of the classes and the Bayes factor of a dip."""
+    log_noise = evidence.null + priors.noise[0]
+    totals = log_sum(log_noise[:, None] + evidence.classes + priors.classes, axis=0)
+    parts = np.array(
+        [log_noise[0] + priors.nothing, log_sum(log_noise[1:]) + priors.nothing, *totals]
+    )
+    rest = log_sum(np.delete(parts, 2 + ESE)) - np.log1p(-np.exp(priors.classes[ESE]))
+    log_factor = totals[ESE] - priors.classes[ESE] - rest
+    return Verdict(float(log_factor), np.exp(parts - log_sum(parts)), posterior)
+
+
+def _null(
+    series: list[Series],
+    priors: Priors,
+    grid: list[Noise],
+    options: VariabilityOptions,
+    workers: int,
+    progress: bool,
+) -> NullDistribution:
+    random = np.random.default_rng(options.seed)
+    average = log_sum(priors.noise, axis=0) - np.log(len(priors.noise))
+    kinds = draw_nulls(average, priors, options.null_draws, random)
+    which = random.integers(len(series), size=options.null_draws)
+    own = Priors(average[None], priors.classes, priors.nothing)
+    items = [
+        (series[i], int(noise), int(kind), k)
+        for k, (i, noise, kind) in enumerate(zip(which, kinds[0], kinds[1], strict=True))
+    ]
+    show = "simulated light curves without a lens" if progress else ""
+    values = parallel_map(_one_null, items, (own, grid, options), workers, show)
+    return null_distribution(np.array(values), kinds[2])
+
+
+def _one_null(item, priors: Priors, grid: list[Noise], options: VariabilityOptions) -> float:
+    series, noise, kind, number = item
+    random = np.random.default_rng([options.seed, 1, number])
+    banks = _banks(series, options)
+    bank = banks.of_class.get(CLASSES[kind]) if kind >= 0 else None
+    flux = simulate(series, grid[noise], bank, random)
+    made = Series(series.times, flux, series.variance, series.level_jy)
+    evidence = weigh(flux, banks, whiteners(made, grid), grid)
+    closer, _ = look_closer(made, evidence, priors, grid, options, random)
+    return judge(closer, priors, None).log_factor

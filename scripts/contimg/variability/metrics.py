@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, log_ndtr
+from scipy.special import chdtrc, chdtri, log_ndtr
 
 
 def weighted_mean(flux: NDArray, error: NDArray) -> tuple[float, float]:
@@ -23,10 +23,28 @@ def modulation(flux: NDArray) -> float:
     return float(np.std(flux, ddof=1) / np.mean(flux))
 
 
-def debiased_modulation(flux: NDArray, error: NDArray) -> float:
-    """sqrt(max(0, s^2 - mean(sigma^2))) / mean(f): without what the errors explain."""
-    excess = np.var(flux, ddof=1) - np.mean(error**2)
-    return float(np.sqrt(max(0.0, excess)) / np.mean(flux))
+def debiased_modulation(flux: NDArray, error: NDArray) -> tuple[float, float]:
+    """sqrt(max(0, s^2 - mean(sigma^2))) / mean(f), without what the errors explain; its error.
+
+    The error is that of Vaughan et al. 2003 (MNRAS 345, 1271, eq. B2).
+    """
+    mean, noise = float(np.mean(flux)), float(np.mean(error**2))
+    value = np.sqrt(max(0.0, np.var(flux, ddof=1) - noise)) / mean
+    number = len(flux)
+    first = np.sqrt(0.5 / number) * noise / mean**2
+    second = np.sqrt(noise / number) / mean
+    if value <= 0:
+        # of F^2, which is what the errors of the fluxes leave uncertain where F is zero
+        return 0.0, float(np.sqrt(2 * first))
+    return float(value), float(np.hypot(first / value, second))
+
+
+def modulation_limit(flux: NDArray, error: NDArray) -> float:
+    """Largest modulation that a source of Gaussian fluxes has with 95 %: an upper limit."""
+    degrees = len(flux) - 1
+    # the sum of squares is chi-square times the true variance; its 5 % point is the smallest
+    largest = np.var(flux, ddof=1) * degrees / chdtri(degrees, 0.95)
+    return float(np.sqrt(max(0.0, largest - np.mean(error**2))) / np.mean(flux))
 
 
 def eta(flux: NDArray, error: NDArray) -> float:

@@ -1,12 +1,12 @@
 """What a light curve does without a lens: measurement errors and a Gaussian process.
 
-The covariance of N epochs is diag(sigma^2) + A^2 m^2 k(|dt| / tau), m the mean flux, with two
+The covariance of N epochs is diag(sigma^2) + A^2 m^2 k(|dt| / tau), m the median flux, with two
 kernels: the exponential one (damped random walk: intrinsic variability) and the smoother
 Matern 3/2 (scintillation, slow trends). A = 0, a constant source, belongs to the grid.
 
 A dozen epochs of one source cannot tell a dip from a source that does such things every week;
-how many sources do is known from all the others. So the models of the grid have prior
-probabilities, learnt from the run (empirical Bayes).
+how many sources do is known from all the others. So the models of the grid, and the classes of
+other behaviour, have prior probabilities learnt from the run (empirical Bayes).
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
-AMPLITUDES = (0.02, 0.06, 0.18, 0.5)
-STEP = 5.0  # ratio of neighbouring time scales, at most
-PSEUDO_SOURCES = 1.0  # weight of what is believed before any source is seen
+AMPLITUDES = (0.02, 0.045, 0.1, 0.22, 0.5)
+STEP = 4.0  # ratio of neighbouring time scales, at most
+PSEUDO_SOURCES = 2.0  # weight of what is believed of the noise before any source is seen
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,21 @@ class Noise:
     """One point of the grid of noise models."""
 
     kernel: str  # white, walk, smooth
-    amplitude: float  # fraction of the mean flux
+    amplitude: float  # fraction of the median flux
     tau_days: float
+
+
+@dataclass(frozen=True)
+class Priors:
+    """Probabilities before the light curve of S sources is seen, each from all the others."""
+
+    noise: NDArray[np.float64]  # (S, H) ln
+    classes: NDArray[np.float64]  # (C,) ln, the same for all
+    nothing: float  # ln probability of no template at all
+
+    def of(self, source: int) -> Priors:
+        """Those of one source, (1, H)."""
+        return Priors(self.noise[source : source + 1], self.classes, self.nothing)
 
 
 def noise_grid(gap_days: float, span_days: float) -> list[Noise]:
@@ -57,33 +71,36 @@ def covariance(noise: Noise, times: NDArray, error: NDArray, mean_flux: float) -
     return np.diag(error**2) + (noise.amplitude * mean_flux) ** 2 * shape
 
 
-def deviance(
-    noise: Noise, times: NDArray, error: NDArray, mean_flux: float, flux: NDArray
-) -> float:
-    """-2 ln L (restricted: the mean is integrated out) of a light curve (N,) under `noise`."""
-    inverse = np.linalg.inv(covariance(noise, times, error, mean_flux))
-    row = inverse.sum(axis=0)
-    centred = flux - flux @ row / row.sum()
-    return float(-np.linalg.slogdet(inverse)[1] + np.log(row.sum()) + centred @ inverse @ centred)
+def learn_priors(null: NDArray, classes: NDArray, rates: NDArray, pseudo: float) -> Priors:
+    """Priors of noise models and classes for S sources.
 
-
-def learn_priors(deviances: NDArray) -> NDArray[np.float64]:
-    """(S, H) prior probabilities of H noise models for each of S sources, from all the others.
-
-    `deviances` (S, H) are the -2 ln L. The distribution over the grid is the one of maximum
-    likelihood (Laird 1978, J. Am. Stat. Assoc. 73, 805) with ``PSEUDO_SOURCES`` added, half
-    constant and half anything. A source takes no part in its own prior: an ESE does not make
-    large variations look common to itself.
+    `null` (S, H) are the ln L without a template, `classes` (S, H, C) the ln Bayes factors,
+    `rates` (C,) what is believed of the classes before, with the weight of `pseudo` sources. The
+    distribution is the one of maximum likelihood (Laird 1978, J. Am. Stat. Assoc. 73, 805) with
+    ``PSEUDO_SOURCES`` added, half constant and half anything. A source takes no part in the prior
+    of its own noise, and one behind a lens counts with what is left when the lens is taken out.
     """
-    likelihood = np.exp(-0.5 * (deviances - deviances.min(axis=1, keepdims=True)))
-    models = deviances.shape[1]
+    sources, models = null.shape
     base = np.full(models, 0.5 / (models - 1))
     base[0] = 0.5
     base *= PSEUDO_SOURCES
-    prior = base / base.sum()
-    for _ in range(200):
-        share = likelihood * prior
-        share /= share.sum(axis=1, keepdims=True)
-        prior = (share.sum(axis=0) + base) / (len(share) + PSEUDO_SOURCES)
+    noise, rate = base / base.sum(), rates.copy()
+    for _ in range(100):
+        log_rate = np.log(rate)
+        alone = np.log1p(-rate.sum())
+        # a flare, a step and so on are as free as nothing to stand on any noise
+        joint = (
+            np.concatenate([np.full((sources, models, 1), alone), classes + log_rate], axis=2)
+            + (null + np.log(noise))[:, :, None]
+        )
+        joint = np.exp(joint - logsumexp(joint, axis=(1, 2), keepdims=True))
+        share = joint.sum(axis=2)
+        noise = (share.sum(axis=0) + base) / (sources + PSEUDO_SOURCES)
+        rate = (joint[:, :, 1:].sum(axis=(0, 1)) + pseudo * rates) / (sources + pseudo)
+        rate = np.clip(rate, rates / 4, 0.15)
     others = share.sum(axis=0) - share + base
-    return others / others.sum(axis=1, keepdims=True)
+    return Priors(
+        np.log(others / others.sum(axis=1, keepdims=True)),
+        np.log(rate),
+        float(np.log1p(-rate.sum())),
+    )

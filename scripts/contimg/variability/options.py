@@ -35,6 +35,9 @@ class VariabilityOptions(Options):
     false_alarm_probability: float = Field(
         0.01, gt=0, lt=1, description="expected number of false ESE candidates in one run"
     )
+    watch_fdr: float = Field(
+        0.1, gt=0, lt=1, description="rate of false discoveries among the sources to watch"
+    )
     min_epochs: int = Field(
         8, ge=6, description="good epochs a source needs to be searched for an ESE"
     )
@@ -42,9 +45,11 @@ class VariabilityOptions(Options):
         3, ge=2, description="epochs that must lie in the dip (below half its depth)"
     )
     width_min_days: float = Field(2.0, gt=0, description="narrowest dip searched [days, FWHM]")
-    width_max_days: float = Field(60.0, gt=0, description="widest dip searched [days, FWHM]")
-    bootstrap_draws: int = Field(
-        2000, ge=400, description="simulated null light curves behind a small probability"
+    width_max_days: float | None = Field(
+        None, gt=0, description="widest dip searched [days, FWHM]; the length of the light curve"
+    )
+    null_draws: int = Field(
+        400, ge=100, description="simulated light curves without a lens, for the false alarms"
     )
     high_priority_factor: float = Field(
         0.01, gt=0, le=1, description="part of the candidate threshold below which priority is high"
@@ -53,7 +58,7 @@ class VariabilityOptions(Options):
 
     @model_validator(mode="after")
     def _limits_are_ordered(self) -> VariabilityOptions:
-        if self.width_max_days <= self.width_min_days:
+        if self.width_max_days is not None and self.width_max_days <= self.width_min_days:
             raise ValueError("width_max_days must be larger than width_min_days")
         if self.max_references < self.min_references:
             raise ValueError("max_references must not be smaller than min_references")

@@ -31,7 +31,10 @@ def light_curve_page(table: pd.DataFrame, path: Path) -> None:
 
 
 def candidate_page(table: pd.DataFrame, found: pd.DataFrame, models: dict, path: Path) -> None:
-    """Light curves of the rows of `found` with their best templates, (mjd, flux) in `models`."""
+    """Light curves of the rows of `found` with what explains them best, events in `models`.
+
+    Red: the dip and the noise process, which goes through the data; dashed: the dip alone.
+    """
     names = list(found["source"])[:MAX_PANELS]
     figure, axes = _panels(len(names))
     rows_of = found.set_index("source")
@@ -39,9 +42,10 @@ def candidate_page(table: pd.DataFrame, found: pd.DataFrame, models: dict, path:
         row = rows_of.loc[name]
         unit = abs(row["mean_flux_jy"]) or 1.0
         _points(axis, table[table["source"] == name], unit)
-        mjd, flux = models[name]
-        axis.plot(mjd, flux / unit, color="C3", lw=1)
-        mark = "CANDIDATE" if row["is_candidate"] else "not a candidate"
+        event = models[name]
+        axis.plot(event.model_mjd, event.process_jy / unit, color="C3", lw=1)
+        axis.plot(event.model_mjd, event.model_jy / unit, color="C3", lw=0.8, ls="--")
+        mark = "CANDIDATE" if row["is_candidate"] else row["class"].replace("_", " ")
         axis.set_title(f"{name}  p = {row['ese_false_alarm_probability']:.2g}  {mark}", fontsize=7)
     title = "most probable extreme scattering events" if names else "no source could be searched"
     _finish(figure, axes, title, "flux / mean", path)

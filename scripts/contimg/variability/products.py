@@ -7,32 +7,53 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from contimg.core.errors import ContimgError
 from contimg.core.records import atomic
 from contimg.variability import metrics
-from contimg.variability.ese import Event, LightCurve
+from contimg.variability.ese import LightCurve
+from contimg.variability.event import NAMES, VALUES, Event
 
-# column of the candidates: (unit, UCD, description)
+# what is known of a dip; column: (unit, UCD, description). Errors are half the central 68 %.
+DIP: dict[str, tuple[str, str, str]] = {
+    "depth": ("", "arith.ratio", "largest part of the flux that is missing"),
+    "depth_err": ("", "stat.error;arith.ratio", "its error"),
+    "t0_mjd": ("d", "time.epoch", "centre of the event, MJD UTC"),
+    "t0_err_days": ("d", "stat.error;time.epoch", "its error"),
+    "width_days": ("d", "time.duration", "full width at half depth"),
+    "width_err_days": ("d", "stat.error;time.duration", "its error"),
+    "baseline_jy": ("Jy", "phot.flux.density;em.radio", "flux without the dip"),
+    "baseline_err_jy": ("Jy", "stat.error;phot.flux.density;em.radio", "its error"),
+    "minimum_flux_jy": ("Jy", "phot.flux.density;em.radio;stat.min", "flux at the deepest"),
+    "minimum_flux_err_jy": ("Jy", "stat.error;phot.flux.density;em.radio", "its error"),
+    "flux_fraction": ("", "arith.ratio", "part of the flux that is lensed, if a Gaussian lens"),
+    "flux_fraction_err": ("", "stat.error;arith.ratio", "its error"),
+    "alpha": ("", "phys.optics", "strength of the lens, if Gaussian"),
+    "alpha_err": ("", "stat.error;phys.optics", "its error"),
+    "source_size": ("", "arith.ratio", "FWHM of the source in half-widths of the lens"),
+    "source_size_err": ("", "stat.error;arith.ratio", "its error"),
+    "n_in_dip": ("", "meta.number;obs", "epochs below half the depth"),
+    "colour": ("", "arith.ratio", "chromaticity over that of a lens: 1 a lens, 0 achromatic"),
+    "colour_err": ("", "stat.error;arith.ratio", "its error"),
+}
 CANDIDATES: dict[str, tuple[str, str, str]] = {
     "rank": ("", "meta.number", "1 is the least probable to be a false alarm"),
     "source": ("", "meta.id;meta.main", "name in the catalogue"),
     "ra_deg": ("deg", "pos.eq.ra;meta.main", "right ascension, ICRS"),
     "dec_deg": ("deg", "pos.eq.dec;meta.main", "declination, ICRS"),
+    "class": ("", "meta.code.class", "what explains the light curve best"),
+    "list": ("", "meta.code", "announce: by the declared number of false alarms; watch"),
+    "priority": ("", "meta.code", "high: far below the threshold; medium; low: watch list"),
     "false_alarm_probability": ("", "stat.probability", "of this source without a lens"),
-    "statistic": ("", "stat.likelihood", "likelihood ratio, -2 ln"),
-    "depth": ("", "arith.ratio", "largest part of the flux that is missing"),
-    "t0_mjd": ("d", "time.epoch", "centre of the event, MJD UTC"),
-    "width_days": ("d", "time.duration", "full width at half depth"),
-    "alpha": ("", "phys.optics", "strength of the lens template"),
-    "flux_fraction": ("", "arith.ratio", "part of the flux that is lensed"),
+    "log_bayes_factor": ("", "stat.likelihood", "ln, a dip against everything else"),
+    **DIP,
     "n_epochs": ("", "meta.number;obs", "good epochs"),
-    "n_in_dip": ("", "meta.number;obs", "epochs below half the depth"),
-    "baseline_flux_jy": ("Jy", "phot.flux.density;em.radio", "flux without the lens"),
-    "minimum_flux_jy": ("Jy", "phot.flux.density;em.radio;stat.min", "flux at the deepest"),
     "eta": ("", "stat.fit.chi2", "reduced chi-square about the weighted mean"),
     "p_constant": ("", "stat.probability", "that a constant source scatters as much"),
-    "priority": ("", "meta.code", "high: far below the threshold; medium: below it"),
 }
-
+TEXTS = {"source", "class", "list", "priority"}
+ERRORS = {"t0_mjd": "t0_err_days", "width_days": "width_err_days"}
+ERRORS |= {"baseline_jy": "baseline_err_jy", "minimum_flux_jy": "minimum_flux_err_jy"}
+MIN_SNR = 5.0  # of a mean flux over the error of one epoch: below, V and m say nothing
 METRICS = (
     "mean_flux_jy",
     "mean_flux_err_jy",
@@ -45,92 +66,143 @@ METRICS = (
     "vs_mjd_2",
     "p_vs_max",
     "m_debiased",
+    "m_debiased_err",
+    "m_upper",
 )
-# of the event, with "ese_" before them
-EVENT = (
-    "statistic",
-    "false_alarm_probability",
-    "depth",
-    "t0_mjd",
-    "width_days",
-    "alpha",
-    "source_size",
-    "flux_fraction",
-    "n_in_dip",
-    "baseline_jy",
-)
+NOT_SEARCHED = "not_searched"
 
 
-def source_row(
-    curve: LightCurve, position: tuple[float, float], event: Event | None
-) -> dict[str, object]:
+def source_row(curve: LightCurve, event: Event | None, reason: str = "") -> dict[str, object]:
     """Everything measured of one source; ``nan`` where there are too few epochs for it."""
-    row: dict[str, object] = {
-        "source": curve.source,
-        "ra_deg": position[0],
-        "dec_deg": position[1],
-        "n_epochs": len(curve.mjd),
-    }
-    row |= dict.fromkeys(METRICS, np.nan)
-    if len(curve.mjd):
-        mean = metrics.weighted_mean(curve.flux, curve.error)
-        row["mean_flux_jy"], row["mean_flux_err_jy"] = mean
-    if len(curve.mjd) > 1:
-        vs, m, first, second = metrics.largest_pair(curve.flux, curve.error)
-        row |= {
-            "v": metrics.modulation(curve.flux),
-            "eta": metrics.eta(curve.flux, curve.error),
-            "p_constant": metrics.p_constant(curve.flux, curve.error),
-            "vs_max": vs,
-            "m_at_vs_max": m,
-            "vs_mjd_1": curve.mjd[first],
-            "vs_mjd_2": curve.mjd[second],
-            "p_vs_max": metrics.p_largest_pair(vs, len(curve.mjd)),
-            "m_debiased": metrics.debiased_modulation(curve.flux, curve.error),
-        }
-    for name in EVENT:
-        row[f"ese_{name}"] = np.nan if event is None else float(getattr(event, name))
+    row: dict[str, object] = {"source": curve.source, "n_epochs": len(curve.mjd)}
+    row |= measured(curve)
+    row["class"] = NOT_SEARCHED if event is None else event.kind
+    row["ese_false_alarm_probability"] = np.nan if event is None else event.false_alarm_probability
+    row["ese_log_bayes_factor"] = np.nan if event is None else event.log_factor
+    for name in NAMES:
+        row[f"probability_{name}"] = np.nan if event is None else event.probability[name]
+    row |= dict.fromkeys(DIP, np.nan)
+    if event is not None:
+        for name in VALUES:
+            row[name] = event.values[name].value
+            row[ERRORS.get(name, f"{name}_err")] = event.values[name].error
+        row["n_in_dip"] = float(event.n_in_dip)
+        if event.colour is not None:
+            row |= {"colour": event.colour.value, "colour_err": event.colour.error}
+    row["reason"] = reason
     return row
 
 
+def measured(curve: LightCurve) -> dict[str, float]:
+    """The variability metrics; V and m only of sources bright enough for a relative change."""
+    row = dict.fromkeys(METRICS, np.nan)
+    flux, error = curve.flux, curve.error
+    if len(flux):
+        row["mean_flux_jy"], row["mean_flux_err_jy"] = metrics.weighted_mean(flux, error)
+    if len(flux) < 2:
+        return row
+    vs, m, first, second = metrics.largest_pair(flux, error)
+    row |= {
+        "eta": metrics.eta(flux, error),
+        "p_constant": metrics.p_constant(flux, error),
+        "vs_max": vs,
+        "vs_mjd_1": curve.mjd[first],
+        "vs_mjd_2": curve.mjd[second],
+        "p_vs_max": metrics.p_largest_pair(vs, len(flux)),
+    }
+    if row["mean_flux_jy"] > 0:
+        row["m_upper"] = metrics.modulation_limit(flux, error)
+    if row["mean_flux_jy"] > MIN_SNR * np.median(error):
+        row |= {"v": metrics.modulation(flux), "m_at_vs_max": m}
+        value, uncertain = metrics.debiased_modulation(flux, error)
+        row |= {"m_debiased": value, "m_debiased_err": uncertain}
+    return row
+
+
+def choose(sources: pd.DataFrame, expected: float, watch_fdr: float) -> pd.DataFrame:
+    """`sources` with ``list`` and ``is_candidate``.
+
+    Announced are events with at most `expected` false ones in the run; watched, those that keep
+    the rate of false discoveries at `watch_fdr` (Benjamini & Hochberg 1995, J. R. Stat. Soc. B
+    57, 289), achromatic dips among them.
+    """
+    p = sources["ese_false_alarm_probability"].to_numpy(dtype=float)
+    searched = np.isfinite(p)
+    number = max(int(searched.sum()), 1)
+    ordered = np.sort(p[searched])
+    passed = np.flatnonzero(ordered <= watch_fdr * np.arange(1, len(ordered) + 1) / number)
+    limit = ordered[passed[-1]] if len(passed) else -1.0
+    ese = (sources["class"] == "ese").to_numpy()
+    dip = ese | (sources["class"] == "achromatic_dip").to_numpy()
+    announced = ese & searched & (p < expected / number)
+    watched = dip & searched & ~announced & ((p <= limit) | (p < expected / number))
+    return sources.assign(
+        list=np.where(announced, "announce", np.where(watched, "watch", "")),
+        is_candidate=announced,
+    )
+
+
 def candidate_table(sources: pd.DataFrame, threshold: float, high_below: float) -> pd.DataFrame:
-    """The candidates among `sources`, the least probable false alarms first."""
-    found = sources[sources["is_candidate"]].sort_values(
-        ["ese_false_alarm_probability", "ese_statistic", "source"], ascending=[True, False, True]
+    """The listed among `sources`, those announced first, the least probable false alarms first."""
+    found = sources[sources["list"] != ""].sort_values(
+        ["list", "ese_false_alarm_probability", "ese_log_bayes_factor", "source"],
+        ascending=[True, True, False, True],
     )
     probability = found["ese_false_alarm_probability"]
+    high = np.where(probability < high_below * threshold, "high", "medium")
     table = pd.DataFrame(
         {
             **{n: found[f"ese_{n}"] for n in CANDIDATES if f"ese_{n}" in found.columns},
             **{n: found[n] for n in CANDIDATES if n in found.columns},
             "rank": np.arange(1, len(found) + 1),
-            "baseline_flux_jy": found["ese_baseline_jy"],
-            "minimum_flux_jy": found["ese_baseline_jy"] * (1 - found["ese_depth"]),
-            "priority": np.where(probability < high_below * threshold, "high", "medium"),
+            "priority": np.where(found["list"] == "announce", high, "low"),
         }
     )
     table["n_in_dip"] = table["n_in_dip"].astype(int)
-    return table[list(CANDIDATES)].reset_index(drop=True)
+    columns = [name for name in CANDIDATES if name in table.columns]
+    return table[columns].reset_index(drop=True)
 
 
 def write_candidates(table: pd.DataFrame, csv: Path, ecsv: Path, vot: Path) -> None:
     """The same candidates as CSV, ECSV and VOTable; valid with no row, too."""
-    from astropy.io.votable import from_table, writeto
+    for path in (csv, ecsv, vot):
+        write_table(table, path)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """A table in the format its name asks for; units and UCDs where the format has them."""
+    suffix = path.suffix.lower()
+    with atomic(path) as partial:
+        if suffix in {".parquet", ".pq"}:
+            table.to_parquet(partial, index=False)
+        elif suffix == ".csv":
+            table.to_csv(partial, index=False)
+        elif suffix == ".ecsv":
+            _described(table).write(partial, format="ascii.ecsv")
+        elif suffix in {".vot", ".votable", ".xml"}:
+            _write_votable(table, partial)
+        else:
+            raise ContimgError(f"{path}: name it .parquet, .csv, .ecsv or .vot")
+
+
+def _described(table: pd.DataFrame):
     from astropy.table import Table
 
-    with atomic(csv) as partial:
-        table.to_csv(partial, index=False)
     converted = Table()
-    for name, (unit, _, description) in CANDIDATES.items():
-        text = name in {"source", "priority"}
-        values = table[name].to_numpy(dtype=str if text else None)
-        converted[name] = values
+    for name in table.columns:
+        text = name in TEXTS or name == "reason"
+        converted[name] = table[name].to_numpy(dtype=str if text else None)
+        unit, _, description = CANDIDATES.get(name, ("", "", ""))
         converted[name].unit = unit or None
-        converted[name].description = description
-    with atomic(ecsv) as partial:
-        converted.write(partial, format="ascii.ecsv")
-    votable = from_table(converted)
+        converted[name].description = description or None
+    return converted
+
+
+def _write_votable(table: pd.DataFrame, path: Path) -> None:
+    from astropy.io.votable import from_table, writeto
+
+    votable = from_table(_described(table))
     for field in votable.get_first_table().fields:
-        field.ucd = CANDIDATES[field.name][1]
-    with atomic(vot) as partial:
-        writeto(votable, str(partial))
+        if field.name in CANDIDATES:
+            field.ucd = CANDIDATES[field.name][1]
+    writeto(votable, str(path))

@@ -1,114 +1,98 @@
-"""How often a source without a lens reaches a value of the statistic: simulated light curves.
+"""How often a source without a lens has such a Bayes factor: simulated light curves.
 
-The null of a source is the population: a noise model drawn with its prior probability, then a
-light curve with that source's epochs and errors. Each noise model is a stratum with its own
-simulations, so that rare kinds of noise that make high values are represented:
+B is the Bayes factor of a lens against everything else, noise and the other classes at their
+rates in the run. Over light curves that everything else makes, the mean of B is one, whatever
+the data look like, so that P(B >= b) <= 1/b (Markov's inequality). How much below is found by
+simulation: light curves of the run's own epochs and errors, with noise models and classes drawn
+from what the run was found to hold, are searched as the data are. Half of them take noise models
+and classes at their rates, half evenly, and each counts by the ratio, so that rare kinds of
+noise that make high values are represented.
 
-    p(T) = sum_models prior * P(T | model)
-
-The search over templates is repeated on every draw, which is the correction for having looked
-at many. The average over sources of the numbers exceeding a threshold of p is then n p.
-
-Beyond the highest tenth of a stratum its tail is taken as exponential. A likelihood ratio
-falls faster than that in the far tail (like chi-square with a slope of 1/2 in T approached from
-above), so the extrapolation errs on the side of a larger p.
+Where the simulations end, P falls as 1/b from the last value known well. That is the law of a
+likelihood ratio but for slowly varying factors, which make it fall faster: p errs to be large.
 """
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
-from contimg.variability.polish import polish
-from contimg.variability.search import Search
+from contimg.variability.banks import CLASSES, Bank
+from contimg.variability.evidence import Series
+from contimg.variability.noise import Noise, Priors, covariance
 
-FIRST_DRAWS = 400  # enough for the many sources that are nowhere near a threshold
-NOT_SMALL = 0.05  # a probability above this needs no better estimate
-POLISHED = 0.15  # upper part of each stratum, which holds nearly all that end in its tail
-TAIL_FRACTION = 0.1
-MIN_STRATUM = 100
-SMALLEST = 1e-12  # no extrapolation is believed below this
-POOL_WEIGHT = 10  # exceedances: weight of the common slope in that of a stratum
+TAIL_DRAWS = 10.0  # effective number of simulations behind the start of the extrapolation
+SMALLEST = 1e-30
+RIVALS = [k for k, name in enumerate(CLASSES) if name != "ese"]
 
 
 @dataclass(frozen=True)
 class NullDistribution:
-    """Sorted statistics of the simulations of each stratum."""
+    """ln B of simulated light curves without a lens, with their weights (sum one)."""
 
-    prior: NDArray[np.float64]  # (H,)
-    draws: list[NDArray[np.float64]]  # H arrays
+    values: NDArray[np.float64]  # (D,) ascending
+    tail: NDArray[np.float64]  # (D,) P(ln B >= value)
+    start: float  # from here on extrapolated
+    start_probability: float
 
-    def probability(self, statistic: float) -> float:
-        """P(T >= statistic)."""
-        if statistic <= 0:
-            return 1.0  # T is zero whenever no template improves on the null
-        slopes = self._slopes()
-        total = 0.0
-        for weight, values, slope in zip(self.prior, self.draws, slopes, strict=True):
-            number = _tail_number(values)
-            start = values[-number - 1]
-            if statistic <= start:
-                share = np.count_nonzero(values >= statistic) / len(values)
-            else:
-                share = number / len(values) * np.exp(-(statistic - start) / slope)
-            total += weight * share
-        return float(np.clip(total, SMALLEST, 1.0))
-
-    def _slopes(self) -> NDArray[np.float64]:
-        """Mean excess over the start of the tail, drawn towards that of all strata."""
-        excess, number = [], []
-        for values in self.draws:
-            count = _tail_number(values)
-            excess.append(float((values[-count:] - values[-count - 1]).sum()))
-            number.append(count)
-        pooled = sum(excess) / sum(number)
-        smooth = (np.array(excess) + POOL_WEIGHT * pooled) / (np.array(number) + POOL_WEIGHT)
-        # two is the slope of a chi-square far out, which no stratum falls short of
-        return np.maximum(smooth, 2.0)
+    def probability(self, log_factor: NDArray) -> NDArray[np.float64]:
+        """P(ln B >= log_factor), any shape."""
+        log_factor = np.asarray(log_factor, dtype=float)
+        index = np.searchsorted(self.values, log_factor, side="left")
+        known = self.tail[np.minimum(index, len(self.tail) - 1)]
+        beyond = self.start_probability * np.exp(-np.maximum(log_factor - self.start, 0))
+        return np.clip(np.where(log_factor > self.start, beyond, known), SMALLEST, 1.0)
 
 
-def first_null(search: Search, random: np.random.Generator) -> NullDistribution:
-    """A rough null distribution of the statistic with the templates of the bank."""
-    floor = max(2, FIRST_DRAWS // (2 * len(search.prior)))
-    flux, number = _simulate(search, FIRST_DRAWS // 2, floor, random)
-    return _sorted(search, search.scan(flux)[0], number)
+def null_distribution(values: NDArray, weight: NDArray) -> NullDistribution:
+    """From ln B (D,) and the weights of the simulations."""
+    order = np.argsort(values, kind="stable")
+    values, weight = values[order], weight[order] / weight.sum()
+    tail = np.cumsum(weight[::-1])[::-1]
+    squares = np.cumsum((weight**2)[::-1])[::-1]
+    # the last place with enough effective draws above it
+    enough = np.flatnonzero(tail**2 / squares >= TAIL_DRAWS)
+    last = int(enough[-1]) if len(enough) else 0
+    return NullDistribution(values, tail, float(values[last]), float(tail[last]))
 
 
-def polished_null(search: Search, draws: int, random: np.random.Generator) -> NullDistribution:
-    """The null distribution of the polished statistic, right in its upper tenth."""
-    flux, number = _simulate(search, draws, MIN_STRATUM, random)
-    values, templates = search.scan(flux)
-    ends = np.cumsum(number)
-    tops = [
-        end - count + np.argsort(values[end - count : end])[-round(POLISHED * count) :]
-        for end, count in zip(ends, number, strict=True)
-    ]
-    rows = np.concatenate(tops)
-    values[rows] = polish(search, flux[rows], templates[rows])[0]
-    return _sorted(search, values, number)
+def draw_nulls(
+    noise_prior: NDArray, priors: Priors, draws: int, random: np.random.Generator
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Noise models (D,), classes (D,; -1 for none) and weights of simulated light curves."""
+    rate = np.exp(priors.classes)[RIVALS]
+    kind_rate = np.append(rate, 1 - rate.sum())
+    noise_rate = np.exp(noise_prior - logsumexp(noise_prior))
+    even = np.arange(draws) % 2 == 0
+    noise_even = np.full(len(noise_rate), 1 / len(noise_rate))
+    kind_even = np.append(np.full(len(rate), 0.3 / len(rate)), 0.7)
+    noise = np.where(
+        even,
+        random.choice(len(noise_rate), draws, p=noise_even),
+        random.choice(len(noise_rate), draws, p=noise_rate),
+    )
+    kind = np.where(
+        even,
+        random.choice(len(kind_rate), draws, p=kind_even),
+        random.choice(len(kind_rate), draws, p=kind_rate),
+    )
+    true = noise_rate[noise] * kind_rate[kind]
+    drawn = 0.5 * noise_even[noise] * kind_even[kind] + 0.5 * true
+    return noise, np.append(RIVALS, -1)[kind], true / drawn
 
 
-def source_random(seed: int, source: str) -> np.random.Generator:
-    """Random numbers of a source, whatever the other sources and their order."""
-    return np.random.default_rng([seed, zlib.crc32(source.encode())])
-
-
-def _simulate(
-    search: Search, draws: int, floor: int, random: np.random.Generator
-) -> tuple[NDArray, NDArray]:
-    """Light curves (D, N) [Jy] of all strata one after the other, and their numbers (H,)."""
-    number = np.maximum(np.round(draws * search.prior), floor).astype(int)
-    flux = np.concatenate([search.simulate(k, n, random) for k, n in enumerate(number)])
-    return flux, number
-
-
-def _sorted(search: Search, values: NDArray, number: NDArray) -> NullDistribution:
-    strata = np.split(values, np.cumsum(number)[:-1])
-    return NullDistribution(search.prior, [np.sort(stratum) for stratum in strata])
-
-
-def _tail_number(values: NDArray) -> int:
-    return max(1, min(len(values) - 1, round(TAIL_FRACTION * len(values))))
+def simulate(
+    series: Series, noise: Noise, bank: Bank | None, random: np.random.Generator
+) -> NDArray[np.float64]:
+    """A light curve (N,) like `series`, in medians less one, perhaps with a template of `bank`."""
+    matrix = covariance(noise, series.times, np.sqrt(series.variance), 1.0)
+    flux = np.linalg.cholesky(matrix) @ random.standard_normal(len(series.times))
+    if bank is not None:
+        chance = np.exp(bank.log_weight - logsumexp(bank.log_weight))
+        k = random.choice(len(chance), p=chance)
+        amplitude = random.uniform(bank.low[k], bank.high[k])
+        flux = flux + amplitude * bank.templates[:, k]
+    return (1 + flux) / np.median(1 + flux) - 1

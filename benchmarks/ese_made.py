@@ -1,0 +1,176 @@
+"""Light curves of known kind for ``ese_truth.py``; nothing here comes from the search.
+
+Lenses are ray-shot: rays that cross a Gaussian sheet of plasma evenly are counted where they
+arrive, with a source of Gaussian brightness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RAYS = 400_000
+SPAN_DAYS, LOST = 100, 0.15
+DEPTHS = {"10-20 %": (0.1, 0.2), "20-40 %": (0.2, 0.4), "> 40 %": (0.4, 0.9)}
+
+
+@dataclass
+class Made:
+    """One light curve and the truth about it."""
+
+    kind: str
+    mjd: np.ndarray
+    flux: np.ndarray
+    error: np.ndarray
+    truth: dict
+
+
+def line_lens(alpha: float, size: float, random: np.random.Generator):
+    """(u, gain) of a one-dimensional lens for a source of FWHM `size`, by counting rays."""
+    reach = 12 + alpha
+    ray = random.uniform(-reach, reach, RAYS)
+    place = ray * (1 + alpha * np.exp(-(ray**2)))
+    place += random.normal(0, size / 2.3548, RAYS)
+    edges = np.linspace(-reach / 2, reach / 2, 801)
+    count, _ = np.histogram(place, edges)
+    gain = count / (RAYS * (edges[1] - edges[0]) / (2 * reach))
+    return (edges[1:] + edges[:-1]) / 2, (gain + gain[::-1]) / 2
+
+
+def disc_lens(alpha: float, size: float, impact: float, random: np.random.Generator):
+    """The same for an axisymmetric lens passed at `impact`, along a strip of the plane."""
+    reach, wide = 10 + 0.5 * alpha, 4.0
+    number = 12 * RAYS
+    x = random.uniform(-reach, reach, number)
+    y = random.uniform(-wide, wide, number)
+    bend = 1 + alpha * np.exp(-(x**2 + y**2))
+    x = x * bend + random.normal(0, size / 2.3548, number)
+    y = y * bend + random.normal(0, size / 2.3548, number)
+    half = max(0.06, 0.15 * size)
+    edges = np.linspace(-reach / 2, reach / 2, 401)
+    count, _ = np.histogram(x[np.abs(y - impact) < half], edges)
+    gain = count / (number * (edges[1] - edges[0]) * 2 * half / (4 * reach * wide))
+    return (edges[1:] + edges[:-1]) / 2, (gain + gain[::-1]) / 2
+
+
+def lensed(kind: str, depth: float, width: float, t0: float, times, random):
+    """(relative flux, truth): a lens of `kind`, so much of the flux lensed that it has `depth`."""
+    while True:
+        alpha, size = np.exp(random.uniform(np.log(0.4), np.log(25))), 0.05 * 20 ** random.uniform()
+        if kind == "line":
+            u, gain = line_lens(alpha, size, random)
+        else:
+            alpha = min(alpha, 8)
+            u, gain = disc_lens(alpha, size, random.uniform(0, 0.8), random)
+        gain = np.convolve(gain, np.ones(3) / 3, mode="same")
+        gain[:3] = gain[-3:] = 1
+        full = 1 - gain.min()
+        if full > depth * 1.02:
+            break
+    low = u[gain < 1 - full / 2]
+    scale = width / (low.max() - low.min())
+    fraction = depth / full
+    relative = 1 + fraction * (np.interp((times - t0) / scale, u, gain, left=1, right=1) - 1)
+    return relative, {"alpha": alpha, "flux_fraction": fraction}
+
+
+def smooth(depth: float, width: float, t0: float, times, random):
+    """A dip without caustics or shoulders."""
+    power = random.uniform(1.8, 4)
+    return 1 - depth * np.exp(-np.log(2) * np.abs(2 * (times - t0) / width) ** power), {}
+
+
+def epochs(random, span: int = SPAN_DAYS, lost: float = LOST) -> np.ndarray:
+    """Daily epochs less those lost [days]."""
+    days = np.flatnonzero(random.uniform(size=span) > lost)
+    return 60000.0 + days + random.uniform(-0.02, 0.02, len(days))
+
+
+def process(times, amplitude: float, tau: float, kind: str, random) -> np.ndarray:
+    """A Gaussian process about zero: ``walk``, or smooth as scintillation is."""
+    lag = np.abs(times[:, None] - times) / tau
+    matrix = np.exp(-lag) if kind == "walk" else np.exp(-0.5 * lag**2)
+    root = np.linalg.cholesky(matrix + 1e-9 * np.eye(len(times)))
+    return amplitude * root @ random.normal(size=len(times))
+
+
+def host(mixed: bool, times, random) -> np.ndarray:
+    """Relative flux of a source without an event."""
+    return hosted(mixed, times, random)[0]
+
+
+def hosted(mixed: bool, times, random) -> tuple[np.ndarray, np.ndarray]:
+    """The same, and the covariance of what it does."""
+    kind = random.uniform() if mixed else 0.0
+    if kind < 0.5:
+        return np.ones(len(times)), np.zeros((len(times), len(times)))
+    if kind < 0.8:
+        amplitude, tau, name = random.uniform(0.01, 0.04), random.uniform(5, 20), "s"
+    else:
+        amplitude, tau, name = random.uniform(0.02, 0.1), random.uniform(20, 300), "walk"
+    lag = np.abs(times[:, None] - times) / tau
+    shape = np.exp(-lag) if name == "walk" else np.exp(-0.5 * lag**2)
+    return 1 + process(times, amplitude, tau, name, random), amplitude**2 * shape
+
+
+def known_filter(dip, covariance, snr: float) -> float:
+    """Sigma at which a dip is seen by a filter that knows it and the noise, not the mean."""
+    inverse = np.linalg.inv(covariance + np.eye(len(dip)) / snr**2)
+    ones, shape = inverse.sum(axis=0), dip - 1
+    return float(np.sqrt(shape @ inverse @ shape - (ones @ shape) ** 2 / ones.sum()))
+
+
+def observe(kind: str, relative, times, snr: float, random, truth=None) -> Made:
+    """With noise of 1 / `snr` of the mean and a flux density of its own."""
+    level = 10 ** random.uniform(-2, 0)
+    error = np.full(len(times), level / snr) * random.uniform(0.9, 1.1, len(times))
+    flux = level * relative + error * random.normal(size=len(times))
+    return Made(kind, times, flux, error, {"baseline_jy": level, **(truth or {})})
+
+
+def event(kind: str, depth: float, width: float, mixed: bool, snr: float, random) -> Made:
+    """A lens (``line``, ``disc``) or a ``smooth`` dip on a host; at least half of it inside."""
+    times = epochs(random)
+    margin = min(15.0, (SPAN_DAYS - width) / 2) if width < SPAN_DAYS else 0.0
+    margin = max(margin, width / 2) if width < 60 else 40.0
+    t0 = times[0] + random.uniform(margin, SPAN_DAYS - margin)
+    make = smooth if kind == "smooth" else lambda *a: lensed(kind, *a)
+    dip, truth = make(depth, width, t0, times, random)
+    truth |= {"depth": depth, "width_days": width, "t0_mjd": t0}
+    relative, covariance = hosted(mixed, times, random)
+    truth["bound_sigma"] = known_filter(dip, covariance, snr)
+    return observe("ese", relative * dip, times, snr, random, truth)
+
+
+def rival(kind: str, snr: float, random) -> Made:
+    """One light curve that varies for another reason."""
+    times = epochs(random)
+    since = times - times[0]
+    at = random.uniform(10, 90)
+    if kind == "flare":
+        after = np.exp(-(since - at).clip(0) / random.uniform(5, 30))
+        rise = np.exp(np.minimum(since - at, 0) / random.uniform(0.2, 3))
+        relative = 1 + random.uniform(0.3, 2) * after * rise
+    elif kind == "step":
+        relative = 1 + random.choice([-1, 1]) * random.uniform(0.1, 0.4) * (since > at)
+    elif kind == "bad_block":
+        inside = (since > at) & (since < at + random.uniform(3, 6))
+        relative = 1 - random.uniform(0.1, 0.3) * inside
+    elif kind == "sine":
+        angle = 2 * np.pi * since / random.uniform(4, 50) + random.uniform(0, 6)
+        relative = 1 + random.uniform(0.08, 0.4) * np.sin(angle)
+    elif kind == "walk":
+        relative = 1 + process(
+            times, random.uniform(0.05, 0.2), 10 ** random.uniform(1, 2.3), "walk", random
+        )
+    elif kind == "scintillation":
+        relative = 1 + process(
+            times, random.uniform(0.02, 0.08), random.uniform(4, 20), "s", random
+        )
+    elif kind == "gradient":
+        slow = np.sin(2 * np.pi * since / random.uniform(60, 200) + random.uniform(0, 6))
+        relative = 1 + 0.02 * random.uniform(-1, 1) * slow
+    else:
+        relative = np.ones(len(times))
+    return observe(kind, relative, times, snr, random)

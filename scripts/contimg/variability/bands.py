@@ -1,0 +1,110 @@
+"""Light curves in several parts of the band: put together, and the colour of a dip.
+
+The search looks at one light curve, the parts relative to their own levels. What differs between
+the parts then tells a lens, whose strength goes as lambda^2, from anything achromatic. The noise
+process is common to the parts and drops out of their differences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from contimg.variability.profiles import SMOOTH, Dips, change_at, changes
+
+TOGETHER = 1.5  # ratio to the lowest frequency up to which parts are searched together
+SAME_TIME_DAYS = 0.02
+COLOUR_SCATTER = 0.5  # of the measured over the expected colour of lenses: sources have sizes
+ACHROMATIC_SCATTER = 0.1
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The measurements of one source in parts of the band, relative to their levels."""
+
+    mjd: NDArray[np.float64]  # (M,)
+    flux: NDArray[np.float64]  # (M,)
+    error: NDArray[np.float64]  # (M,)
+    freq_hz: NDArray[np.float64]  # (M,)
+    epoch: NDArray[np.int64]  # (M,) measurements at the same time
+    ref_hz: float  # mean frequency of those searched together
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Difference between the parts over that expected of a lens: 1 a lens, 0 achromatic."""
+
+    value: float
+    error: float
+
+    @property
+    def log_factor(self) -> float:
+        """ln Bayes factor of a lens against an achromatic dip."""
+        lens = np.hypot(COLOUR_SCATTER, self.error)
+        grey = np.hypot(ACHROMATIC_SCATTER, self.error)
+        return float(
+            0.5 * (self.value / grey) ** 2
+            - 0.5 * ((self.value - 1) / lens) ** 2
+            + np.log(grey / lens)
+        )
+
+
+def split(rows: pd.DataFrame) -> Parts:
+    """Parts of the rows of one source (columns of a table of measurements), each over its level."""
+    mjd, freq = rows["mjd"].to_numpy(), rows["freq_hz"].to_numpy()
+    order = np.argsort(mjd, kind="stable")
+    epoch = np.empty(len(mjd), dtype=int)
+    new = np.diff(mjd[order], prepend=-np.inf) > SAME_TIME_DAYS
+    epoch[order] = np.cumsum(new) - 1
+    level = rows.groupby("freq_hz")["flux_jy"].transform("median").to_numpy()
+    ref = float(np.mean(np.unique(freq[freq <= TOGETHER * freq.min()])))
+    flux, error = rows["flux_jy"].to_numpy() / level, rows["flux_err_jy"].to_numpy() / level
+    return Parts(mjd, flux, error, freq, epoch, ref)
+
+
+def together(rows: pd.DataFrame) -> tuple[NDArray, NDArray, NDArray]:
+    """(mjd, flux [Jy], error [Jy]) of the parts near the lowest frequency, by epoch."""
+    parts = split(rows)
+    low = parts.freq_hz <= TOGETHER * parts.freq_hz.min()
+    level = float(rows[low].groupby("freq_hz")["flux_jy"].median().mean())
+    weight = parts.error[low] ** -2
+    epochs, which = np.unique(parts.epoch[low], return_inverse=True)
+
+    def mean(values: NDArray) -> NDArray:
+        return np.bincount(which, weight * values) / np.bincount(which, weight)
+
+    error = np.bincount(which, weight, minlength=len(epochs)) ** -0.5
+    return mean(parts.mjd[low]), level * mean(parts.flux[low]), level * error
+
+
+def colour(parts: Parts, dip: Dips, depth: float, start_mjd: float) -> Colour | None:
+    """The colour of a `dip` (one) of `depth`; none where one part of the band was measured."""
+    expected = np.zeros(len(parts.mjd))
+    times = parts.mjd - start_mjd
+    for freq in np.unique(parts.freq_hz):
+        rows = parts.freq_hz == freq
+        ratio = (parts.ref_hz / freq) ** 2
+        if dip.kind[0] == SMOOTH:
+            expected[rows] = ratio * depth * changes(dip, times[rows])[:, 0]
+        else:
+            expected[rows] = change_at(dip, depth, ratio, times[rows])
+    contrast, measured = _differences(parts, expected), _differences(parts, parts.flux)
+    weight = parts.error**-2
+    norm = float((weight * contrast**2).sum())
+    if norm <= 0:
+        return None
+    return Colour(float((weight * contrast * measured).sum() / norm), norm**-0.5)
+
+
+def _differences(parts: Parts, values: NDArray) -> NDArray[np.float64]:
+    """`values` less what all parts share at an epoch, and less the mean of each part."""
+    weight = parts.error**-2
+    _, band = np.unique(parts.freq_hz, return_inverse=True)
+    for _ in range(8):
+        for group in (parts.epoch, band):
+            mean = np.bincount(group, weight * values) / np.bincount(group, weight)
+            values = values - mean[group]
+    return values

@@ -1,0 +1,234 @@
+"""What a light curve may do besides noise: banks of templates, a class each.
+
+Every template has an amplitude relative to the baseline, with a uniform prior between limits,
+and a weight: its prior probability within the class. Classes:
+
+    ese        dips of :mod:`contimg.variability.profiles`: lenses, and smooth ones
+    flare      fast rise and exponential decay, and symmetric bumps
+    step       another level from some epoch on
+    bad_block  a few epochs in a row, all too high or too low by the same
+    periodic   a sine wave of at least one and a half periods
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg.variability.profiles import ALPHAS, KINDS, POWERS, SIZES, Dips, changes, depths, place
+
+CLASSES = ("ese", "flare", "step", "bad_block", "periodic")
+# kind, alpha or power, size: narrow dips are searched with the first few
+SHAPES = (
+    ("lens", 5.0, 0.3),
+    ("smooth", 2.0, 0.3),
+    ("lens", 0.8, 0.5),
+    ("lens", 15.0, 0.5),
+    ("ring", 1.5, 0.3),
+    ("smooth", 5.0, 0.3),
+)
+NARROW_EPOCHS, NARROW_SHAPES = 6, 3
+WIDTH_RATIO, T0_STEP = 1.3, 0.25  # of neighbouring widths; of t0 in widths
+MIN_BASELINE = 3  # epochs with less than a fifth of the depth
+BLOCK_EPOCHS = 8  # longest bad block
+STEP_EPOCHS = 3  # on either side of a step
+FLARE_DECAY_RATIO = 1.6
+FLARE_RISES = (0.0, 0.25)  # in decay times
+MAX_FLARE, MAX_CHANGE = 5.0, 1.0  # largest amplitudes, in baselines
+MIN_SPAN_DAYS = 0.5  # of a light curve
+_RESOLUTION_DAYS = 0.01
+
+
+@dataclass(frozen=True)
+class Bank:
+    """K templates of one class at N epochs."""
+
+    templates: NDArray[np.float32]  # (N, K)
+    log_weight: NDArray[np.float64]  # (K,)
+    low: NDArray[np.float64]  # (K,) limits of the amplitude
+    high: NDArray[np.float64]
+    parameters: NDArray[np.float64]  # (K, P): what the class knows its templates by
+    pairs: bool = False  # cosine, sine and their sum for every row of parameters
+
+
+@dataclass(frozen=True)
+class Banks:
+    """The banks of all classes that the epochs allow, side by side."""
+
+    of_class: dict[str, Bank]
+    templates: NDArray[np.float32]  # (N, all K)
+    columns: dict[str, slice]
+
+
+def make_banks(times: NDArray, min_points: int, width_min: float, width_max: float | None) -> Banks:
+    """Banks for epochs at `times` [days]."""
+    ticks = np.round((times - times[0]) / _RESOLUTION_DAYS).astype(int)
+    return _make_banks(tuple(ticks.tolist()), min_points, width_min, width_max)
+
+
+@lru_cache(maxsize=4)
+def _make_banks(ticks, min_points, width_min, width_max) -> Banks:
+    times = np.array(ticks) * _RESOLUTION_DAYS
+    banks = {
+        "ese": _dip_bank(times, min_points, width_min, width_max or times[-1]),
+        "flare": _flare_bank(times),
+        "step": _step_bank(times),
+        "bad_block": _block_bank(times),
+        "periodic": _sine_bank(times),
+    }
+    banks = {name: bank for name, bank in banks.items() if bank.templates.shape[1]}
+    ends = np.cumsum([0] + [bank.templates.shape[1] for bank in banks.values()])
+    return Banks(
+        banks,
+        np.concatenate([bank.templates for bank in banks.values()], axis=1),
+        {name: slice(ends[k], ends[k + 1]) for k, name in enumerate(banks)},
+    )
+
+
+def typical_gap(times: NDArray) -> float:
+    """Median time between epochs [days]."""
+    return max(float(np.median(np.diff(times))), 2 * _RESOLUTION_DAYS)
+
+
+def widths(times: NDArray, width_min: float, width_max: float) -> NDArray[np.float64]:
+    """Widths [days] that are searched, at least two epochs and at most the light curve."""
+    low = max(width_min, 2 * typical_gap(times))
+    high = max(low, min(width_max, times[-1] - times[0]))
+    return np.geomspace(low, high, 1 + int(np.ceil(np.log(high / low) / np.log(WIDTH_RATIO))))
+
+
+def constrained(change: NDArray, min_points: int) -> NDArray[np.bool_]:
+    """Which dips (N, K) the epochs constrain.
+
+    It takes `min_points` epochs below half the depth and ``MIN_BASELINE`` epochs at less than
+    a fifth of it: without the first a template would fit single outliers, without the second
+    anything that rises or falls.
+    """
+    in_dip = (change < -0.5).sum(axis=0)
+    baseline = (np.abs(change) < 0.2).sum(axis=0)
+    seen = change.min(axis=0) < -0.8
+    return (in_dip >= min_points) & (baseline >= MIN_BASELINE) & seen
+
+
+def _dip_bank(times: NDArray, min_points: int, width_min: float, width_max: float) -> Bank:
+    gap, span = typical_gap(times), times[-1]
+    rows, weights = [], []
+    chosen = widths(times, width_min, width_max)
+    for width in chosen:
+        shapes = SHAPES[: NARROW_SHAPES if width < NARROW_EPOCHS * gap else None]
+        centres = np.arange(-width / 3, span + width / 3 + 1e-9, T0_STEP * width)
+        for name, alpha, size in shapes:
+            a = float(place(alpha, POWERS if name == "smooth" else ALPHAS))
+            shape = KINDS.index(name), a, float(place(size, SIZES)), 0.0
+            rows += [(*shape, width, t0) for t0 in centres]
+        number = len(chosen) * len(shapes) * len(centres)
+        weights += [-np.log(number)] * (len(shapes) * len(centres))
+    columns = np.array(rows).T
+    dips = Dips(columns[0].astype(int), *columns[1:])
+    change = changes(dips, times)
+    keep = constrained(change, min_points)
+    return Bank(
+        np.ascontiguousarray(change[:, keep], dtype=np.float32),
+        np.array(weights)[keep],
+        np.zeros(keep.sum()),
+        depths(dips[keep]),
+        columns.T[keep],
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def flares(peak, rise, decay, times):
+    """(N, K) flares of amplitude one: exponential `rise` and `decay` times [days].
+
+    A negative rise is that of a symmetric bump, Gaussian of this FWHM.
+    """
+    result = np.zeros((len(times), len(peak)))
+    for n in range(len(times)):
+        for k in range(len(peak)):
+            since = times[n] - peak[k]
+            if rise[k] < 0:
+                result[n, k] = math.exp(-4 * math.log(2) * (since / rise[k]) ** 2)
+            elif since >= -1e-6:
+                result[n, k] = math.exp(-since / decay[k])
+            elif rise[k] > 0:
+                result[n, k] = math.exp(since / rise[k])
+    return result
+
+
+def _flare_bank(times: NDArray) -> Bank:
+    gap, span = typical_gap(times), times[-1]
+    number = 2 + int(np.ceil(np.log(max(span / gap, 1.1)) / np.log(FLARE_DECAY_RATIO)))
+    rows, weights = [], []
+    for decay in np.geomspace(gap, max(span, 1.1 * gap), number):
+        peaks = _thinned(times, decay / 4)
+        rows += [(peak, rise * decay, decay) for rise in FLARE_RISES for peak in peaks]
+        bumps = np.arange(-decay / 3, span + decay / 3, decay / 4)
+        rows += [(peak, -1.2 * decay, decay) for peak in bumps]
+        weights += [-np.log(2 * number * 2 * len(peaks))] * (2 * len(peaks))
+        weights += [-np.log(2 * number * len(bumps))] * len(bumps)
+    parameters = np.array(rows)
+    templates = flares(*parameters.T, times)
+    keep = (templates > 0.5).any(axis=0) & (templates < 0.5).any(axis=0)
+    return _bank(templates[:, keep], parameters[keep], 0.0, MAX_FLARE, np.array(weights)[keep])
+
+
+def _thinned(times: NDArray, step: float) -> NDArray[np.float64]:
+    """Epochs at least about `step` apart, all of them if `step` is short."""
+    _, first = np.unique(np.floor(times / max(step, 1e-9)), return_index=True)
+    return times[first]
+
+
+def _step_bank(times: NDArray) -> Bank:
+    edges = np.arange(STEP_EPOCHS, len(times) - STEP_EPOCHS + 1)
+    templates = (np.arange(len(times))[:, None] >= edges).astype(float)
+    return _bank(templates, times[edges - 1][:, None], -MAX_CHANGE, MAX_CHANGE)
+
+
+def _block_bank(times: NDArray) -> Bank:
+    epochs = np.arange(len(times))[:, None]
+    rows = [
+        (start, length)
+        for length in range(1, min(BLOCK_EPOCHS, len(times) // 3) + 1)
+        for start in range(len(times) - length + 1)
+    ]
+    start, length = np.array(rows, dtype=int).reshape(-1, 2).T
+    inside = (epochs >= start) & (epochs < start + length)
+    # every length is as probable
+    weight = -np.log(max(len(np.unique(length)), 1) * (len(times) - length + 1.0))
+    parameters = np.column_stack([times[start], length])
+    return _bank(-inside.astype(float), parameters, -MAX_CHANGE, MAX_CHANGE, weight)
+
+
+def sines(frequency: NDArray, times: NDArray) -> NDArray[np.float64]:
+    """(N, 3 K): for each frequency [1/day] the cosine, the sine and their sum."""
+    angle = 2 * np.pi * times[:, None] * frequency
+    both = np.cos(angle), np.sin(angle)
+    return np.stack([*both, both[0] + both[1]], axis=2).reshape(len(times), -1)
+
+
+def _sine_bank(times: NDArray) -> Bank:
+    gap, span = typical_gap(times), times[-1]
+    frequency = np.arange(1.5 / span, 0.45 / gap, 0.2 / span)
+    weight = np.full(3 * len(frequency), -np.log(max(len(frequency), 1)))
+    bank = _bank(sines(frequency, times), frequency[:, None], 0.0, MAX_CHANGE, weight)
+    return replace(bank, pairs=True)
+
+
+def _bank(
+    templates: NDArray, parameters: NDArray, low: float, high: float, weight: NDArray | None = None
+) -> Bank:
+    number = templates.shape[1]
+    if weight is None:
+        weight = np.full(number, -np.log(max(number, 1)))
+    return Bank(
+        np.ascontiguousarray(templates, dtype=np.float32),
+        weight,
+        np.full(number, low),
+        np.full(number, high),
+        parameters,
+    )

@@ -1,0 +1,105 @@
+"""``contimg ese``: search any table of light curves for extreme scattering events."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from contimg.core.command import Command, Files
+from contimg.variability.bands import Parts, split, together
+from contimg.variability.ese import LightCurve, search_all, unsearchable
+from contimg.variability.options import VariabilityOptions
+from contimg.variability.products import (
+    CANDIDATES,
+    candidate_table,
+    choose,
+    source_row,
+    write_table,
+)
+from contimg.variability.tables import Measurements, read_measurements
+
+SHOWN = 10
+POSITION = ("ra_deg", "dec_deg")
+
+
+class EseFiles(Files):
+    """Light curves in, sources and candidates out; the name of a file tells its format."""
+
+    lightcurves: Path = Field(
+        description="table of light curves (.csv, .ecsv, .parquet, .vot) with the columns source, "
+        "mjd, flux_jy, flux_err_jy and, for several bands, freq_hz"
+    )
+    sources: Path = Field(description="table of sources to write (.parquet, .csv, .ecsv, .vot)")
+    candidates: Path = Field(description="table of candidates to write (likewise)")
+    threads: int = Field(2, ge=1, description="processes; their number does not change the result")
+
+
+def run(files: EseFiles, options: VariabilityOptions) -> None:
+    """Read, search, write, and say what was found."""
+    data = read_measurements(files.lightcurves)
+    curves, parts = curves_of(data)
+    print(f"{len(curves)} sources, {len(data.rows)} measurements", file=sys.stderr, flush=True)
+    events = search_all(curves, options, files.threads, parts, progress=True)
+    rows = []
+    for curve in curves:
+        why = [data.reasons.get(curve.source, "")]
+        if curve.source not in events:
+            why.insert(0, unsearchable(curve, options))
+        reason = "; ".join(filter(None, why))
+        rows.append(source_row(curve, events.get(curve.source), reason))
+    sources = choose(pd.DataFrame(rows), options.false_alarm_probability, options.watch_fdr)
+    threshold = options.false_alarm_probability / max(1, len(events))
+    candidates = candidate_table(sources, threshold, options.high_priority_factor)
+    write_table(sources, files.sources)
+    columns = [n for n in CANDIDATES if n not in POSITION]
+    write_table(candidates.reindex(columns=columns), files.candidates)
+    _tell(sources, candidates)
+
+
+def curves_of(data: Measurements) -> tuple[list[LightCurve], dict[str, Parts]]:
+    """Light curves of all sources, empty ones too, and the parts of the band by source."""
+    curves, parts = [], {}
+    found = dict(iter(data.rows.groupby("source", sort=False)))
+    blank = np.empty(0)
+    for source in data.sources:
+        rows = found.get(source)
+        if rows is None:
+            curves.append(LightCurve(source, blank, blank, blank))
+        elif "freq_hz" in rows.columns and rows["freq_hz"].nunique() > 1 and _bright(rows):
+            parts[source] = split(rows)
+            curves.append(LightCurve(source, *together(rows)))
+        else:
+            values = (rows[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy"))
+            curves.append(LightCurve(source, *values))
+    return curves, parts
+
+
+def _bright(rows: pd.DataFrame) -> bool:
+    """Whether every part of the band has a level that the others can be compared with."""
+    return bool((rows.groupby("freq_hz")["flux_jy"].median() > 0).all())
+
+
+def _tell(sources: pd.DataFrame, candidates: pd.DataFrame) -> None:
+    counts = sources["class"].value_counts()
+    print("classes: " + ", ".join(f"{name} {number}" for name, number in counts.items()))
+    announced = int(sources["is_candidate"].sum())
+    print(f"candidates: {announced} announced, {len(candidates) - announced} to watch")
+    for row in candidates.head(SHOWN).to_dict("records"):
+        print(
+            f"  {row['rank']:3d} {row['list']:8s} {row['source']}  "
+            f"p = {row['false_alarm_probability']:.2g}  "
+            f"depth {row['depth']:.2f} +- {row['depth_err']:.2f}  "
+            f"MJD {row['t0_mjd']:.1f}  width {row['width_days']:.1f} days"
+        )
+
+
+COMMAND = Command(
+    help="Search any table of light curves for extreme scattering events.",
+    files=EseFiles,
+    options=(VariabilityOptions,),
+    run=run,
+)

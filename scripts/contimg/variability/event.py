@@ -1,0 +1,136 @@
+"""What is reported of one light curve: its class, and the dip with errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg.variability.bands import Colour, Parts, colour
+from contimg.variability.banks import CLASSES
+from contimg.variability.evidence import Series
+from contimg.variability.noise import Noise, covariance
+from contimg.variability.profiles import changes, source_size, strength
+
+if TYPE_CHECKING:
+    from contimg.variability.ese import LightCurve, Verdict
+
+NAMES = ("constant", "red_noise", *CLASSES)
+MODEL_POINTS = 400
+MIN_DEPTH_SIGMA = 4.0  # the dip itself must be there
+ACHROMATIC_BELOW = -3.0  # ln Bayes factor of a lens's colour against none
+MODEL_EPOCHS = 3000  # more cannot be drawn with the process in bearable memory
+
+
+@dataclass(frozen=True)
+class Value:
+    """A parameter: median of its posterior and half the central 68 %."""
+
+    value: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """The best dip for a light curve, how often chance does as well, and the class."""
+
+    kind: str  # one of NAMES, or achromatic_dip
+    probability: dict[str, float]  # of each of NAMES
+    log_factor: float  # ln Bayes factor of a dip against everything else
+    false_alarm_probability: float
+    values: dict[str, Value]
+    n_in_dip: int
+    colour: Colour | None
+    model_mjd: NDArray[np.float64]
+    model_jy: NDArray[np.float64]  # dip alone
+    process_jy: NDArray[np.float64]  # dip and noise process
+
+
+VALUES = (
+    "depth",
+    "t0_mjd",
+    "width_days",
+    "baseline_jy",
+    "minimum_flux_jy",
+    "flux_fraction",
+    "alpha",
+    "source_size",
+)
+
+
+def describe(
+    curve: LightCurve,
+    series: Series,
+    verdict: Verdict,
+    chance: float,
+    grid: list[Noise],
+    parts: Parts | None = None,
+) -> Event:
+    """The event of one light curve; `parts` where several parts of the band were measured."""
+    probability = dict(zip(NAMES, map(float, verdict.probability), strict=True))
+    kind = max(probability, key=probability.get)
+    if verdict.posterior is None:
+        blank, empty = dict.fromkeys(VALUES, Value(np.nan, np.nan)), np.empty(0)
+        values, in_dip, grey, model = blank, 0, None, (empty, empty, empty)
+    else:
+        values = _values(curve, series, verdict)
+        depth = values["depth"]
+        if kind == "ese" and not depth.value > MIN_DEPTH_SIGMA * depth.error:
+            kind = max((n for n in NAMES if n != "ese"), key=probability.get)
+        best = verdict.posterior.best, verdict.posterior.best_depth
+        grey = colour(parts, *best, float(curve.mjd[0])) if parts is not None else None
+        if kind == "ese" and grey is not None and grey.log_factor < ACHROMATIC_BELOW:
+            kind = "achromatic_dip"
+        in_dip, model = _model(curve, series, verdict, grid)
+    factor = verdict.log_factor
+    return Event(kind, probability, factor, chance, values, in_dip, grey, *model)
+
+
+def _values(curve: LightCurve, series: Series, verdict: Verdict) -> dict[str, Value]:
+    post, level = verdict.posterior, series.level_jy
+    lens = np.isfinite(strength(post.dips)) & np.isfinite(post.depth)
+    draws = {
+        "depth": post.depth,
+        "t0_mjd": curve.mjd[0] + post.dips.t0,
+        "width_days": post.dips.width,
+        "baseline_jy": level * post.baseline,
+        "minimum_flux_jy": level * post.baseline * (1 - post.depth),
+        "flux_fraction": post.fraction[lens],
+        "alpha": strength(post.dips)[lens],
+        "source_size": source_size(post.dips)[lens],
+    }
+    return {name: _value(draws[name]) for name in VALUES}
+
+
+def _value(draws: NDArray) -> Value:
+    draws = draws[np.isfinite(draws)]
+    if not len(draws):
+        return Value(np.nan, np.nan)
+    low, middle, high = np.quantile(draws, (0.1587, 0.5, 0.8413))
+    return Value(float(middle), float((high - low) / 2))
+
+
+def _model(curve: LightCurve, series: Series, verdict: Verdict, grid: list[Noise]):
+    """Epochs in the dip; times, the dip and the dip with the process [Jy] for a plot."""
+    post, level = verdict.posterior, series.level_jy
+    times = np.linspace(0, series.times[-1], MODEL_POINTS)
+    amplitude = post.best_depth * post.best_baseline
+    at_epochs = changes(post.best, series.times)[:, 0]
+    dip = post.best_baseline + amplitude * changes(post.best, times)[:, 0]
+    residual = 1 + series.flux - post.best_baseline - amplitude * at_epochs
+    process = dip + _predicted(grid[post.best_noise], series, residual, times)
+    mjd = curve.mjd[0] + times
+    return int((at_epochs < -0.5).sum()), (mjd, level * dip, level * process)
+
+
+def _predicted(noise: Noise, series: Series, residual: NDArray, times: NDArray) -> NDArray:
+    """Mean of the noise process at `times` given the residuals; zero for white noise."""
+    if noise.amplitude == 0 or len(residual) > MODEL_EPOCHS:
+        return np.zeros(len(times))
+    number = len(residual)
+    joined = np.concatenate([series.times, times])
+    process = covariance(noise, joined, np.zeros(len(joined)), 1.0)
+    matrix = process[:number, :number] + np.diag(series.variance)
+    return process[number:, :number] @ np.linalg.solve(matrix, residual)

@@ -1,0 +1,213 @@
+"""How well each class explains a light curve: marginal likelihoods under every noise model.
+
+In units of the median flux a light curve is f = m [1 + a x(t)] + noise, x a template. The mean m
+has a flat prior, the amplitude a a uniform one between its limits; both integrals are closed.
+For amplitude b = a m, measured b_hat +- s, with the fall z^2 = (b_hat / s)^2 of chi-square, the
+Bayes factor of a template against none is
+
+    sqrt(2 pi) s / [m (high - low)] e^(z^2/2) [Phi((m high - b_hat)/s) - Phi((m low - b_hat)/s)]
+
+and that of a class the average over its templates. The one of a sine wave has two amplitudes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr
+
+from contimg.variability.banks import CLASSES, Bank, Banks
+from contimg.variability.filters import Whitener, make_whitener
+from contimg.variability.noise import Noise
+
+NEGLIGIBLE = 12.0  # difference of ln L
+_PER_SIGMA = 128
+_LOG_PHI = log_ndtr(8 - np.arange(16 * _PER_SIGMA + 1) / _PER_SIGMA)
+_TINY = 1e-12
+MIN_MEAN = 0.05  # baseline, in medians: weights of a mean may be negative, a flux not
+
+
+@dataclass(frozen=True)
+class Series:
+    """A light curve in units of its median flux."""
+
+    times: NDArray[np.float64]  # (N,) days after the first epoch
+    flux: NDArray[np.float64]  # (N,) less one
+    variance: NDArray[np.float64]  # (N,)
+    level_jy: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one light curve says of H noise models and C classes."""
+
+    null: NDArray[np.float64]  # (H,) ln L without a template, the mean integrated out
+    classes: NDArray[np.float64]  # (H, C) ln Bayes factor of each class against none
+    best: NDArray[np.int64]  # (H, C) its best template
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Least squares of K templates under one noise model, in medians."""
+
+    log_factor: NDArray[np.float64]  # (K,) ln Bayes factors, amplitude integrated out
+    amplitude: NDArray[np.float64]  # (K,) b_hat
+    error: NDArray[np.float64]  # (K,) s
+    mean: NDArray[np.float64]  # (K,) m at b_hat
+    slope: NDArray[np.float64]  # (K,) dm/db
+    mean_error: float  # of m at given b
+
+
+def make_series(mjd: NDArray, flux: NDArray, error: NDArray) -> Series:
+    """In units of the median."""
+    level = float(np.median(flux))
+    return Series(mjd - mjd[0], flux / level - 1, (error / level) ** 2, level)
+
+
+def whiteners(series: Series, grid: list[Noise]) -> list[Whitener]:
+    """The filters of all noise models for one light curve."""
+    return [
+        make_whitener(series.times, series.variance, n.kernel, n.amplitude, n.tau_days)
+        for n in grid
+    ]
+
+
+def weigh(flux: NDArray, banks: Banks, filters: list[Whitener], grid: list[Noise]) -> Evidence:
+    """The evidence of every class with the templates of its bank.
+
+    A template explains less the more the noise does: a model that could not come within
+    ``NEGLIGIBLE`` of the best even with what the same process of smaller amplitude gains from its
+    best template is not tried, and keeps a class evidence of zero.
+    """
+    null = np.array([log_likelihood(flux, filt) for filt in filters])
+    classes = np.full((len(filters), len(CLASSES)), -np.inf)
+    best = np.zeros(classes.shape, dtype=int)
+    gains: dict[tuple[str, float], float] = {}
+    white, top = np.inf, null.max()
+    for h, (filt, noise) in enumerate(zip(filters, grid, strict=True)):
+        process = noise.kernel, noise.tau_days
+        if null[h] + gains.get(process, white) < top - NEGLIGIBLE:
+            continue
+        most = -np.inf
+        (ones, mean, _), products = filt.products(flux, banks.templates)
+        for c, name in enumerate(CLASSES):
+            if name not in banks.of_class:
+                continue
+            bank, dots = banks.of_class[name], products[:, banks.columns[name]]
+            if name == "periodic":
+                total = _sine_fit(dots, ones, mean, bank).log_factor + bank.log_weight[::3]
+                classes[h, c], best[h, c] = log_sum(total), int(total.argmax())
+                gain = classes[h, c] + math.log(len(total))
+            else:
+                limits = bank.log_weight, bank.low, bank.high
+                classes[h, c], best[h, c], gain = _sum_factors(*dots, ones, mean, *limits)
+            most = max(most, gain)
+            top = max(top, null[h] + classes[h, c])
+        gains[process] = most
+        if h == 0:
+            white = most
+    return Evidence(null, classes, best)
+
+
+def log_sum(values: NDArray, axis: int | None = None) -> NDArray[np.float64]:
+    """ln of the sum of exponentials, as scipy's but for small arrays many times."""
+    top = np.max(values, axis=axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.log(np.exp(values - top).sum(axis=axis)) + np.squeeze(top, axis=axis)
+
+
+def log_likelihood(flux: NDArray, filt: Whitener) -> float:
+    """ln L of a light curve without a template, the mean integrated out."""
+    (ones, mean, square), _ = filt.products(flux, np.empty((len(flux), 0), np.float32))
+    return -0.5 * (filt.log_det + math.log(ones) + square - mean**2 / ones)
+
+
+def fit_templates(flux: NDArray, bank: Bank, filt: Whitener) -> Fit:
+    """Fit every template of a bank; those of sines, cosine and sine together."""
+    (ones, mean, _), dots = filt.products(flux, bank.templates)
+    if bank.pairs:
+        return _sine_fit(dots, ones, mean, bank)
+    tt, ty, t1 = dots
+    tt = np.maximum(tt - t1**2 / ones, _TINY)
+    amplitude, error = (ty - t1 * mean / ones) / tt, tt**-0.5
+    level = 1 + (mean - amplitude * t1) / ones
+    factor = _log_factors(amplitude, error, np.maximum(level, MIN_MEAN), bank.low, bank.high)
+    return Fit(factor, amplitude, error, level, -t1 / ones, ones**-0.5)
+
+
+def _sine_fit(dots: NDArray, ones: float, mean: float, bank: Bank) -> Fit:
+    tt = np.maximum(dots[0] - dots[2] ** 2 / ones, _TINY)
+    ty = dots[1] - dots[2] * mean / ones
+    cc, ss, both = tt[0::3], tt[1::3], tt[2::3]
+    cy, sy = ty[0::3], ty[1::3]
+    cross = (both - cc - ss) / 2
+    det = np.maximum(cc * ss - cross**2, 1e-6 * cc * ss)
+    fall = (ss * cy**2 - 2 * cross * cy * sy + cc * sy**2) / det
+    a, b = (ss * cy - cross * sy) / det, (cc * sy - cross * cy) / det
+    # amplitudes within a circle of radius one, the area of which is pi
+    factor = 0.5 * fall + np.log(2 / np.sqrt(det) / bank.high[0] ** 2)
+    return Fit(factor, np.hypot(a, b), det**-0.25, np.ones_like(a), 0 * a, ones**-0.5)
+
+
+@numba.njit(cache=True, nogil=True)
+def _log_phi_between(low, high):
+    """ln [Phi(high) - Phi(low)] for low < high, right in both tails."""
+    if high > 8 and -8 < low < 5:
+        # nearly always: Phi(-low) from a table, right to 1e-5
+        place = (low + 8) * _PER_SIGMA
+        k = int(place)
+        return _LOG_PHI[k] + (place - k) * (_LOG_PHI[k + 1] - _LOG_PHI[k])
+    if high > 8 and low < -8:
+        return 0.0
+    if low > 0:
+        low, high = -high, -low
+    root = math.sqrt(2.0)
+    if high < -6:
+        # far out: the tail of a Gaussian, phi(z) / z, of the nearer end
+        start = -0.5 * high**2 - math.log(-high) - 0.9189385332046727
+        width = (high - low) * -high
+        return start + math.log(-math.expm1(-min(width, 700.0)))
+    share = 0.5 * (math.erfc(-high / root) - math.erfc(-low / root))
+    return math.log(max(share, 1e-300))
+
+
+@numba.njit(cache=True, nogil=True)
+def _log_factor(amplitude, error, mean, low, high):
+    b, s, m = amplitude, error, mean
+    inside = _log_phi_between((m * low - b) / s, (m * high - b) / s)
+    return 0.5 * (b / s) ** 2 + inside + math.log(2.5066282746 * s / (m * (high - low)))
+
+
+@numba.njit(cache=True, nogil=True)
+def _log_factors(amplitude, error, mean, low, high):
+    result = np.empty(len(amplitude))
+    for k in range(len(amplitude)):
+        result[k] = _log_factor(amplitude[k], error[k], mean[k], low[k], high[k])
+    return result
+
+
+@numba.njit(cache=True, nogil=True)
+def _sum_factors(tt, ty, t1, ones, mean, log_weight, low, high):
+    """ln of the weighted sum of Bayes factors, the largest term's index, the largest factor."""
+    top, total, which, most = -1e300, 0.0, 0, -1e300
+    for k in range(len(tt)):
+        square = max(tt[k] - t1[k] ** 2 / ones, 1e-12)
+        b, s = (ty[k] - t1[k] * mean / ones) / square, square**-0.5
+        m = max(1 + (mean - b * t1[k]) / ones, 0.05)
+        # the share within the limits of the amplitude is at most one
+        bound = 0.5 * (b / s) ** 2 + math.log(2.5066282746 * s / (m * (high[k] - low[k])))
+        if bound + log_weight[k] < top - 30:
+            continue
+        factor = _log_factor(b, s, m, low[k], high[k])
+        value = factor + log_weight[k]
+        most = max(most, factor)
+        if value > top:
+            total, top, which = total * math.exp(top - value) + 1, value, k
+        else:
+            total += math.exp(value - top)
+    return top + math.log(total), which, most

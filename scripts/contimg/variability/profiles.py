@@ -1,0 +1,184 @@
+"""Relative light curves of dips: what a Gaussian plasma lens causes, and smooth ones.
+
+A template is -1 where it is deepest, so that its amplitude is the depth of the dip. It is known
+by its kind, its shape, its width (FWHM of the dip) and centre. Kinds:
+
+    lens     one-dimensional Gaussian lens: strength alpha, size of the source (FWHM, half-widths)
+    ring     axisymmetric Gaussian lens: the same, and the impact parameter
+    smooth   exp(-ln 2 |2 (t - t0) / width|^p) without shoulders: the power p, in place of alpha
+
+Profiles are tabulated on a grid of shapes and interpolated in it; shape coordinates are places in
+that grid (0 ... number - 1). Coordinates that a kind does not have count for nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg.core.lens import axisymmetric_gain, smoothed_gain
+
+IMPACTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # in lens half-widths; further out there is hardly a dip
+KINDS = ("lens", "ring", "smooth")
+LENS, RING, SMOOTH = range(3)
+ALPHAS = np.geomspace(0.3, 60, 24)
+SIZES = np.geomspace(0.05, 3, 8)
+POWERS = np.geomspace(1.3, 8, len(ALPHAS))
+_STEP, _REACH = 0.02, 12.0  # of the tables, in half-widths of the dip
+
+
+@dataclass(frozen=True)
+class Dips:
+    """K dips; each array (K,)."""
+
+    kind: NDArray[np.int64]
+    alpha: NDArray[np.float64]  # place in ALPHAS, or POWERS
+    size: NDArray[np.float64]  # place in SIZES
+    impact: NDArray[np.float64]  # place in IMPACTS
+    width: NDArray[np.float64]  # FWHM [days]
+    t0: NDArray[np.float64]  # centre [days]
+
+    def __getitem__(self, rows: NDArray) -> Dips:
+        return Dips(*(values[rows] for values in self.columns))
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    @property
+    def columns(self) -> tuple[NDArray, ...]:
+        return self.kind, self.alpha, self.size, self.impact, self.width, self.t0
+
+
+def changes(dips: Dips, times: NDArray) -> NDArray[np.float64]:
+    """Templates (N, K) at `times` (N,) [days]; -1 at the deepest."""
+    return _changes(*dips.columns, np.asarray(times, dtype=float), tables()[0])
+
+
+def depths(dips: Dips) -> NDArray[np.float64]:
+    """Depth of each dip if all of the flux is lensed (K,); 1 for smooth ones."""
+    return _depths(*dips.columns[:4], tables()[1])
+
+
+def change_at(dip: Dips, depth: float, ratio: float, times: NDArray) -> NDArray[np.float64]:
+    """G - 1 (N,) of one lens that has `depth`, where it is `ratio` times as strong.
+
+    The lens is the same, so its size on the sky is, not the width of its dip.
+    """
+    alpha = float(strength(dip)[0]) * ratio
+    place_there = np.atleast_1d(place(alpha, ALPHAS))
+    here, there = (_depths(*d.columns[:4], tables()[2])[0] for d in (dip, _with(dip, place_there)))
+    other = Dips(dip.kind, place_there, dip.size, dip.impact, dip.width * there / here, dip.t0)
+    fraction = depth / depths(dip)[0]
+    return fraction * depths(other)[0] * changes(other, times)[:, 0]
+
+
+def _with(dip: Dips, alpha: NDArray) -> Dips:
+    return Dips(dip.kind, alpha, *dip.columns[2:])
+
+
+def strength(dips: Dips) -> NDArray[np.float64]:
+    """alpha of every dip (K,), nan for smooth ones."""
+    alpha = np.exp(np.interp(dips.alpha, np.arange(len(ALPHAS)), np.log(ALPHAS)))
+    return np.where(dips.kind == SMOOTH, np.nan, alpha)
+
+
+def source_size(dips: Dips) -> NDArray[np.float64]:
+    """Source size (FWHM) of every dip in lens half-widths (K,), nan for smooth ones."""
+    size = np.exp(np.interp(dips.size, np.arange(len(SIZES)), np.log(SIZES)))
+    return np.where(dips.kind == SMOOTH, np.nan, size)
+
+
+def place(values: NDArray, grid: NDArray) -> NDArray[np.float64]:
+    """Places of `values` in a grid even in logarithm, within its ends."""
+    return np.interp(np.log(values), np.log(grid), np.arange(len(grid)))
+
+
+@numba.njit(cache=True, nogil=True)
+def _corners(kind, alpha, size, impact, shape, corner, weight):
+    """Places in the table (8, 3) and their weights (8,) that one shape is interpolated from."""
+    a = min(max(int(alpha), 0), shape[1] - 2)
+    s = min(max(int(size), 0), shape[2] - 2)
+    part_a, part_s = alpha - a, size - s
+    group, part_i = 0, 0.0
+    if kind == 1:
+        i = min(max(int(impact), 0), shape[0] - 4)
+        group, part_i = 1 + i, impact - i
+    elif kind == 2:
+        group = shape[0] - 1
+    for k in range(8):
+        i, j, m = k // 4, (k // 2) % 2, k % 2
+        weight[k] = (part_i if i else 1 - part_i) * (part_a if j else 1 - part_a)
+        weight[k] *= part_s if m else 1 - part_s
+        corner[k, 0], corner[k, 1], corner[k, 2] = min(group + i, shape[0] - 1), a + j, s + m
+
+
+@numba.njit(cache=True, nogil=True)
+def _changes(kind, alpha, size, impact, width, t0, times, table):
+    number, reach = len(kind), table.shape[3] - 1
+    result = np.zeros((len(times), number))
+    corner, weight = np.zeros((8, 3), np.int64), np.zeros(8)
+    for k in range(number):
+        _corners(kind[k], alpha[k], size[k], impact[k], table.shape, corner, weight)
+        scale = 2 / (width[k] * _STEP)
+        for n in range(len(times)):
+            x = abs(times[n] - t0[k]) * scale
+            if x >= reach:
+                continue
+            i = int(x)
+            low = high = 0.0
+            for c in range(4 if kind[k] != 1 else 8):
+                row = table[corner[c, 0], corner[c, 1], corner[c, 2]]
+                low += weight[c] * row[i]
+                high += weight[c] * row[i + 1]
+            result[n, k] = low + (x - i) * (high - low)
+    return result
+
+
+@numba.njit(cache=True, nogil=True)
+def _depths(kind, alpha, size, impact, table):
+    corner, weight = np.zeros((8, 3), np.int64), np.zeros(8)
+    result = np.zeros(len(kind))
+    for k in range(len(kind)):
+        _corners(kind[k], alpha[k], size[k], impact[k], table.shape, corner, weight)
+        for c in range(8):
+            result[k] += weight[c] * table[corner[c, 0], corner[c, 1], corner[c, 2]]
+    return result
+
+
+@cache
+def tables() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Profiles (groups, alphas, sizes, M), the last point zero, their depths and half-widths.
+
+    Groups: lines, then rings at each of ``IMPACTS``, then smooth dips.
+    """
+    distance = np.arange(0, _REACH + _STEP / 2, _STEP)
+    shape = (len(IMPACTS) + 2, len(ALPHAS), len(SIZES))
+    table = np.zeros((*shape, len(distance) + 1))
+    depth, half = np.ones(shape), np.ones(shape)
+    for i, alpha in enumerate(ALPHAS):
+        table[-1, i, :, :-1] = -np.exp(-np.log(2) * distance ** POWERS[i])
+        for j, size in enumerate(SIZES):
+            grid, line, ring = _gains(float(alpha), float(size))
+            curves = [line, *(np.interp(np.hypot(grid, b), grid, ring) for b in IMPACTS)]
+            for k, gain in enumerate(curves):
+                found = _normalised(grid, gain - 1, distance)
+                table[k, i, j, :-1], depth[k, i, j], half[k, i, j] = found
+    return table, depth, half
+
+
+def _gains(alpha: float, size: float) -> tuple[NDArray, NDArray, NDArray]:
+    """Gains of a line and of a ring lens against the distance from the axis."""
+    grid = np.linspace(0, 8 + 0.45 * alpha + 2 * size, 1501)
+    return grid, smoothed_gain(grid, alpha, size), axisymmetric_gain(grid, alpha, size)
+
+
+def _normalised(grid: NDArray, change: NDArray, distance: NDArray) -> tuple[NDArray, float, float]:
+    """A profile against the distance in half-widths, -1 at its lowest, its depth and half-width."""
+    depth = -float(change.min())
+    last = int(np.flatnonzero(change < -depth / 2)[-1])
+    half = np.interp(-depth / 2, change[last : last + 2], grid[last : last + 2])
+    return np.interp(distance * half, grid, change, right=0.0) / depth, depth, half

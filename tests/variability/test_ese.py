@@ -1,0 +1,170 @@
+"""The search: evidence, classes, false alarms, parameters."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from contimg.core.lens import smoothed_gain
+from contimg.variability.banks import Banks, make_banks
+from contimg.variability.ese import search_all
+from contimg.variability.evidence import make_series, weigh, whiteners
+from contimg.variability.noise import covariance, learn_priors, noise_grid
+from contimg.variability.options import VariabilityOptions
+from contimg.variability.significance import null_distribution
+from variability import known_curves
+
+QUICK = VariabilityOptions(null_draws=100)
+TIMES = np.arange(40.0)
+MJD0 = known_curves.MJD0
+
+
+@pytest.mark.parametrize("name", ["ese", "step"])
+def test_evidence_of_a_template_by_integration(name):
+    """Mean and amplitude integrated numerically, against the closed form."""
+    random = np.random.default_rng(4)
+    times = np.arange(20.0)
+    error = random.uniform(0.04, 0.08, 20)
+    full = make_banks(times, 3, 2.0, None).of_class[name]
+    k = full.templates.shape[1] // 3
+    column = {n: getattr(full, n)[k : k + 1] for n in ("log_weight", "low", "high", "parameters")}
+    bank = dataclasses.replace(full, templates=full.templates[:, k : k + 1], **column)
+    series = make_series(
+        times, 1 + 0.3 * bank.templates[:, 0] + error * random.normal(size=20), error
+    )
+    noise = noise_grid(1.0, 20.0)[4]
+    banks = Banks({name: bank}, bank.templates, {name: slice(0, 1)})
+    found = weigh(series.flux, banks, whiteners(series, [noise]), [noise])
+    inverse = np.linalg.inv(covariance(noise, times, np.sqrt(series.variance), 1.0))
+    means = np.linspace(0.3, 1.7, 700)[:, None]
+    amplitudes = np.linspace(bank.low[0], bank.high[0], 701)[None]
+
+    def density(template):
+        rest = (1 + series.flux) - means[..., None] - (means * amplitudes)[..., None] * template
+        square = np.einsum("abi,ij,abj->ab", rest, inverse, rest, optimize=True)
+        return np.exp(-0.5 * square)
+
+    step = means[1, 0] - means[0, 0]
+    null = density(np.zeros(20))[:, 0].sum() * step
+    mean = density(bank.templates[:, 0]).mean(axis=1).sum() * step
+    factor = found.classes[0].max() - bank.log_weight[0]
+    assert factor == pytest.approx(np.log(mean / null), abs=0.15)
+
+
+def test_prior_of_a_source_comes_from_the_others():
+    null = np.tile([0.0, -20, -20, -20, -20], (20, 1))
+    null[3] = [-200, -20, 0, -20, -20]
+    classes, rates = np.full((20, 5, 2), -5.0), np.array([0.01, 0.01])
+    prior = np.exp(learn_priors(null, classes, rates, 100.0).noise)
+    np.testing.assert_allclose(prior.sum(axis=1), 1)
+    assert prior[3, 2] < 0.02 < 0.04 < prior[0, 2]
+
+
+def test_a_lensed_source_does_not_make_strong_noise_likely():
+    null = np.tile([0.0, -20, -20], (10, 1))
+    null[3] = [-100, -20, 0]
+    classes, rates = np.full((10, 3, 1), -5.0), np.array([0.01])
+    classes[3, 0] = 120
+    prior = np.exp(learn_priors(null, classes, rates, 100.0).noise)
+    assert prior[0, 2] < 0.06
+
+
+def test_probability_of_simulated_values():
+    """ln B of a likelihood ratio of two Gaussians, of which the tail is known."""
+    random = np.random.default_rng(1)
+    shift = 3.0
+    x = random.normal(size=2000)
+    null = null_distribution(shift * x - shift**2 / 2, np.ones(2000))
+    for value in (1.0, 2.0, 3.0):
+        known = stats.norm.sf(value)
+        assert null.probability(shift * value - shift**2 / 2) == pytest.approx(known, rel=0.5)
+    beyond = shift * 5.0 - shift**2 / 2
+    assert stats.norm.sf(5.0) < null.probability(beyond) < np.exp(-beyond)
+
+
+@pytest.fixture(scope="module")
+def run():
+    """Constant sources, an ESE, and all that is not to be taken for one."""
+    random = np.random.default_rng(21)
+    change = smoothed_gain((TIMES - 22) / 3.0, 4.0, 0.3) - 1
+    relative = {f"c{k:02d}": np.ones(40) for k in range(20)} | {
+        "ese": 1 + 0.5 * change,
+        "smooth": 1 - 0.6 * np.exp(-(((TIMES - 18) / 6) ** 2)),
+        "flare": 1 + np.where(TIMES > 14, np.exp(-(TIMES - 14) / 9), 0.0),
+        "step": np.where(TIMES > 25, 0.7, 1.0),
+        "block": np.where((TIMES > 9) & (TIMES < 14), 0.6, 1.0),
+        "outlier": np.where(TIMES == 6, 0.6, 1.0),
+        "sine": 1 + 0.25 * np.sin(2 * np.pi * TIMES / 7.3),
+        "walk": known_curves.walk(TIMES, 0.2, 20.0, random),
+    }
+    curves = [known_curves.curve(n, values, 0.05, random) for n, values in relative.items()]
+    return curves, search_all(curves, QUICK), -0.5 * change.min()
+
+
+def test_an_event_is_found_and_nothing_else(run):
+    _, events, depth = run
+    threshold = QUICK.false_alarm_probability / len(events)
+    found = {
+        name
+        for name, event in events.items()
+        if event.kind == "ese" and event.false_alarm_probability < threshold
+    }
+    assert "ese" in found and found <= {"ese", "smooth"}
+    values = events["ese"].values
+    for name, true in (("depth", depth), ("t0_mjd", MJD0 + 22), ("baseline_jy", 0.1)):
+        assert values[name].value == pytest.approx(true, abs=3.5 * values[name].error)
+        assert values[name].error > 0
+    assert values["depth"].error < 0.1 and values["t0_mjd"].error < 0.5
+
+
+def test_everything_is_called_what_it_is(run):
+    _, events, _ = run
+    expected = {
+        "ese": "ese",
+        "smooth": "ese",
+        "flare": "flare",
+        "step": "step",
+        "block": "bad_block",
+        "outlier": "bad_block",
+        "sine": "periodic",
+        "walk": "red_noise",
+    }
+    assert {name: events[name].kind for name in expected} == expected
+    constant = [events[f"c{k:02d}"].kind for k in range(20)]
+    assert constant.count("constant") >= 17
+    assert sum(events["ese"].probability.values()) == pytest.approx(1)
+
+
+def test_the_curve_goes_through_the_data(run):
+    curves, events, _ = run
+    curve = next(c for c in curves if c.source == "ese")
+    event = events["ese"]
+    drawn = np.interp(curve.mjd, event.model_mjd, event.process_jy)
+    # the drawn curve has 400 points, a caustic falls between
+    pull = (curve.flux - drawn) / curve.error
+    assert np.median(pull**2) < 1.0
+
+
+def test_order_of_sources_and_processes_do_not_matter(run):
+    curves, events, _ = run
+    again = search_all(curves[::-1], QUICK, workers=2)
+    for name in ("ese", "sine", "c03"):
+        one, two = events[name], again[name]
+        assert two.log_factor == pytest.approx(one.log_factor, rel=1e-6)
+        assert two.values["depth"] == one.values["depth"] or np.isnan(one.values["depth"].value)
+
+
+def test_false_alarms_of_constant_sources():
+    random = np.random.default_rng(7)
+    curves = [
+        known_curves.curve(f"s{k:03d}", np.ones(20), random.uniform(0.02, 0.05), random)
+        for k in range(80)
+    ]
+    events = search_all(curves, QUICK)
+    p = np.array([event.false_alarm_probability for event in events.values()])
+    assert not any(event.kind == "ese" for event in events.values())
+    for level in (0.5, 0.2, 0.05):
+        # not more often than declared
+        expected = stats.binom.ppf(0.999, len(p), level)
+        assert (p < level).sum() <= expected
