@@ -23,7 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from contimg.core.beam import InstrumentOptions
+from contimg.core.instrument import InstrumentOptions
 from contimg.simulate.options import SimulateOptions
 
 BAND = (1311.25, 1498.75)

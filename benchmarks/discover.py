@@ -25,8 +25,8 @@ import pandas as pd
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from contimg.core.beam import InstrumentOptions  # noqa: E402
 from contimg.core.grouping.scan import CACHE_VERSION, COLUMNS, find_files, read_headers  # noqa: E402
+from contimg.core.instrument import InstrumentOptions  # noqa: E402
 from contimg.core.paths import path  # noqa: E402
 from contimg.discover.options import DiscoverOptions  # noqa: E402
 from contimg.mosaic.options import MosaicOptions  # noqa: E402

@@ -19,12 +19,13 @@ import numpy as np
 import pandas as pd
 from predict import ANTENNAS, CENTRE, cpu_s, made_axes, made_sources
 
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.catalog import flux_density
 from contimg.core.fluxfit.design import Design, design
 from contimg.core.fluxfit.normal import normal
 from contimg.core.fluxfit.solve import fit
 from contimg.core.fluxfit.sweep import Arrays, parts_of, sweep
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import Axes
 from contimg.core.predict import predict
 

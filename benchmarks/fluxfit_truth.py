@@ -25,11 +25,12 @@ import pandas as pd
 from fluxfit import tile_axes
 from predict import CENTRE, cpu_s
 
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.coords import cosines_to_sky
 from contimg.core.fluxfit.design import design
 from contimg.core.fluxfit.normal import normal
 from contimg.core.fluxfit.sweep import Arrays, model_of, parts_of
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import Axes
 from contimg.photometry.tile import targets
 from contimg.photometry.tile.measure import TileFit, measure_tile

@@ -17,8 +17,9 @@ import time
 import numpy as np
 import pandas as pd
 
-from contimg.core.beam import C_M_S, InstrumentOptions, PrimaryBeam
+from contimg.core.beam import C_M_S, PrimaryBeam
 from contimg.core.coords import direction_cosines, separation
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import Axes
 from contimg.core.predict import predict
 

@@ -17,8 +17,8 @@ from contimg.calset.options import CalsetValidationOptions
 from contimg.check.options import CheckOptions
 from contimg.cli import load
 from contimg.convert.options import ConvertOptions
-from contimg.core.beam import InstrumentOptions
 from contimg.core.errors import ContimgError
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.options import is_path, to_flags
 from contimg.discover.options import DiscoverOptions
 from contimg.flag.options import FlagOptions

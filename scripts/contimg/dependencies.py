@@ -31,6 +31,7 @@ from contimg.cli import VERBS, load
 from contimg.core.options import is_limit, is_path
 
 _ROOT = Path(__file__).parent  # of the package
+_VERSION = 2  # of what is found in a module
 _unwritten: list[str] = []  # modules that are not in the cache
 _TEXTS = {"description", "help"}  # arguments that only people read
 PLANNERS = ("discover", "plan", "mosaic plan")  # verbs whose product is a plan
@@ -144,7 +145,7 @@ class _Module(typing.NamedTuple):
 def _module(name: str) -> _Module:
     path = _path(name)
     status = path.stat()
-    key = f"{path} {status.st_size} {status.st_mtime_ns}"
+    key = f"{_VERSION} {path} {status.st_size} {status.st_mtime_ns}"
     known = _kept()
     if key not in known:
         known[key] = _parse(path)._asdict()
@@ -188,7 +189,7 @@ def _parse(path: Path) -> _Module:
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    attributes = {node.attr for node in _nodes(tree) if isinstance(node, ast.Attribute)}
     data = sorted(str(file) for text in texts for file in _named(path.parent, text))
     shape = ast.dump(tree, annotate_fields=False)
     return _Module(
@@ -197,6 +198,19 @@ def _parse(path: Path) -> _Module:
         frozenset(attributes | {text for text in texts if text.isidentifier()}),
         data,
     )
+
+
+def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those of validators, which read options only to refuse them."""
+    yield tree
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.FunctionDef) and any(map(_validates, node.decorator_list))):
+            yield from _nodes(node)
+
+
+def _validates(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(called, ast.Name) and called.id in {"model_validator", "field_validator"}
 
 
 def _path(name: str) -> Path:

@@ -20,8 +20,8 @@ from contimg.core.options import choices, flag_name, is_bool, is_positional
 WIDTH = 100
 SCREEN = 40  # lines
 # modules of this package that declare and import nothing heavy
-LIGHT = {f"contimg.core.{name}" for name in ("beam", "command", "errors", "paths", "shared")}
-LIGHT |= {"contimg.catalogs.region"}
+LIGHT = {f"contimg.core.{name}" for name in ("instrument", "command", "errors", "paths")}
+LIGHT |= {"contimg.core.shared", "contimg.catalogs.region"}
 SAID = ("files", "options")  # of a command, what its help is made of
 COMMON = {
     "--configfile": "config file(s) of a run: their options hold where no flag is given",

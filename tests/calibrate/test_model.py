@@ -14,10 +14,11 @@ from astropy.wcs import WCS
 
 from contimg.calibrate import model
 from contimg.calibrate.components import read_components
-from contimg.core.beam import C_M_S, InstrumentOptions, PrimaryBeam
+from contimg.core.beam import C_M_S, PrimaryBeam
 from contimg.core.casa import casa_session
 from contimg.core.coords import direction_cosines
 from contimg.core.errors import ContimgError
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import open_table, read_axes
 from truth.observe import INSTRUMENT, converted, observe
 

@@ -13,7 +13,7 @@ from astropy.time import Time
 from contimg.convert.command import ConvertFiles
 from contimg.convert.command import run as convert
 from contimg.convert.options import ConvertOptions
-from contimg.core.beam import InstrumentOptions
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import open_table, read_axes
 from contimg.flag.options import FlagOptions
 from contimg.simulate.schedule import schedule

@@ -16,9 +16,9 @@ from contimg.convert.inputs import with_sidereal_uvw
 from contimg.convert.options import ConvertOptions
 from contimg.convert.phase import fill_missing
 from contimg.convert.read import Layout
-from contimg.core.beam import InstrumentOptions
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.groups import read_manifest, write_manifest
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import open_table
 from contimg.core.records import read_record
 from contimg.flag.options import FlagOptions

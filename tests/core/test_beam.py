@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from contimg.core.beam import C_M_S, InstrumentOptions, PrimaryBeam
+from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.instrument import InstrumentOptions
 
 
 @pytest.fixture(params=["airy", "gaussian", "table"])

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from contimg.core import dirty
-from contimg.core.beam import C_M_S, InstrumentOptions, PrimaryBeam
+from contimg.core.beam import C_M_S, PrimaryBeam
 from contimg.core.coords import direction_cosines
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.predict import predict
 from core.test_predict import made_axes, made_sources
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contimg.core.beam import C_M_S, InstrumentOptions, PrimaryBeam
+from contimg.core.beam import C_M_S, PrimaryBeam
 from contimg.core.catalog import flux_density
 from contimg.core.coords import cosines_to_sky, direction_cosines, separation
 from contimg.core.errors import ContimgError, DataQualityError
@@ -16,6 +16,7 @@ from contimg.core.fluxfit.design import design
 from contimg.core.fluxfit.positions import position_steps
 from contimg.core.fluxfit.solve import fit, residuals
 from contimg.core.fluxfit.sweep import Arrays, model_of, parts_of, sweep
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.predict import predict
 from core.test_predict import made_axes, made_sources
 

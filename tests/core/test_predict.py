@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from contimg.core import predict as module
-from contimg.core.beam import C_M_S, InstrumentOptions, PrimaryBeam
+from contimg.core.beam import C_M_S, PrimaryBeam
 from contimg.core.coords import direction_cosines, separation
 from contimg.core.errors import ContimgError
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import Axes
 from contimg.core.predict import antenna_uvw, predict
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from contimg.core.beam import InstrumentOptions
 from contimg.core.grouping.scan import form_groups
+from contimg.core.instrument import InstrumentOptions
 from contimg.discover.options import DiscoverOptions
 
 SUBBANDS = 4

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contimg.core.beam import InstrumentOptions
 from contimg.core.errors import ContimgError
 from contimg.core.grouping.build import group_names
 from contimg.core.grouping.scan import form_groups
 from contimg.core.groups import group_name
+from contimg.core.instrument import InstrumentOptions
 from contimg.discover.options import DiscoverOptions
 from discover.simulated_headers import (
     INSTRUMENT,

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from contimg.cli import main
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.instrument import InstrumentOptions
 from contimg.simulate.options import SimulateOptions
 from contimg.simulate.schedule import pointing_dec_rad, schedule
 

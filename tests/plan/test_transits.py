@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contimg.cli import main
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.coords import mjd_time, transits_between
 from contimg.core.errors import ContimgError
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.window import SiteFiles, parse_time, utc, window
 from contimg.plan.transits import transit_table, transits
 from contimg.simulate import array

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from contimg.cli import main
-from contimg.core.beam import InstrumentOptions
 from contimg.core.catalog import read_sources
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
 from contimg.core.groups import group_name, read_manifest
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.lens import alpha_at, smoothed_gain
 from contimg.simulate import array
 from contimg.simulate.command import simulate_group

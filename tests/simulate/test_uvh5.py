@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from contimg.core.beam import InstrumentOptions
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.uvh5 import read_header
 from contimg.simulate.array import active_stations, itrf_offsets
 from contimg.simulate.command import simulate_group

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from astropy.coordinates import SkyCoord
 
-from contimg.core.beam import C_M_S, InstrumentOptions, PrimaryBeam
+from contimg.core.beam import C_M_S, PrimaryBeam
 from contimg.core.coords import direction_cosines, separation
 from contimg.core.groups import Group
+from contimg.core.instrument import InstrumentOptions
 from contimg.simulate import array
 from contimg.simulate.command import simulate_group
 from contimg.simulate.instrument import gains

@@ -11,9 +11,10 @@ from astropy.coordinates import SkyCoord
 from contimg.convert.command import ConvertFiles
 from contimg.convert.command import run as convert
 from contimg.convert.options import ConvertOptions
-from contimg.core.beam import C_M_S, InstrumentOptions
+from contimg.core.beam import C_M_S
 from contimg.core.coords import direction_cosines
 from contimg.core.groups import Group, write_manifest
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import open_table, read_axes
 from contimg.flag.options import FlagOptions
 from contimg.simulate.command import simulate_group

@@ -18,10 +18,11 @@ from contimg.calibrate.choose import Choice, Limits, choose
 from contimg.calibrate.interpolate import interpolate
 from contimg.calibrate.options import ApplyOptions
 from contimg.calibrate.refine import refine
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.casa import casa_session
 from contimg.core.command import Command, Files
 from contimg.core.errors import DataQualityError
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import read_axes
 from contimg.core.records import Check, atomic, check, read_record, write_record
 from contimg.core.shared import DEC_TOLERANCE_DEG, STALENESS_HOURS

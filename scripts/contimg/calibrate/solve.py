@@ -22,11 +22,12 @@ from contimg.calibrate.model import sky_model, write_model
 from contimg.calibrate.options import FROM_CALIBRATOR, CalibrateOptions, ScaleOptions
 from contimg.calibrate.plots import plot
 from contimg.calibrate.sky_checks import Held, measure_held, scale_check, sky_checks
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.casa import casa_session
 from contimg.core.catalog import flux_density, scaled
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.judge import by_checks
 from contimg.core.ms import read_axes, working_copy
 from contimg.core.records import atomic, require, write_record

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.calibrate.options import ApplyOptions
-from contimg.core.beam import InstrumentOptions
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import Axes, open_table
 from contimg.core.records import Check, check
 

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from contimg.calset.measure import measure
 from contimg.calset.read import read_calset
-from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.paths import path
 from contimg.core.plans import latest, read_plan_file
 from contimg.core.records import atomic, read_record, write_record

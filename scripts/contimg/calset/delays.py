@@ -15,9 +15,9 @@ from contimg.calset.judge import residual_check
 from contimg.calset.measure import delays_ns, measure, significant_ns
 from contimg.calset.options import CalsetValidationOptions
 from contimg.calset.read import Calset, find_solutions, read_calset
-from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import Axes, open_table, read_axes
 from contimg.core.records import Check, write_record
 

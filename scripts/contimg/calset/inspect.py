@@ -13,8 +13,8 @@ from contimg.calset.options import CalsetValidationOptions
 from contimg.calset.page import page
 from contimg.calset.panels import subject_of
 from contimg.calset.read import read_calset
-from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.records import write_record, write_text
 
 

@@ -12,9 +12,9 @@ from contimg.calset import judge
 from contimg.calset.measure import measure
 from contimg.calset.options import CalsetValidationOptions
 from contimg.calset.read import all_solutions, find_solutions, read_calset
-from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.records import Check, worst, write_record
 
 

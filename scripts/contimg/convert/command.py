@@ -14,11 +14,11 @@ from contimg.convert.inputs import group_and_entries, with_positions, with_sider
 from contimg.convert.options import ConvertOptions
 from contimg.convert.phase import Rephasing, fill_missing, rephase_drift
 from contimg.convert.read import Layout, failure, read_layout
-from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
 from contimg.core.coords import apparent, icrs_on_meridian, mjd_time
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.groups import Group
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.judge import by_checks
 from contimg.core.records import Check, atomic, check, write_record
 from contimg.core.uvh5 import Header, HeaderError, read_header

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from contimg.convert.read import Layout
-from contimg.core.beam import InstrumentOptions
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.groups import Group, read_manifest
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.tables.antennas import read_positions
 
 EARTH_M = 1.3e7  # no two antennas are farther apart

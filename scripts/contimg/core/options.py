@@ -61,7 +61,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     section: ClassVar[str] = ""
-    # leaves that say what is made, and nothing about the numbers in it
+    # leaves that say what is made, or with which means, and nothing about the numbers in it
     planning: ClassVar[frozenset[str]] = frozenset()
 
     def model_post_init(self, context: Any) -> None:

@@ -18,14 +18,16 @@ from contimg.core.errors import ContimgError
 from contimg.core.options import Options
 from contimg.core.paths import path
 
+_MEANS = {"processes", "scan"}  # leaves that say how the plan is made, not what is in it
 KINDS = ("groups", "calsets", "tiles", "mosaics")
 
 
 def plan_key(options: Sequence[Options]) -> str:
     """The name of the plan that `options` make: ten hexadecimal digits."""
-    content = {model.section: model.model_dump(mode="json") for model in options}
-    content["discover"].pop("processes", None)
-    content["discover"].pop("scan", None)
+    content = {}
+    for model in options:
+        leaves = model.planning if model.section == "mosaic" else set(type(model).model_fields)
+        content[model.section] = model.model_dump(mode="json", include=set(leaves) - _MEANS)
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 

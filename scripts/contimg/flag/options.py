@@ -68,6 +68,7 @@ class FlagOptions(Options):
     """What is flagged, and how. Flags only ever grow; docs/flagging.md describes the steps."""
 
     section = "flag"
+    planning = frozenset({"aoflagger_threads"})
     strategy: Literal["default", "fast", "aoflagger", "casa", "none"] = Field(
         "default", description="named list of steps"
     )

@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import Field
 
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
 from contimg.core.fits import Beam, Image, read_image
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.judge import by_checks
 from contimg.core.records import require, write_record
 from contimg.image import masks, quality, residual, tclean, wsclean

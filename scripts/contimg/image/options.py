@@ -20,6 +20,7 @@ class ImageOptions(Options):
     """
 
     section = "image"
+    planning = frozenset({"memory_gb"})
     backend: Literal["auto", "wsclean", "tclean", "residual"] = Field(
         "auto",
         description="imager; auto: WSClean if installed, else tclean, decided at start; residual:"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.beam import InstrumentOptions
 from contimg.core.fits import Beam, Image, robust_rms
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.records import Check, check
 from contimg.image.grid import Grid
 from contimg.image.imager import thinned

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.calibrators import may_set_scale, read_calibrators
 from contimg.core.catalog import flux_density
 from contimg.core.command import Command
 from contimg.core.coords import apparent, mjd_time, separation
 from contimg.core.errors import ContimgError
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.paths import path
 from contimg.core.plans import latest
 from contimg.core.records import atomic

@@ -10,12 +10,13 @@ from astropy.coordinates import EarthLocation
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.calibrators import read_calibrators
 from contimg.core.catalog import flux_density
 from contimg.core.command import Command
 from contimg.core.coords import SIDEREAL_DAY, apparent, mjd_time
 from contimg.core.errors import ContimgError
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.records import atomic
 from contimg.core.window import SiteFiles, utc_of, window
 from contimg.plan.options import PlanOptions

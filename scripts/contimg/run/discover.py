@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from contimg.calibrate.options import ScaleOptions
-from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
+from contimg.core.instrument import InstrumentOptions
 from contimg.discover.options import DiscoverOptions
 from contimg.mosaic.options import MosaicOptions
 from contimg.plan.options import PlanOptions

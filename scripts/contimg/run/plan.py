@@ -7,9 +7,9 @@ import os
 from pydantic import Field
 
 from contimg.calibrate.options import ScaleOptions
-from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.options import Options, flag_name
 from contimg.core.plans import read_plan
 from contimg.discover.options import DiscoverOptions

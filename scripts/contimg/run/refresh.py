@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from contimg.calibrate.options import FROM_CALIBRATOR, ScaleOptions
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.calibrators import read_calibrators
 from contimg.core.errors import ContimgError
 from contimg.core.grouping.form import form_groups
 from contimg.core.grouping.rejections import Rejected, counts, rejected_csv
 from contimg.core.grouping.scan import find_files, read_headers
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.paths import path
 from contimg.core.plans import plan_key, plan_text, read_plan
 from contimg.core.records import write_text

@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.catalog import read_sources
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError
 from contimg.core.groups import Group, write_manifest
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.records import write_record
 from contimg.simulate.options import SimulateOptions
 

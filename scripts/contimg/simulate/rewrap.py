@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from contimg.core.beam import InstrumentOptions
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
 from contimg.core.groups import group_name
+from contimg.core.instrument import InstrumentOptions
 
 
 class RewrapFiles(Files):

@@ -12,10 +12,10 @@ import numpy as np
 from astropy.time import Time
 from numpy.typing import NDArray
 
-from contimg.core.beam import InstrumentOptions
 from contimg.core.coords import apparent, icrs_on_meridian, mjd_time, transit_mjd
 from contimg.core.errors import ContimgError
 from contimg.core.groups import Group, group_name
+from contimg.core.instrument import InstrumentOptions
 from contimg.simulate import array
 from contimg.simulate.options import SimulateOptions
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.command import Command, Files
 from contimg.core.groups import Group
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.records import atomic
 from contimg.simulate.options import SimulateOptions
 

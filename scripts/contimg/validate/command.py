@@ -12,13 +12,13 @@ import numpy as np
 from pydantic import Field
 
 from contimg.convert.options import ConvertOptions
-from contimg.core.beam import InstrumentOptions
 from contimg.core.calibrators import read_calibrators
 from contimg.core.command import Command, Files
 from contimg.core.coords import mjd_time
 from contimg.core.errors import ContimgError
 from contimg.core.grouping.scan import find_files, name_mjd
 from contimg.core.groups import read_manifest
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.isolate import ReaderError, isolated
 from contimg.core.options import Options
 from contimg.core.paths import path

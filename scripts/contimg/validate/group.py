@@ -7,9 +7,10 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.coords import apparent, icrs_on_meridian, mjd_time, separation, transit_mjd
 from contimg.core.groups import Group, group_name
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.uvh5 import Header
 from contimg.validate.verdicts import Subject
 

@@ -7,10 +7,10 @@ import pandas as pd
 from astropy.coordinates import EarthLocation
 from numpy.typing import NDArray
 
-from contimg.core.beam import InstrumentOptions
 from contimg.core.coords import icrs_on_meridian, mjd_time
 from contimg.core.grouping.rejections import Rejected
 from contimg.core.groups import Group
+from contimg.core.instrument import InstrumentOptions
 
 _NUMBERS = (
     *("latitude_deg", "longitude_deg", "height_m", "first_mjd", "last_mjd", "n_times"),

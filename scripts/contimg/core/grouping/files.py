@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contimg.core.beam import InstrumentOptions
 from contimg.core.grouping.options import GroupingOptions
 from contimg.core.grouping.rejections import Rejected
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.strips import linked
 
 # The writer counts from this day when it cannot ask the observatory's clock.

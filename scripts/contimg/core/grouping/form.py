@@ -20,13 +20,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contimg.core.beam import InstrumentOptions
 from contimg.core.errors import ContimgError
 from contimg.core.grouping.build import build_groups
 from contimg.core.grouping.files import check_files, subband_numbers
 from contimg.core.grouping.options import GroupingOptions
 from contimg.core.grouping.rejections import Rejected
 from contimg.core.groups import Group
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.strips import linked, strip_deg
 
 Index = NDArray[np.int64]

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.catalog import COLUMNS, read_sources
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError
 from contimg.core.fluxfit.measurement import stokes_i
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import Axes, read_axes
 from contimg.core.records import Check, atomic, check, require, write_record
 from contimg.core.steady import subtracted
