@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from contimg.core.robust import robust_mean
+from contimg.core.robust import median, robust_mean, robust_rms, scatter
 
 
 def test_robust_mean_of_good_values_is_the_weighted_one():
@@ -40,3 +40,31 @@ def test_robust_mean_lets_a_minority_have_its_share_and_no_more(wrong):
     assert np.abs(np.mean(shift)) < 0.002 * wrong
     assert np.std(off) < 1.6
     assert 0.02 < np.median(scatters) < 0.06
+
+
+def test_median_ignores_what_is_not_finite():
+    rng = np.random.default_rng(2)
+    values = rng.standard_normal((5, 7, 6))
+    assert np.allclose(median(values, 1), np.median(values, 1))
+    values[rng.random(values.shape) < 0.3] = np.nan
+    values[0, 0, 0], values[1, 1, 1] = np.inf, -np.inf
+    values[3] = np.nan
+    finite = np.where(np.isfinite(values), values, np.nan)
+    with np.testing.suppress_warnings() as quiet:
+        quiet.filter(RuntimeWarning)
+        for axis in (None, 0, 2, -1, (0, 2), (1, 2)):
+            kept = np.nanmedian(finite, axis, keepdims=True)
+            assert np.allclose(median(values, axis), np.nanmedian(finite, axis), equal_nan=True)
+            assert np.allclose(median(values, axis, keepdims=True), kept, equal_nan=True)
+    assert np.isnan(median(np.empty(0)))
+
+
+def test_scatter_is_the_standard_deviation_of_noise_and_deaf_to_a_minority():
+    values = 3 + 2 * np.random.default_rng(3).standard_normal((4, 40_000))
+    values[:, ::50] = 1e6
+    values[:, 1] = np.nan
+    assert scatter(values, 1) == pytest.approx(np.full(4, 2), rel=0.04)
+    assert robust_rms(values[0]) == scatter(values[0])
+    # about zero: noise of 2 about 3 is larger
+    assert (scatter(values, 1, centred=False) > 4).all()
+    assert np.isnan(robust_rms(np.full(3, np.nan)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from contimg.core.fits import read_image, robust_rms
+from contimg.core.fits import read_image
 from contimg.core.ms import open_table
+from contimg.core.robust import robust_rms
 from contimg.image.options import ImageOptions
 from truth.tiles import image, peak_near, sky, with_sky
 

@@ -12,7 +12,6 @@ from astropy.wcs import WCS
 from scipy import fft
 
 from contimg.core.fits import Beam, write_image
-from contimg.mosaic.beams import covariance
 
 CELL = 6 / 3600
 BEAM = Beam(48 / 3600, 34 / 3600, 20.0)
@@ -78,7 +77,7 @@ def correlated_noise(shape, pixel_cov, rng) -> np.ndarray:
 
 def pixel_covariance(beam: Beam, wcs: WCS) -> np.ndarray:
     to_pixel = np.linalg.inv(wcs.pixel_scale_matrix)
-    return to_pixel @ covariance(beam) @ to_pixel.T
+    return to_pixel @ beam.covariance @ to_pixel.T
 
 
 def make_tile(

@@ -11,7 +11,6 @@ from scipy import ndimage
 
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import Beam, read_image, write_image
-from contimg.mosaic.beams import covariance
 from contimg.mosaic.command import MosaicFiles, run
 from contimg.mosaic.noise import measure_factors, scale_by_factors
 from contimg.mosaic.options import MosaicOptions
@@ -300,10 +299,10 @@ def test_noise_of_tiles_that_are_convolved_is_known(tmp_path):
     image, weight = read_image(files.image).data, read_image(files.weight).data
     pull = (image * np.sqrt(weight))[np.isfinite(image)]
     assert np.std(pull) == pytest.approx(1, abs=0.04)
-    target = covariance(read_image(files.image).beam)
+    target = read_image(files.image).beam.covariance
     noise = pd.read_csv(files.tiles)["rms_jy_beam"]
     for beam, made in zip(beams, noise, strict=True):  # its correlation is that of the beam
-        own, after = (np.linalg.det(c) for c in (covariance(beam), 2 * target - covariance(beam)))
+        own, after = (np.linalg.det(c) for c in (beam.covariance, 2 * target - beam.covariance))
         gain = np.sqrt(np.linalg.det(target) / own)
         assert made == pytest.approx(1e-3 * gain * (own / after) ** 0.25, rel=0.03)
 

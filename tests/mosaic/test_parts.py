@@ -21,7 +21,6 @@ from contimg.core.options import to_flags
 from contimg.mosaic.beams import (
     beam_of,
     common_beam,
-    covariance,
     kernel_between,
     largest_axis_ratio,
 )
@@ -41,7 +40,7 @@ beams = st.builds(
 
 @given(beams)
 def test_a_beam_survives_its_covariance(beam):
-    again = beam_of(covariance(beam))
+    again = beam_of(beam.covariance)
     assert again.major_deg == pytest.approx(beam.major_deg)
     assert again.minor_deg == pytest.approx(beam.minor_deg)
     assert np.sin(np.radians(again.pa_deg - beam.pa_deg)) == pytest.approx(0, abs=1e-6)
@@ -53,8 +52,8 @@ def test_common_beam_encloses_all_and_is_not_larger_than_needed(items):
     common, must = common_beam(items, 0.001)
     if not must:
         return
-    cov = covariance(common)
-    ratios = [largest_axis_ratio(covariance(beam), cov) for beam in items]
+    cov = common.covariance
+    ratios = [largest_axis_ratio(beam.covariance, cov) for beam in items]
     assert max(ratios) <= 1 + 1e-9
     # some beam touches it, and no circle around all of them is smaller
     assert max(ratios) > 1 - 1e-9
@@ -127,7 +126,7 @@ def test_convolution_to_a_wider_beam_is_exact():
     to_pixel = np.linalg.inv(wcs.pixel_scale_matrix)
     target = Beam(80 / 3600, 34 / 3600, 20.0)  # wider along one axis only
     kernel = Kernel(*kernel_between(BEAM, target, to_pixel))
-    before, after = (to_pixel @ covariance(b) @ to_pixel.T for b in (BEAM, target))
+    before, after = (to_pixel @ b.covariance @ to_pixel.T for b in (BEAM, target))
     image = gaussians((200, 200), [95.3], [102.8], [1.0], before)
     expected = gaussians((200, 200), [95.3], [102.8], [1.0], after)
     whole = (0, 200, 0, 200)

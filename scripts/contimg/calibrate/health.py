@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from contimg.calibrate.options import CalibrateOptions
 from contimg.core.ms import Axes, open_table
+from contimg.core.robust import median, scatter
 
 _BLOCKS = 16  # parts of the band that are looked at
 _BLOCK_HZ = 1e6  # coherent for delays up to half a microsecond
@@ -74,7 +75,7 @@ def look(ms: Path, axes: Axes, chosen: slice) -> Look:
     product = (weight * ratio * expected.conj()).sum(axis=1)
     course = solve_gains(product / np.where(power > 0, power, 1), power)  # (time, corr, antenna)
     course = _steadied(course).transpose(0, 2, 1)
-    strength = _median(np.where(gain != 0, np.abs(gain), np.nan), axis=0).T
+    strength = median(np.where(gain != 0, np.abs(gain), np.nan), axis=0).T
     strength = np.nan_to_num(strength)
     typical = np.median(strength[strength > 0]) if (strength > 0).any() else 1.0
     return Look(
@@ -158,8 +159,8 @@ def _steadied(course: NDArray) -> NDArray:
     unit = np.exp(1j * np.angle(course))
     common = np.where(np.isfinite(unit), unit, 0).sum(axis=-1, keepdims=True)
     turned = course * np.exp(-1j * np.angle(common))
-    phase = _median(np.angle(turned), axis=-1)[..., None]
-    return turned * np.exp(-1j * phase) / _median(np.abs(turned), axis=-1)[..., None]
+    phase = median(np.angle(turned), axis=-1)[..., None]
+    return turned * np.exp(-1j * phase) / median(np.abs(turned), axis=-1)[..., None]
 
 
 def _scatter(course: NDArray) -> NDArray[np.float64]:
@@ -169,18 +170,9 @@ def _scatter(course: NDArray) -> NDArray[np.float64]:
     """
     steps = np.diff(course, axis=0)
     parts = np.concatenate([steps.real, steps.imag])
-    own = 1.4826 * _median(np.abs(parts), axis=0) / np.sqrt(2)
+    own = scatter(parts, axis=0, centred=False) / np.sqrt(2)
     finite = own[np.isfinite(own)]
     return np.maximum(own, np.median(finite)) if finite.size else own
-
-
-def _median(values: NDArray, axis: int) -> NDArray:
-    """Median ignoring NaN; NaN, silently, where there is nothing else."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nanmedian(values, axis=axis)
 
 
 def examine(seen: Look, options: CalibrateOptions) -> list[Finding]:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.calset.gains import fit_delays, mean, median, total
+from contimg.calset.gains import fit_delays, mean, total
 from contimg.calset.measure import delays_ns
 from contimg.calset.options import CalsetValidationOptions
 from contimg.calset.read import Calset
 from contimg.core.errors import DataQualityError
 from contimg.core.records import Check, check
+from contimg.core.robust import median
 
 
 @dataclass(frozen=True)

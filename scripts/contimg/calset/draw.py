@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.calset.gains import mean, median, rereferenced, time_mean, unit
+from contimg.calset.gains import mean, rereferenced, time_mean, unit
 from contimg.calset.panels import (
     DEAD,
     WIDTH_IN,
@@ -22,6 +22,7 @@ from contimg.calset.panels import (
     strip,
 )
 from contimg.core.records import atomic
+from contimg.core.robust import median
 
 _POINTS = 192  # along each curve: more cannot be seen
 _DPI = 90

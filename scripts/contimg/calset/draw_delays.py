@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.calset.draw import save, title_of, titled
-from contimg.calset.gains import mean, median
+from contimg.calset.gains import mean
 from contimg.calset.panels import Subject, strip
+from contimg.core.robust import median
 
 _GAP = 0.2  # of the median distance from the middle: a wider gap ends the core
 

@@ -12,13 +12,13 @@ from pydantic import Field
 
 from contimg.calset.change import Change, change, judge_change, solved_names
 from contimg.calset.draw_drift import draw_drift, drift_page
-from contimg.calset.gains import median
 from contimg.calset.measure import delays_ns
 from contimg.calset.options import CalsetValidationOptions
 from contimg.calset.read import Calset, read_calset
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.records import Check, atomic, worst, write_record, write_text
+from contimg.core.robust import median
 
 
 class DriftFiles(Files):

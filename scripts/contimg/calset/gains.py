@@ -29,13 +29,6 @@ class Slope:
     scatter_deg: NDArray[np.float64]  # rms about the line, channels by their weight
 
 
-def median(values: NDArray, axis: int | tuple[int, ...] | None = None) -> NDArray:
-    """Median ignoring NaN; NaN, silently, where there is nothing else."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nanmedian(values, axis=axis)
-
-
 def mean(values: NDArray, axis: int | tuple[int, ...]) -> NDArray:
     """Mean ignoring NaN; NaN, silently, where there is nothing else."""
     with warnings.catch_warnings():

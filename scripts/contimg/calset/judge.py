@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.calset.gains import median
-from contimg.calset.measure import Measures, robust_rms
+from contimg.calset.measure import Measures
 from contimg.calset.options import CalsetValidationOptions
 from contimg.calset.read import Calset
 from contimg.core.records import Check, check
+from contimg.core.robust import median, robust_rms
 
 _WORSE = 3.0  # so many times the limit of the median feed is a remark on a feed
 

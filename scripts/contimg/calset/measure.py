@@ -8,8 +8,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.calset.gains import Slope, course, fit_delays, mean, median, total, unit
+from contimg.calset.gains import Slope, course, fit_delays, mean, total, unit
 from contimg.calset.read import Calset
+from contimg.core.robust import median, scatter
 
 _TURN_DEG = 10.0  # over the band; 0.15 ns over 187.5 MHz
 _SIGNIFICANT = 3.0  # a residual delay within so many errors is none
@@ -104,11 +105,6 @@ def delays_ns(calset: Calset) -> NDArray[np.float64]:
     return mean(calset.tables["K"].value, 0)[:, 0]
 
 
-def robust_rms(values: NDArray[np.float64]) -> float:
-    """Scatter about the median that outliers do not reach; NaN without values."""
-    return float(1.4826 * median(np.abs(values - median(values))))
-
-
 def _channel_noise(gain: NDArray[np.complex128]) -> tuple[NDArray, NDArray]:
     """Noise of amplitude (relative) and phase [rad] of (antenna, corr, channel).
 
@@ -118,8 +114,11 @@ def _channel_noise(gain: NDArray[np.complex128]) -> tuple[NDArray, NDArray]:
     bent = gain[..., 2:] - 2 * gain[..., 1:-1] + gain[..., :-2]
     with np.errstate(invalid="ignore"):
         turned = bent * unit(gain[..., 1:-1]).conj() / level
-    scale = 1.4826 / np.sqrt(6)  # median |x| to sigma; 1 + 4 + 1 variances
-    return scale * median(np.abs(turned.real), -1), scale * median(np.abs(turned.imag), -1)
+    amplitude, phase = (
+        scatter(part, -1, centred=False) / np.sqrt(6)  # 1 + 4 + 1 variances
+        for part in (turned.real, turned.imag)
+    )
+    return amplitude, phase
 
 
 def _drift(calset: Calset, reference: int) -> tuple[NDArray, NDArray]:

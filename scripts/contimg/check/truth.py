@@ -10,8 +10,8 @@ from pydantic import Field
 
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError, DataQualityError
-from contimg.core.fits import robust_rms
 from contimg.core.records import Check, atomic, check, write_record
+from contimg.core.robust import robust_rms
 from contimg.core.rowflags import usable
 
 STRONG_SNR = 20.0  # sources whose positions and fluxes are compared one by one

@@ -39,6 +39,15 @@ class Beam:
         axes = np.radians(self.major_deg) * np.radians(self.minor_deg)
         return float(np.pi * axes / (4 * np.log(2)))
 
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """Covariance of the Gaussian beam in (east, north) [deg^2], 2 x 2."""
+        pa = np.radians(self.pa_deg)
+        along = np.array([np.sin(pa), np.cos(pa)])
+        across = np.array([np.cos(pa), -np.sin(pa)])
+        major, minor = self.major_deg * FWHM_TO_SIGMA, self.minor_deg * FWHM_TO_SIGMA
+        return major**2 * np.outer(along, along) + minor**2 * np.outer(across, across)
+
 
 @dataclass(frozen=True)
 class Image:
@@ -191,11 +200,3 @@ def _isot(mjd: float) -> str:
     from astropy.time import Time
 
     return str(Time(mjd, format="mjd", scale="utc", precision=6).isot)
-
-
-def robust_rms(data: NDArray[np.floating]) -> float:
-    """Standard deviation of a Gaussian with the data's median absolute deviation; NaN ignored."""
-    finite = data[np.isfinite(data)]
-    if finite.size == 0:
-        return float("nan")
-    return float(1.4826 * np.median(np.abs(finite - np.median(finite))))

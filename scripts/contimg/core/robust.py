@@ -1,11 +1,55 @@
-"""Robust statistics of values with errors."""
+"""Robust statistics: medians that ignore blanks, the scatter they give, a mean with errors."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+MAD_TO_SIGMA = 1.4826  # median absolute deviation of a Gaussian to its standard deviation
 _TUKEY = 4.685  # biweight of 95 per cent efficiency (Beaton & Tukey 1974, Technometrics 16, 147)
+
+
+def median(
+    values: NDArray[np.floating],
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    keepdims: bool = False,
+) -> NDArray[np.floating]:
+    """Median of what is finite; NaN, silently, where nothing is.
+
+    Many short rows are what it is made for: sorting them is several times faster than
+    `np.nanmedian`.
+    """
+    axes = tuple(range(values.ndim)) if axis is None else np.atleast_1d(axis) % values.ndim
+    kept = [i for i in range(values.ndim) if i not in axes]
+    rows = values.transpose(*kept, *axes).reshape(*(values.shape[i] for i in kept), -1)
+    finite = np.isfinite(rows)
+    if not rows.shape[-1]:
+        result = np.full(rows.shape[:-1], np.nan)
+    elif rows.ndim == 1:  # long: a partition is faster
+        result = np.median(rows[finite]) if finite.any() else np.float64(np.nan)
+    else:
+        # NaN come last
+        rows = np.sort(rows if finite.all() else np.where(finite, rows, np.nan), axis=-1)
+        number = finite.sum(axis=-1, keepdims=True)
+        low = np.take_along_axis(rows, np.maximum(number - 1, 0) // 2, axis=-1)
+        high = np.take_along_axis(rows, np.minimum(number // 2, rows.shape[-1] - 1), axis=-1)
+        result = np.where(number > 0, (low + high) / 2, np.nan)[..., 0]
+    return np.expand_dims(result, tuple(axes)) if keepdims else result
+
+
+def robust_rms(values: NDArray[np.floating]) -> float:
+    """Standard deviation of a Gaussian with the median absolute deviation of what is finite."""
+    return float(scatter(values))
+
+
+def scatter(
+    values: NDArray[np.floating], axis: int | tuple[int, ...] | None = None, *, centred: bool = True
+) -> NDArray[np.floating]:
+    """The same along an axis, about the median or, unless `centred`, about zero; NaN if empty."""
+    if centred:
+        values = values - median(values, axis, keepdims=True)
+    return MAD_TO_SIGMA * median(np.abs(values), axis)
 
 
 def robust_mean(
@@ -36,8 +80,8 @@ def _excess(deviation: NDArray[np.float64], errors: NDArray[np.float64]) -> floa
     from scipy.optimize import brentq
 
     def surplus(scatter: float) -> float:
-        return float(1.4826 * np.median(deviation / np.sqrt(errors**2 + scatter**2)) - 1)
+        return float(MAD_TO_SIGMA * np.median(deviation / np.sqrt(errors**2 + scatter**2)) - 1)
 
     if surplus(0.0) <= 0:
         return 0.0
-    return float(brentq(surplus, 0.0, 2 * 1.4826 * deviation.max()))
+    return float(brentq(surplus, 0.0, 2 * MAD_TO_SIGMA * deviation.max()))

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.core import robust
 from contimg.flag import kernels
 
 # every so many channels give the median amplitude of a baseline
@@ -130,12 +131,7 @@ def count(flags: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], NDArray[np.uint
 
 def median(values: NDArray, axis: int) -> NDArray:
     """Median ignoring NaN; NaN where there is nothing else. The axis is kept."""
-    # in rows that are contiguous a sort is several times faster
-    rows = np.sort(np.ascontiguousarray(np.moveaxis(values, axis, -1)), axis=-1)
-    number = np.isfinite(rows).sum(axis=-1, keepdims=True)
-    low = np.take_along_axis(rows, np.maximum(number - 1, 0) // 2, axis=-1)
-    high = np.take_along_axis(rows, np.minimum(number // 2, rows.shape[-1] - 1), axis=-1)
-    return np.moveaxis(np.where(number > 0, (low + high) / 2, np.nan), -1, axis)
+    return robust.median(values, axis, keepdims=True)
 
 
 def running_median(values: NDArray, width: int, axis: int) -> NDArray:
@@ -154,6 +150,4 @@ def robust_sigma(deviation: NDArray, axis: tuple[int, ...] | None = None) -> NDA
     keep = [i for i in range(deviation.ndim) if i not in axes]
     flat = deviation.transpose(*keep, *axes).reshape(*[deviation.shape[i] for i in keep], -1)
     flat = np.ascontiguousarray(flat[..., :: max(1, flat.shape[-1] // _ENOUGH)])
-    middle = median(flat, axis=-1)
-    result = 1.4826 * median(np.abs(flat - middle), axis=-1)[..., 0]
-    return np.expand_dims(result, axes)
+    return np.expand_dims(robust.scatter(flat, axis=-1), axes)

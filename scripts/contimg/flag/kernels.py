@@ -8,6 +8,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from contimg.core.robust import MAD_TO_SIGMA
+
 # beyond any correlator's range: an overflow or an uninitialised number
 ABSURD = np.float32(1e15)
 # a sample counts for at most this many times the median power of its baseline, so that what
@@ -96,7 +98,7 @@ def _levels(amplitude, flags, stride, level, scatter, first, last):
             for i in range(size):
                 values[i] = abs(values[i] - middle)
             level[base, corr] = middle
-            scatter[base, corr] = np.float32(1.4826) * median(values, size)
+            scatter[base, corr] = np.float32(MAD_TO_SIGMA) * median(values, size)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from contimg.core.robust import MAD_TO_SIGMA
 from contimg.flag.kernels import PARTS, median
 
 # half width of the running medians that follow what the sky and the bandpass do
@@ -60,7 +61,7 @@ def _spread(values, work):
     middle = median(work, size)
     for i in range(size):
         work[i] = abs(work[i] - middle)
-    return np.float32(1.4826) * median(work, size)
+    return np.float32(MAD_TO_SIGMA) * median(work, size)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from contimg.core.beam import PrimaryBeam
-from contimg.core.fits import read_image, robust_rms, write_image
+from contimg.core.fits import read_image, write_image
+from contimg.core.robust import robust_rms
 from contimg.image.fitted import Fitted, restore
 from contimg.image.imager import restoring_beam, thinned
 from contimg.image.primary_beam import drift_averaged_beam

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.core.errors import DataQualityError
-from contimg.core.fits import Beam, Image, robust_rms
+from contimg.core.fits import Beam, Image
+from contimg.core.robust import robust_rms
 
 _ENOUGH = 1000  # pixels on a side
 

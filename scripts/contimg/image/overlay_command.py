@@ -9,8 +9,9 @@ from pydantic import Field
 
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
-from contimg.core.fits import read_image, robust_rms
+from contimg.core.fits import read_image
 from contimg.core.records import write_text
+from contimg.core.robust import robust_rms
 from contimg.image.mask_command import visible_sources
 from contimg.image.preview import draw
 from contimg.image.regions import fill, read_regions, write_circles

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.fits import Beam, Image, robust_rms
 from contimg.core.instrument import InstrumentOptions
+from contimg.core.fits import Beam, Image
 from contimg.core.records import Check, check
+from contimg.core.robust import robust_rms, scatter
 from contimg.image.grid import Grid
 from contimg.image.imager import thinned
 from contimg.image.options import ImageOptions
@@ -36,7 +37,7 @@ def noise_map(
     boxes = part.reshape(rows, side, columns, side)[:, ::step, :, ::step]
     boxes = boxes.transpose(0, 2, 1, 3).reshape(rows, columns, -1)
     median = np.median(boxes, axis=2)
-    rms = 1.4826 * np.median(np.abs(boxes - median[..., None]), axis=2)
+    rms = scatter(boxes, axis=2)
     y = np.clip((np.arange(ny) - top + 0.5) / side - 0.5, 0, rows - 1)
     x = np.clip((np.arange(nx) - left + 0.5) / side - 0.5, 0, columns - 1)
     # separable: first the rows, then the columns

@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from contimg.core.catalog import flux_density, read_sources
 from contimg.core.fits import Beam, Image
 from contimg.core.records import Check, check
+from contimg.core.robust import robust_rms
 from contimg.image.finder import Peaks, find_peaks
 from contimg.image.options import ImageOptions
 
@@ -165,7 +166,7 @@ def _median(values: NDArray) -> tuple[float | None, float | None]:
     if values.size < 3:
         return None, None
     middle = float(np.median(values))
-    spread = 1.4826 * float(np.median(np.abs(values - middle)))
+    spread = robust_rms(values)
     return middle, float(np.sqrt(np.pi / 2) * spread / np.sqrt(values.size))
 
 
@@ -177,7 +178,7 @@ def huber_location(values: NDArray) -> tuple[float | None, float | None]:
     middle, _ = _median(values)
     if middle is None:
         return None, None
-    scale = max(1.4826 * float(np.median(np.abs(values - middle))), 1e-6)
+    scale = max(robust_rms(values), 1e-6)
     location = middle
     for _ in range(50):
         weight = np.minimum(1, _HUBER * scale / np.maximum(np.abs(values - location), 1e-12))

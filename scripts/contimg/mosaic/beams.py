@@ -14,15 +14,6 @@ Matrix = NDArray[np.float64]
 _OUTLINE = 180  # points on half of each ellipse; the other half follows by symmetry
 
 
-def covariance(beam: Beam) -> Matrix:
-    """Covariance of the Gaussian beam in (east, north) [deg^2]."""
-    pa = np.radians(beam.pa_deg)
-    along = np.array([np.sin(pa), np.cos(pa)])
-    across = np.array([np.cos(pa), -np.sin(pa)])
-    major, minor = beam.major_deg * FWHM_TO_SIGMA, beam.minor_deg * FWHM_TO_SIGMA
-    return major**2 * np.outer(along, along) + minor**2 * np.outer(across, across)
-
-
 def beam_of(cov: Matrix) -> Beam:
     """The beam with covariance `cov` in (east, north) [deg^2]; position angle in (-90, 90]."""
     values, vectors = np.linalg.eigh(cov)
@@ -53,7 +44,7 @@ def common_beam(beams: Sequence[Beam], tolerance: float) -> tuple[Beam, bool]:
     """
     if all(beam == beams[0] for beam in beams):
         return beams[0], False
-    covs = [covariance(beam) for beam in beams]
+    covs = [beam.covariance for beam in beams]
     if spread(covs) <= tolerance:
         return beam_of(np.mean(covs, axis=0)), False
     scale = float(np.mean([np.trace(c) for c in covs]))
@@ -125,7 +116,7 @@ def kernel_between(beam: Beam, target: Beam, to_pixel: Matrix) -> tuple[Matrix, 
     `to_pixel` maps (east, north) [deg] to (x, y) [pixel]. The gain is the ratio of beam areas:
     a point source keeps its value in Jy per (its own) beam.
     """
-    difference = covariance(target) - covariance(beam)
+    difference = target.covariance - beam.covariance
     values, vectors = np.linalg.eigh(difference)
     difference = vectors @ np.diag(np.maximum(values, 0.0)) @ vectors.T  # rounding only
     return to_pixel @ difference @ to_pixel.T, target.area_sr / beam.area_sr

@@ -23,7 +23,8 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.fits import Beam, robust_rms
+from contimg.core.fits import Beam
+from contimg.core.robust import robust_rms
 from contimg.mosaic.beams import kernel_between
 from contimg.mosaic.grid import NODE_STEP, Grid, pixel_nodes, whole_pixel_shift
 from contimg.mosaic.options import MosaicOptions

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from contimg.core.fits import Beam
+from contimg.core.robust import robust_rms
 
 Array = NDArray[np.float64]
-MAD_TO_SIGMA = 1.4826  # of a Gaussian
 _MIN_FILLED = 0.25  # of a box, below which its neighbours speak for it
 _LOWEST = 0.5  # of the median factor: residuals blank or clipped to zero must not promise silence
 
@@ -53,7 +53,7 @@ def measure_factors(
             finite = part[np.isfinite(part)]
             if finite.size >= max(20, _MIN_FILLED * part.size):
                 background[i, j] = np.median(finite)
-                measured[i, j] = MAD_TO_SIGMA * np.median(np.abs(finite - background[i, j]))
+                measured[i, j] = robust_rms(finite)
     finite = measured[np.isfinite(measured)]
     return Factors(measured, background, box, float(np.median(finite)) if finite.size else np.nan)
 

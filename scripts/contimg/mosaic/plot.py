@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from contimg.core.fits import Beam
 from contimg.core.pictures import label_sky
 from contimg.core.records import atomic
-from contimg.mosaic.beams import beam_of, covariance
+from contimg.mosaic.beams import beam_of
 
 _MAX_PIXELS = 1400  # along the longer side
 _SCALES_DEG = (1 / 60, 2 / 60, 5 / 60, 10 / 60, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -74,7 +74,7 @@ def _draw_beam(axes, wcs: WCS, beam: Beam, nx: int, ny: int) -> None:
 
     to_pixel = np.linalg.inv(wcs.pixel_scale_matrix)
     # an ellipse on the pixel grid: its x and y take the places of east and north
-    drawn = beam_of(to_pixel @ covariance(beam) @ to_pixel.T)
+    drawn = beam_of(to_pixel @ beam.covariance @ to_pixel.T)
     side = max(2.2 * drawn.major_deg, 0.03 * max(nx, ny))
     axes.add_patch(Rectangle((0, 0), side, side, facecolor="white", edgecolor="0.4"))
     axes.add_patch(

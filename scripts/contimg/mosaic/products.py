@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contimg.core.fits import Beam, write_image
 from contimg.core.records import Check, atomic, check
-from contimg.mosaic.beams import covariance, spread
+from contimg.mosaic.beams import spread
 from contimg.mosaic.combine import Mosaic, mid_frequency
 from contimg.mosaic.grid import Grid
 from contimg.mosaic.noise import Factors
@@ -78,7 +78,7 @@ def facts(
             "bmin_deg": beam.minor_deg,
             "bpa_deg": beam.pa_deg,
             "convolved": must_convolve,
-            "spread": spread([covariance(tile.beam) for tile in used]),
+            "spread": spread([tile.beam.covariance for tile in used]),
         },
         "centre": {"ra_deg": ra, "dec_deg": dec},
         "corners_deg": corners(grid.wcs, grid.shape),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.core.robust import robust_rms
 from contimg.mosaic.maps import Maps
 
 _GAP_BEAMS = 1.5  # from the edge to the strips: the outline is known to a few pixels
@@ -95,7 +96,7 @@ def _measure(
         if values.size < 20:
             return None
         middle = float(np.median(values))
-        scatter = 1.4826 * float(np.median(np.abs(values - middle)))
+        scatter = robust_rms(values)
         middles.append(middle)
         errors.append(_MEDIAN_ERROR * scatter / np.sqrt(values.size / 2))
     return middles[0] - middles[1], float(np.hypot(*errors))

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from contimg.core.fits import Beam
-from contimg.mosaic.beams import covariance
 from contimg.mosaic.tiles import Tile
 
 _MIN_PB = 0.3  # farther out the primary beam itself is too uncertain to compare with
@@ -93,7 +92,7 @@ def fit_points(
     Gauss-Newton steps for a source of the shape of the beam, within 0.7 of its widths.
     """
     to_pixel = np.linalg.inv(pixel_scale)
-    inverse = np.linalg.inv(to_pixel @ covariance(beam) @ to_pixel.T)
+    inverse = np.linalg.inv(to_pixel @ beam.covariance @ to_pixel.T)
     half = max(2, int(np.ceil(0.7 * beam.major_deg * np.abs(to_pixel).max())))
     dy, dx = (a.ravel() for a in np.mgrid[-half : half + 1, -half : half + 1])
     shape_q = inverse[0, 0] * dx**2 + 2 * inverse[0, 1] * dx * dy + inverse[1, 1] * dy**2

@@ -11,8 +11,9 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError
-from contimg.core.fits import Beam, robust_rms
+from contimg.core.fits import Beam
 from contimg.core.records import read_record
+from contimg.core.robust import robust_rms
 from contimg.mosaic.calibration import Calibration, calibration_of
 from contimg.mosaic.options import MosaicOptions
 from contimg.mosaic.planes import Plane, open_plane

@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from contimg.core.coords import separation
-from contimg.core.fits import FWHM_TO_SIGMA, Beam
+from contimg.core.fits import Beam
 
 Array = NDArray[np.float64]
 _STEP_RAD = 5e-5  # about 10 arcsec: far above rounding, far below any curvature
@@ -54,16 +54,8 @@ def locate(
     on = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
     index, x, y = index[on], np.atleast_1d(x)[on], np.atleast_1d(y)[on]
     to_pixel = _jacobian(wcs, ra_deg[index], dec_deg[index], x, y)
-    cov = to_pixel @ beam_covariance(beam) @ np.swapaxes(to_pixel, 1, 2)
+    cov = to_pixel @ beam.covariance @ np.swapaxes(to_pixel, 1, 2)
     return index, Sources(x, y, to_pixel, np.linalg.inv(cov))
-
-
-def beam_covariance(beam: Beam) -> Array:
-    """Covariance of the Gaussian beam in (east, north) [deg^2]."""
-    pa = np.radians(beam.pa_deg)
-    rotation = np.array([[np.sin(pa), np.cos(pa)], [np.cos(pa), -np.sin(pa)]])
-    variances = (np.array([beam.major_deg, beam.minor_deg]) * FWHM_TO_SIGMA) ** 2
-    return rotation.T @ np.diag(variances) @ rotation
 
 
 def _jacobian(wcs: WCS, ra_deg: Array, dec_deg: Array, x: Array, y: Array) -> Array:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from contimg.core.fits import Beam
-from contimg.photometry.geometry import beam_covariance
 
 Array = NDArray[np.float64]
 _MAX_BLOCKS = 128
@@ -76,7 +75,7 @@ def measure_correlation(
     products of unblanked pixels are divided by their number, so edges and holes take no part.
     """
     shape = residual.shape
-    cov = to_pixel @ beam_covariance(beam) @ to_pixel.T
+    cov = to_pixel @ beam.covariance @ to_pixel.T
     beam_pixels = 2 * np.pi * float(np.sqrt(np.linalg.det(cov)))
     size = max(4 * lag, 128)
     corners = [
