@@ -21,7 +21,7 @@ from contimg.core.ms import read_axes
 from contimg.flag.options import FlagOptions
 from contimg.simulate.schedule import schedule
 from contimg.simulate.sky import make_sky
-from truth.faults import jump, swap_hands
+from truth.faults import jump, swap_correlations
 from truth.gains import Errors, recovered, rms
 from truth.observe import CORRUPTED, INSTRUMENT
 from truth.transit import observe_transit, outputs
@@ -53,7 +53,7 @@ def observed(tmp_path_factory):
     group = schedule(SIMULATE, INSTRUMENT)[0]
     sky = make_sky(SIMULATE, [group])
     files = observe_transit(directory, group, sky, SIMULATE, FlagOptions())
-    swap_hands(files.ms, SWAPPED, SIMULATE)
+    swap_correlations(files.ms, SWAPPED, SIMULATE)
     jump(files.ms, JUMPING)
     return group, files
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
-from contimg.calibrate import apply, solutions, solve
+from contimg.calibrate import apply, plots, solutions, solve
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions
 from contimg.calibrate.presets import refusal
 from contimg.calibrate.smooth import smooth_table
@@ -27,7 +28,7 @@ from contimg.core.predict import apparent_flux
 from contimg.core.records import worst
 from contimg.flag.options import FlagOptions
 from contimg.simulate.schedule import schedule
-from truth.faults import jump, swap_hands
+from truth.faults import jump, swap_correlations
 from truth.gains import recovered, rms, tables_of
 from truth.observe import CORRUPTED, INSTRUMENT, observe, sky_of
 from truth.transit import observe_transit
@@ -83,6 +84,25 @@ def test_record_tells_the_lost_antenna_and_the_scale(solved):
     assert record["data"]["antennas_lost"] == ["DSA-9"]
     assert record["data"]["refant"] != "DSA-9"
     assert record["data"]["gain_amplitude_median"] == pytest.approx(1, abs=0.01)
+
+
+def test_picture_names_antennas_and_correlations(solved, tmp_path, monkeypatch):
+    """A delay stands above the name of its antenna, in the colour of its correlation."""
+    _, _, files = solved
+    drawn = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: drawn.append(f) or save(f, *a, **k))
+    plots.plot(tables_of(files), ["XX", "YY"], tmp_path / "p.png", "a calset")
+    delay = drawn[0].axes[0]
+    names = [label.get_text() for label in delay.get_xticklabels()]
+    assert [text.get_text() for text in delay.get_legend().get_texts()] == ["XX", "YY"]
+    table = read_table(files.k)
+    known = read_axes(files.ms).antenna_names
+    for corr, line in enumerate(delay.get_lines()):
+        shown = {names[int(x)]: y for x, y in zip(*line.get_data(), strict=True)}
+        values = table["value"][:, 0, corr]
+        truth = {known[a]: v for a, v in zip(table["antenna"], values, strict=True)}
+        assert shown == pytest.approx({k: v for k, v in truth.items() if np.isfinite(v)})
 
 
 def test_calibrated_data_are_in_jansky(solved):
@@ -142,7 +162,7 @@ def wounded(tmp_path_factory):
     field = pd.concat([calibrator, sky_of(group, -0.7, 0.4, 2.0)], ignore_index=True)
     field["name"] = ["CAL", "B"]
     files = observe_transit(directory, group, field, WOUNDED, FlagOptions(steps=[]))
-    swap_hands(files.ms, SWAPPED, WOUNDED)
+    swap_correlations(files.ms, SWAPPED, WOUNDED)
     jump(files.ms, JUMPING, corrs=[0])
     before = content(files.ms)
     files = files.model_copy(update={"g2": directory / "t.2G"})

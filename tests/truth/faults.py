@@ -13,7 +13,9 @@ from contimg.simulate.options import SimulateOptions
 STEP = 0.8 * np.exp(0.6j)
 
 
-def swap_hands(ms: Path, name: str, simulate: SimulateOptions, sefd_jy: float = 6500.0) -> None:
+def swap_correlations(
+    ms: Path, name: str, simulate: SimulateOptions, sefd_jy: float = 6500.0
+) -> None:
     """Exchange the correlations of an antenna: what is left of it in XX and YY is noise."""
     axes = read_axes(ms)
     number = axes.antenna_names.index(name)

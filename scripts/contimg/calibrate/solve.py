@@ -112,7 +112,7 @@ def run(
                 shutil.copytree(table, partial)
     correlations = health.correlations(files.ms)
     summary = solutions.summarise(targets, axes)
-    plot(targets, files.plot, title=files.record.parent.name)
+    plot(targets, correlations, files.plot, title=files.record.parent.name)
     write_record(
         files.record,
         product=files.record.parent.name,

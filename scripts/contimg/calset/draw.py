@@ -16,8 +16,8 @@ from contimg.calset.panels import (
     Antennas,
     Grid,
     Subject,
+    correlation_legend,
     grid_height_in,
-    hand_legend,
     name_antennas,
     strip,
 )
@@ -43,7 +43,7 @@ def titled(antennas: Antennas, height_in: float, title: str) -> Any:
     figure = Figure(figsize=(WIDTH_IN, height), layout="constrained")
     figure.get_layout_engine().set(rect=(0, 0, 1, 1 - _HEAD_IN / height))
     figure.text(0.01, 1 - 0.12 / height, title, fontsize=12, va="top")
-    hand_legend(figure, antennas)
+    correlation_legend(figure, antennas)
     return figure
 
 

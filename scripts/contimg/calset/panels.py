@@ -213,7 +213,7 @@ def name_antennas(axes: Any, antennas: Antennas, vertical: bool = False) -> None
         label.set_color(antennas.colour(k))
 
 
-def hand_legend(figure: Any, antennas: Antennas) -> None:
+def correlation_legend(figure: Any, antennas: Antennas) -> None:
     """What the colours mean, in the upper right corner."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch

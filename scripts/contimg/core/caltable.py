@@ -50,6 +50,12 @@ def table_freq_hz(path: Path) -> NDArray[np.float64]:
         return window.getcell("CHAN_FREQ", 0)
 
 
+def table_antennas(path: Path) -> list[str]:
+    """Names of all antennas of a CASA calibration table, by their number."""
+    with open_table(f"{path}/ANTENNA") as antenna:
+        return list(antenna.getcol("NAME"))
+
+
 def read_caltable(path: Path) -> Caltable:
     """A calibration table on its grid."""
     rows = read_table(path)
