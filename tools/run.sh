@@ -31,7 +31,10 @@ end_orphans() { # jobs carry the directory of their run in their environment
 
 mkdir -p .snakemake
 exec 9> .snakemake/contimg.flock
-if ! flock --nonblock 9 || run_is_alive; then
+held=0
+flock --nonblock --conflict-exit-code 75 9 2> /dev/null || held=$?
+# any other status: a file system without locks, where looking at the processes has to do
+if [ "$held" = 75 ] || run_is_alive; then
     echo "run: another run is alive in $PWD; wait for it or stop it first" >&2
     exit 1
 fi

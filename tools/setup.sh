@@ -116,7 +116,8 @@ setup_programs() { # setup_programs "what happens without" PACKAGE PROGRAM [PROG
 }
 
 exec 8> "$CONTIMG_CACHE/setup.lock"
-flock 8 # two of these at once would spoil each other's environment
+# two of these at once would spoil each other's environment
+flock 8 2> /dev/null || say "no file locks here: do not run this twice at the same time"
 export PATH="$PATH:/usr/sbin:/sbin"
 setup_python
 setup_programs "images are made with tclean (image.backend: auto)" wsclean wsclean

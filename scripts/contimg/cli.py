@@ -21,6 +21,7 @@ from contimg.core.command import Command
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.jobs import Note, noted
 from contimg.core.options import add_flags, flag_name, from_namespace
+from contimg.environment import without_locks
 
 # verb (one word or two) -> module that holds its COMMAND; imported only when the verb is used
 VERBS = {
@@ -117,6 +118,7 @@ def build_parser(verb: str) -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; return its exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    without_locks()
     try:
         with noted() as note:
             status = _main(argv, note)

@@ -7,6 +7,21 @@ import sys
 from pathlib import Path
 
 
+def without_locks() -> None:
+    """Have HDF5 and casacore (in Python, in CASA, in WSClean) ask for no file locks.
+
+    NFS and Lustre often have none and refuse; nothing here needs them, because a product is
+    written by one job under a name of its own. What a user sets for casacore stays.
+    """
+    os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
+    home = os.environ.get("HOME", "")
+    usual = ":".join(f"{home}/{name}" for name in (".casarc", ".casa/rc", ".aipsrc"))
+    ours = str(Path(__file__).parent / "core" / "casarc")
+    files = os.environ.get("CASARCFILES") or usual
+    if ours not in files.split(":"):  # of several the first one counts
+        os.environ["CASARCFILES"] = f"{ours}:{files}"
+
+
 def prepare(base: str | Path) -> None:
     """Let jobs find the package and its command without installing either into their environment.
 
@@ -16,6 +31,7 @@ def prepare(base: str | Path) -> None:
     """
     scripts = Path(base) / "scripts"
     os.environ["PYTHONPATH"] = str(scripts)
+    without_locks()
     folders = os.environ["PATH"].split(os.pathsep)
     for folder in (str(Path(sys.executable).parent), str(scripts / "bin")):
         if folder not in folders:

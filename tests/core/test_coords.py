@@ -21,6 +21,7 @@ from contimg.core.coords import (
     transit_mjd,
     transits_between,
 )
+from contimg.core.errors import ContimgError
 
 OVRO = EarthLocation.from_geodetic(-118.2817, 37.2314, 1222.0)
 MJD = 60953.0  # 2025-10-05, epoch 2025.76
@@ -147,3 +148,9 @@ def test_earth_orientation_is_that_of_astropy():
         assert np.abs(mine - other).max().to_value("mas") < 2
     with pytest.raises(iers.IERSRangeError):
         _ = mjd_time(ours["MJD"].to_value("d").max() + 30).ut1
+
+
+def test_a_time_beyond_the_earth_orientation_table_names_the_package():
+    for mjd in (40587.0, 70000.0):
+        with pytest.raises(ContimgError, match=rf"MJD {mjd:.3f} .*newer astropy-iers-data"):
+            icrs_on_meridian(0.9, mjd_time([59000.0, mjd]), OVRO)

@@ -189,3 +189,20 @@ def test_impossible_files_are_rejected_one_by_one():
 
 def test_nothing_gives_nothing():
     assert form_groups(headers(1).iloc[:0], INSTRUMENT, OPTIONS) == ([], [])
+
+
+@pytest.mark.parametrize("year_mjd", [40587.5, 61790.0, 75000.0])
+def test_a_date_without_earth_rotation_costs_its_file_alone(year_mjd):
+    """1970, beyond the end of the table, 2064: rejected with the remedy, the rest goes on."""
+    table = headers(groups=2)
+    clean = formed(table)[0]
+    stray = row("raw/stray_sb00.hdf5", year_mjd, 0)
+    found, rejected = formed(pd.concat([table, pd.DataFrame([stray])]))
+    assert found == clean
+    (only,) = rejected.values()
+    assert only.kind == "date" and "install a newer astropy-iers-data" in only.reason
+
+
+def test_nothing_but_impossible_dates_is_no_error():
+    found, rejected = formed(pd.DataFrame([row(f"raw/a_sb0{k}.hdf5", 40587.5, k) for k in (0, 1)]))
+    assert not found and {r.kind for r in rejected.values()} == {"date"}

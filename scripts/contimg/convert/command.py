@@ -128,6 +128,7 @@ def run(
             "broken_subbands": counts.broken,
             "rows_missing": int(np.count_nonzero(layout.row_of < 0)),
             "invalid_samples": counts.invalid,
+            "antenna_positions_from_earth_centre": layout.absolute_positions,
             "antennas_moved_m": moved,
             **for_record(flagged),
         },

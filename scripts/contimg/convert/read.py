@@ -9,7 +9,16 @@ from astropy.coordinates import EarthLocation
 from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError, DataQualityError
-from contimg.core.uvh5 import READ_ERRORS, HeaderError, geodetic, text, unreadable
+from contimg.core.uvh5 import (
+    READ_ERRORS,
+    HeaderError,
+    antenna_offsets,
+    geodetic,
+    integrations,
+    open_uvh5,
+    text,
+    unreadable,
+)
 
 # UVH5 polarisation number -> CASA Stokes enumeration
 PARALLEL_CORRELATIONS = {-5: 9, -6: 12, -1: 5, -2: 8}
@@ -44,6 +53,7 @@ class Layout:
     antenna_names: list[str]
     antenna_positions_m: NDArray[np.float64]  # (antenna, 3) ECEF relative to the telescope
     antenna_diameter_m: float | None
+    absolute_positions: bool  # the file has them from the centre of the Earth
 
     @property
     def pol_index(self) -> NDArray[np.int64]:
@@ -59,10 +69,8 @@ def failure(path: str, error: HeaderError) -> ContimgError | DataQualityError:
 
 def read_layout(path: str) -> Layout:
     """Layout of a group from one of its files; :class:`DataQualityError` if there is none."""
-    import h5py
-
     try:
-        with h5py.File(path, "r") as file:
+        with open_uvh5(path) as file:
             header = file["Header"]
             times = header["time_array"][()].astype(float)
             numbers = header["antenna_numbers"][()]
@@ -90,10 +98,13 @@ def read_layout(path: str) -> Layout:
     wanted = [p for p in (-5, -6, -1, -2) if p in polarisations]
     if len(wanted) != 2:
         raise DataQualityError(f"{path}: polarisations {polarisations} hold no pair XX,YY or RR,LL")
-    grid = _grid(path, times, first, second)
+    grid = _grid(path, integrations(times, integration), first, second)
     row_of, swapped = grid["row_of"], grid["swapped"]
     uvw_m = np.where((row_of >= 0)[..., None], uvw[row_of], np.nan)
     uvw_m[swapped] *= -1
+    location = EarthLocation.from_geodetic(longitude, latitude, height)
+    centre = np.array([x.to_value("m") for x in location.geocentric])
+    positions, absolute = antenna_offsets(positions, centre)
     return Layout(
         **grid,
         rows=(times, ant_1, ant_2),
@@ -101,16 +112,17 @@ def read_layout(path: str) -> Layout:
         polarisations=wanted,
         file_polarisations=polarisations,
         integration_s=integration,
-        location=EarthLocation.from_geodetic(longitude, latitude, height),
+        location=location,
         antenna_names=[names[k] for k in order],
         antenna_positions_m=positions[order],
+        absolute_positions=absolute,
         antenna_diameter_m=diameter,
     )
 
 
 def _grid(path: str, times, first, second) -> dict[str, NDArray]:
     """Where the rows of a file are on the grid of times and baselines."""
-    times_jd, when = np.unique(times, return_inverse=True)
+    times_jd, when = times
     cross = np.flatnonzero(first != second)
     pairs = np.stack([np.minimum(first, second), np.maximum(first, second)], axis=1)[cross]
     if not len(pairs):
@@ -163,12 +175,10 @@ def read_subband(path: str, layout: Layout, kept: dict[str, NDArray] | None = No
     `kept` holds arrays of an earlier call, which this one overwrites: to read into memory that is
     there takes a third of the time.
     """
-    import h5py
-
     kept = {} if kept is None else kept
 
     try:
-        with h5py.File(path, "r") as file:
+        with open_uvh5(path) as file:
             header, group = file["Header"], file["Data"]
             freq = np.atleast_1d(np.squeeze(header["freq_array"][()]).astype(float))
             width = float(np.abs(np.ravel(header["channel_width"][()])[0]))

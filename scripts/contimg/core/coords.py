@@ -16,7 +16,8 @@ from astropy.time import Time
 from astropy.utils import iers
 from numpy.typing import ArrayLike, NDArray
 
-from contimg.core.earth import use_bundled_earth_orientation
+from contimg.core.earth import covered_mjd, outside, use_bundled_earth_orientation
+from contimg.core.errors import ContimgError
 
 use_bundled_earth_orientation()
 
@@ -56,7 +57,12 @@ def icrs_on_meridian(
 
 def _astrometry(time: Time, location: EarthLocation) -> NDArray:
     """ERFA's star-independent parameters for an observer on the ground, without an atmosphere."""
-    x, y = iers.earth_orientation_table.get().pm_xy(time)
+    try:
+        x, y = iers.earth_orientation_table.get().pm_xy(time)
+    except iers.IERSRangeError:
+        first, last = covered_mjd()
+        away = np.ravel(time.utc.mjd)
+        raise ContimgError(outside(float(away[(away < first) | (away > last)][0]))) from None
     geodetic = location.lon.rad, location.lat.rad, location.height.to_value("m")
     pole = x.to_value("rad"), y.to_value("rad")
     utc = time.utc

@@ -40,6 +40,24 @@ def earth_orientation() -> iers.IERS:
     return table
 
 
+@cache
+def covered_mjd() -> tuple[float, float]:
+    """First and last MJD (UTC) for which the rotation of the Earth is known or predicted."""
+    days = earth_orientation()["MJD"].to_value("d")
+    return float(days.min()), float(days.max())
+
+
+def outside(mjd: float) -> str:
+    """What to say of a time that the table does not cover."""
+    from astropy.time import Time
+
+    first, last = (str(Time(day, format="mjd").iso)[:10] for day in covered_mjd())
+    return (
+        f"MJD {mjd:.3f} is outside the table of the Earth's rotation, {first} to {last};"
+        " for later dates install a newer astropy-iers-data"
+    )
+
+
 def use_bundled_earth_orientation() -> None:
     """Make astropy take its times from the table above; a job never goes to the network."""
     iers.conf.auto_download = False

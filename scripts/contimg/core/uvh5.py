@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.coordinates import SkyCoord
+from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError
+from contimg.core.strips import linked
 
 if TYPE_CHECKING:
     import h5py
 
+DATASETS = ("visdata", "flags", "nsamples")
 # what h5py and numpy are known to raise on broken files
 READ_ERRORS = (
     OSError,
@@ -31,14 +34,19 @@ READ_ERRORS = (
     RuntimeError,
     ArithmeticError,
 )
+# datasets that writers compress
+_COMPRESSIBLE = ("Header/time_array", "Header/uvw_array", *(f"Data/{d}" for d in DATASETS))
+# an antenna from the centre of the Earth, between its poles and the highest mountain
+_EARTH_RADIUS_M, _EARTH_FLATTENING_M = 6.37e6, 2e4
 _GEODETIC = ("latitude", "longitude", "altitude")
 
 
 class HeaderError(ContimgError):
     """A UVH5 file that cannot be used; the message is the reason.
 
-    `kind`: ``unreadable`` (not a UVH5 file, or a broken one), ``truncated``, or ``access`` (the
-    file could not be opened this time: permission, vanished, an I/O error).
+    `kind`: ``unreadable`` (not a UVH5 file, or a broken one), ``truncated``, ``access`` (the
+    file could not be opened this time: permission, vanished, an I/O error), ``antennas`` or
+    ``compression``.
     """
 
     def __init__(self, message: str, kind: str = "unreadable") -> None:
@@ -69,12 +77,48 @@ class Header:
     unprojected: bool = False  # drift data whose phases were not stopped at all
 
 
-def read_header(path: str | Path) -> Header:
-    """Read the header of a UVH5 file; :class:`HeaderError` says why it cannot."""
+def open_uvh5(path: str | Path) -> h5py.File:
+    """A UVH5 file for reading, its compressed data readable.
+
+    No lock is asked for: file systems without locks (NFS, Lustre) would refuse the file.
+    Raises :class:`HeaderError` for a compression that nobody here knows, else what h5py does.
+    """
     import h5py
 
+    file = h5py.File(path, "r", locking=False)
     try:
-        with h5py.File(path, "r") as file:
+        for name in _COMPRESSIBLE:
+            if name in file:
+                _need_filters(file[name])
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _need_filters(dataset: h5py.Dataset) -> None:
+    """Load the filters of a compressed dataset (bitshuffle, LZ4 and others of hdf5plugin)."""
+    from h5py import h5z
+
+    properties = dataset.id.get_create_plist()
+    filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
+    if all(h5z.filter_avail(number) for number, *_ in filters):
+        return
+    import hdf5plugin  # noqa: F401  (registers its filters)
+
+    for number, _, _, label in filters:
+        if not h5z.filter_avail(number):
+            raise HeaderError(
+                f"{dataset.name} is compressed with HDF5 filter {number} ({text(label)}), which"
+                " hdf5plugin does not have; decompress the file (h5repack -f NONE)",
+                "compression",
+            )
+
+
+def read_header(path: str | Path) -> Header:
+    """Read the header of a UVH5 file; :class:`HeaderError` says why it cannot."""
+    try:
+        with open_uvh5(path) as file:
             return _header(file["Header"])
     except HeaderError:
         raise
@@ -97,21 +141,52 @@ def geodetic(header: h5py.Group) -> tuple[float, float, float]:
 
 
 def text(value: Any) -> str:
-    """HDF5 strings come as bytes or as text."""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    """HDF5 strings come as bytes or as text, of fixed length padded with blanks or zeros."""
+    return (value.decode() if isinstance(value, bytes) else str(value)).strip("\0 ")
+
+
+def integrations(
+    times: NDArray[np.float64], integration_s: float
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """(times of the integrations, number of the integration of each row), days in and out.
+
+    Writers that compute the times row by row have them differ in the last bits (a JD near
+    2.46e6 resolves 40 us): what lies nearer than a thousandth of an integration is one time.
+    """
+    number = linked(times, max(1e-3 * integration_s, 1e-4) / 86400)
+    if not number.size:
+        return np.empty(0), number
+    first = np.full(number.max() + 1, np.inf)
+    np.minimum.at(first, number, times)
+    return first, number
+
+
+def antenna_offsets(
+    positions_m: NDArray[np.float64], centre_m: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], bool]:
+    """Positions (antenna, 3) relative to the telescope at `centre_m` (ITRF), as UVH5 has them.
+
+    Some writers put them from the centre of the Earth: that they did is the second value.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        size = np.linalg.norm(positions_m, axis=1)
+    size = size[np.isfinite(size) & (size > 0)]
+    absolute = bool(size.size and (np.abs(size - _EARTH_RADIUS_M) < _EARTH_FLATTENING_M).all())
+    return (positions_m - centre_m if absolute else positions_m), absolute
 
 
 def _header(header: h5py.Group) -> Header:
-    times = np.unique(header["time_array"][()])
-    if times.size == 0 or not np.isfinite(times).all():
+    rows = np.ravel(header["time_array"][()])
+    if rows.size == 0 or not np.isfinite(rows).all():
         raise HeaderError("no valid times")
     freq = np.atleast_1d(np.squeeze(header["freq_array"][()]).astype(float))
     width = float(np.abs(np.ravel(header["channel_width"][()]).astype(float)[0]))
     integration = float(np.ravel(header["integration_time"][()])[0])
     if not (width > 0 and integration > 0 and np.isfinite(freq).all()):
         raise HeaderError("channel width, integration time or frequencies are not valid numbers")
+    _check_antennas(header)
+    times, _ = integrations(rows, integration)
     latitude, longitude, height = geodetic(header)
-    # a JD near 2.46e6 resolves 40 us; the instrument's integrations are 12.9 s
     mjd = times - 2400000.5
     return Header(
         telescope=text(header["telescope_name"][()]),
@@ -127,6 +202,16 @@ def _header(header: h5py.Group) -> Header:
         n_channels=int(freq.size),
         **_pointing(header, latitude),
     )
+
+
+def _check_antennas(header: h5py.Group) -> None:
+    """One name and one position for every antenna number, or :class:`HeaderError`."""
+    if "antenna_numbers" not in header:
+        return  # the conversion says what else is missing
+    wanted = header["antenna_numbers"].size
+    for key in ("antenna_names", "antenna_positions"):
+        if key in header and (found := header[key].shape[0]) != wanted:
+            raise HeaderError(f"{wanted} antenna_numbers, but {found} {key}", "antennas")
 
 
 def _pointing(header: h5py.Group, latitude_deg: float) -> dict:

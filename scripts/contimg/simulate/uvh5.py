@@ -52,7 +52,7 @@ def write_subband(
     (channels,) descending; `visibilities` (times, baselines, channels, 2) in correlator units.
     """
     n_times, n_baselines, n_channels, n_pols = visibilities.shape
-    with atomic(path) as partial, h5py.File(partial, "w") as file:
+    with atomic(path) as partial, h5py.File(partial, "w", locking=False) as file:
         header = file.create_group("Header")
         _write_array(header, numbers, n_times, dish_diameter_m)
         _write_times(header, group, n_baselines)

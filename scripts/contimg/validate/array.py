@@ -8,7 +8,7 @@ import numpy as np
 from astropy.coordinates import EarthLocation
 from numpy.typing import NDArray
 
-from contimg.core.uvh5 import Header
+from contimg.core.uvh5 import Header, antenna_offsets, text
 from contimg.validate.geometry import check_positions, check_uvw, expected_uvw
 from contimg.validate.tally import sampled
 from contimg.validate.verdicts import Settings, Subject
@@ -17,12 +17,23 @@ from contimg.validate.verdicts import Settings, Subject
 def antennas(subject: Subject, header: dict[str, Any], file, settings: Settings) -> None:
     """Names, numbers and positions; autocorrelations."""
     numbers = _whole(header, "antenna_numbers")
-    names = [n.decode() if isinstance(n, bytes) else str(n) for n in header["antenna_names"]]
+    names = [text(name) for name in header["antenna_names"]]
+    location = EarthLocation.from_geodetic(
+        float(header["longitude"]), float(header["latitude"]), float(header["altitude"])
+    )
+    centre = np.array([float(x.to_value("m")) for x in location.geocentric])
     positions = np.asarray(header["antenna_positions"], dtype=float)
-    first, second = (_whole(header, name) for name in ("ant_1_array", "ant_2_array"))
     shaped = len(names) == numbers.size and positions.shape == (numbers.size, 3)
     if not subject.hold("antenna table", shaped, "names, numbers and positions do not agree"):
         return
+    positions, absolute = antenna_offsets(positions, centre)
+    subject.hold(
+        "antenna positions relative to the telescope",
+        not absolute,
+        "they are from the centre of the Earth, and are taken as such",
+        otherwise="warn",
+    )
+    first, second = (_whole(header, name) for name in ("ant_1_array", "ant_2_array"))
     subject.hold("antenna numbers", len(set(numbers)) == numbers.size, "numbers are not unique")
     subject.hold("antenna names", len(set(names)) == len(names), "names are not unique")
     used = np.union1d(first, second)
@@ -42,9 +53,6 @@ def antennas(subject: Subject, header: dict[str, Any], file, settings: Settings)
         otherwise="warn",
         value=float(autos),
     )
-    location = EarthLocation.from_geodetic(
-        float(header["longitude"]), float(header["latitude"]), float(header["altitude"])
-    )
     subject.facts |= {
         "ant1": row1,
         "ant2": row2,
@@ -57,7 +65,6 @@ def antennas(subject: Subject, header: dict[str, Any], file, settings: Settings)
         with subject.attempt("sidereal times"):
             _sidereal_times(subject, header, location)
     if settings.positions is not None and finite:
-        centre = np.array([float(x.to_value("m")) for x in location.geocentric])
         itrf = positions[at] + centre
         check_positions(subject, [names[i] for i in at], itrf, settings.positions, names)
 
@@ -98,7 +105,7 @@ def uvw(subject: Subject, header: dict[str, Any], settings: Settings) -> None:
     cross = facts["ant1"] != facts["ant2"]
     rows, expected = [], []
     for mjd in facts["mjd"][sampled(facts["mjd"].size)]:
-        mine = np.flatnonzero(cross & (np.abs(times - 2400000.5 - mjd) < 1e-9))
+        mine = np.flatnonzero(cross & (np.abs(times - 2400000.5 - mjd) < 1e-8))
         drift = pointing.tracking == "drift"
         towards: dict[str, Any] = (
             {"dec_app_rad": np.radians(pointing.dec_app_deg)}

@@ -9,11 +9,12 @@ import numpy as np
 from astropy.time import Time
 from numpy.typing import NDArray
 
+from contimg.core.earth import covered_mjd, outside
 from contimg.core.grouping.scan import name_mjd
 from contimg.core.isolate import explain
-from contimg.core.uvh5 import Header, HeaderError, read_header
+from contimg.core.uvh5 import Header, HeaderError, integrations, open_uvh5, read_header
 from contimg.validate.array import antennas, uvw
-from contimg.validate.tally import Tally, integrations, judge, sampled
+from contimg.validate.tally import Tally, blocks_of, judge, sampled
 from contimg.validate.verdicts import Settings, Subject
 
 REQUIRED = (
@@ -25,7 +26,6 @@ REQUIRED = (
 )
 # what the instrument writes when it does not know the time, MJD
 _CLOCK_UNSET = 55000.0
-_FIRST_MJD = 40000.0  # 1968: before aperture synthesis was recorded on anything readable
 _PAIRS = ({-5, -6}, {-1, -2})
 _MAX_HEADER_BYTES = 2_000_000_000
 
@@ -33,9 +33,7 @@ _MAX_HEADER_BYTES = 2_000_000_000
 def check_file(path: str, settings: Settings) -> Subject:
     """All checks of one file; whatever is wrong with it becomes a failed check."""
     subject = Subject(Path(path).name, "file", path)
-    import h5py
-
-    with subject.attempt("readable"), h5py.File(path, "r") as file:
+    with subject.attempt("readable"), open_uvh5(path) as file:
         size = Path(path).stat().st_size
         subject.data["bytes"] = size
         header: dict[str, NDArray] = {}
@@ -162,16 +160,21 @@ def _times(subject: Subject, header: dict[str, Any], file, settings: Settings) -
     times = np.asarray(header["time_array"], dtype=float)
     if not subject.hold("times finite", bool(np.isfinite(times).all()) and times.size > 0, "NaN"):
         return
-    mjd, counts = np.unique(times - 2400000.5, return_counts=True)
     integration = np.ravel(np.asarray(header["integration_time"], dtype=float))
     step = float(integration[0])
+    jd, number = integrations(np.ravel(times), step if step > 0 else 0.0)
+    mjd, counts = jd - 2400000.5, np.bincount(number)
     subject.data |= {"first_mjd": float(mjd[0]), "last_mjd": float(mjd[-1]), "n_times": mjd.size}
     unset = abs(mjd[0] - _CLOCK_UNSET) < 1
     now = float(Time.now().mjd)
     reason = f"data begin at MJD {mjd[0]:.4f}"
     if unset:
         reason += ": the correlator did not know the time and wrote its default, MJD 55000"
-    possible = mjd[0] > _FIRST_MJD and mjd[-1] < now + 1
+    first, last = covered_mjd()
+    known = first < mjd[0] and mjd[-1] < last
+    if not known:
+        reason = outside(float(mjd[0]))
+    possible = known and mjd[-1] < now + 1
     subject.hold("date", possible and not unset, reason, unit="d")
     if possible:  # else no sidereal time belongs to it
         subject.facts |= {"mjd": mjd, "integration_s": step}
@@ -255,7 +258,7 @@ def _data(subject: Subject, header: dict[str, Any], file, settings: Settings) ->
     cross = np.ones(n_rows, dtype=bool)
     if "ant1" in subject.facts and subject.facts["ant1"].size == n_rows:
         cross = subject.facts["ant1"] != subject.facts["ant2"]
-    blocks = integrations(times, n_rows)
+    blocks = blocks_of(times, n_rows)
     if settings.quick:
         blocks = [blocks[i] for i in sampled(len(blocks))]
     tally, unread = Tally(), []

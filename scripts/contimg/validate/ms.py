@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from contimg.core.ms import open_table
 from contimg.validate.geometry import check_positions, check_uvw, expected_uvw
-from contimg.validate.tally import Tally, integrations, judge, sampled
+from contimg.validate.tally import Tally, blocks_of, judge, sampled
 from contimg.validate.verdicts import Settings, Subject
 
 _SUBTABLES = (
@@ -263,7 +263,7 @@ def _uvw(subject: Subject, path: str, rows: _Rows, settings: Settings) -> None:
 
 def _values(subject: Subject, path: str, rows: _Rows, settings: Settings) -> None:
     """Values, flags and weights of every integration (or the first, middle and last)."""
-    blocks = integrations(rows.time, rows.time.size)
+    blocks = blocks_of(rows.time, rows.time.size)
     if settings.quick:
         blocks = [blocks[i] for i in sampled(len(blocks))]
     cross = rows.ant1 != rows.ant2

@@ -11,6 +11,7 @@ from contimg.validate.verdicts import Subject
 
 # beyond any correlator's range, as in the conversion
 ABSURD = 1e15
+_SAME_DAYS = 1e-4 / 86400
 _BLOCK_ROWS = 4096  # where rows are not in order of time
 
 
@@ -109,10 +110,14 @@ def judge(subject: Subject, tally: Tally, min_usable: float, warn_usable: float)
     } | {"median_amplitude": tally.median_amplitude}
 
 
-def integrations(times: NDArray[np.float64], n_rows: int) -> list[tuple[int, int]]:
-    """Row ranges of one time each; equal blocks where the rows are not in order of time."""
-    if times.size == n_rows and n_rows and (np.diff(times) >= 0).all():
-        edges = np.flatnonzero(np.diff(times)) + 1
+def blocks_of(times: NDArray[np.float64], n_rows: int) -> list[tuple[int, int]]:
+    """Row ranges of one time each; equal blocks where the rows are not in order of time.
+
+    Times that differ in the last bits (40 us) only are one.
+    """
+    steps = np.diff(times)
+    if times.size == n_rows and n_rows and (steps >= -_SAME_DAYS).all():
+        edges = np.flatnonzero(steps > _SAME_DAYS) + 1
         return list(zip([0, *edges.tolist()], [*edges.tolist(), n_rows], strict=True))
     return [(i, min(i + _BLOCK_ROWS, n_rows)) for i in range(0, n_rows, _BLOCK_ROWS)]
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from contimg.core.earth import covered_mjd, outside
 from contimg.core.grouping.options import GroupingOptions
 from contimg.core.grouping.rejections import Rejected
 from contimg.core.instrument import InstrumentOptions
@@ -13,6 +14,8 @@ from contimg.core.strips import linked
 
 # The writer counts from this day when it cannot ask the observatory's clock.
 FALLBACK_MJD = 55000
+# Transits are looked for that long before and after a group.
+_PLANNED_DAYS = 2.0
 
 
 def check_files(
@@ -37,6 +40,7 @@ def check_files(
 def _tests(table: pd.DataFrame, instrument: InstrumentOptions, options: GroupingOptions):
     """(rows that fail, kind of reason, words for a row); each row only fails the first one."""
     left = np.ones(len(table), dtype=bool)
+    first, last = covered_mjd()
 
     def fail(mask) -> NDArray[np.bool_]:
         nonlocal left
@@ -61,6 +65,14 @@ def _tests(table: pd.DataFrame, instrument: InstrumentOptions, options: Grouping
             f"its data begin at MJD {row.first_mjd:.3f}, the day the writer counts from"
             " when the observatory's clock is out of reach"
         ),
+    )
+    known = (first + _PLANNED_DAYS <= column["first_mjd"]) & (
+        column["last_mjd"] <= last - _PLANNED_DAYS
+    )
+    yield (
+        fail(~known),
+        "date",
+        lambda row: outside(row.first_mjd),
     )
     offset_s = np.abs(column["first_mjd"] - column["name_mjd"]) * 86400
     yield (
