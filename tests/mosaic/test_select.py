@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from contimg.cli import main
 from contimg.core.errors import ContimgError
@@ -212,3 +213,24 @@ def test_mosaics_are_found_by_time_and_place(tmp_path, capsys):
     assert listed("--around", "357", "0", "--radius-deg", "1.5") == ["a"]
     assert main(["mosaic", "list", "--results", str(tmp_path), "--since", "yesterday"]) == 1
     assert to_mjd("2023-02-26") == 60001
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"BMAJ": 0.0}, "BMAJ 0, BMIN"),
+        ({"BMIN": -0.01}, "BMIN -0.01"),
+        ({"BMIN": None}, "BMIN not in its header"),
+        ({"BMAJ": None, "BMIN": None, "BPA": None}, "BMAJ, BMIN, BPA not in its header"),
+    ],
+)
+def test_a_tile_without_a_usable_beam_is_left_out(tmp_path, change, reason):
+    made = [make(tmp_path, f"t{i}") for i in range(3)]
+    with fits.open(made[1]["image"], mode="update") as hdus:
+        for key, value in change.items():
+            del hdus[0].header[key]
+            if value is not None:
+                hdus[0].header[key] = value
+    used, reasons = chosen(made)
+    assert used == ["t0", "t2"]
+    assert "no restoring beam" in reasons["t1"] and reason in reasons["t1"]

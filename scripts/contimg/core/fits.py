@@ -76,11 +76,24 @@ def read_image(path: str | Path) -> Image:
     if data is None:
         raise ContimgError(f"{path}: holds no image ({header.get('HISTORY', 'no reason given')})")
     plane = data.reshape(-1, *data.shape[-2:])[0]
-    beam = Beam(header["BMAJ"], header["BMIN"], header["BPA"]) if "BMAJ" in header else None
+    beam, _ = restoring_beam(header)
     freq = header.get("CRVAL3") if header.get("CTYPE3", "").startswith("FREQ") else None
     wcs = celestial_wcs(header)
     wcs.array_shape = plane.shape
     return Image(plane.astype(plane.dtype.newbyteorder("="), copy=False), wcs, beam, freq, header)
+
+
+def restoring_beam(header: fits.Header) -> tuple[Beam | None, str]:
+    """The restoring beam of `header`, or None and why there is none that could be used."""
+    keys = ("BMAJ", "BMIN", "BPA")
+    missing = [key for key in keys if header.get(key) is None]
+    if missing:
+        return None, f"no restoring beam ({', '.join(missing)} not in its header)"
+    beam = Beam(*(float(header[key]) for key in keys))
+    axes = np.array([beam.major_deg, beam.minor_deg])
+    if not (np.isfinite([*axes, beam.pa_deg]).all() and (axes > 0).all()):
+        return None, f"no restoring beam (BMAJ {axes[0]:g}, BMIN {axes[1]:g}, BPA {beam.pa_deg:g})"
+    return beam, ""
 
 
 def celestial_wcs(header: fits.Header) -> WCS:

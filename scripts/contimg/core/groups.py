@@ -35,6 +35,7 @@ class Group:
     freq_min_hz: float  # lowest and highest channel edge of the complete group
     freq_max_hz: float
     subbands: int
+    longest_m: float | None = None  # longest distance of two antennas, where it is known
 
     @property
     def mid_mjd(self) -> float:

@@ -75,6 +75,7 @@ class Header:
     dec_deg: float | None
     field: str
     unprojected: bool = False  # drift data whose phases were not stopped at all
+    longest_m: float = float("nan")  # between any two antennas of the header; NaN without positions
 
 
 def open_uvh5(path: str | Path) -> h5py.File:
@@ -200,6 +201,7 @@ def _header(header: h5py.Group) -> Header:
         freq_min_hz=float(freq.min() - width / 2),
         freq_max_hz=float(freq.max() + width / 2),
         n_channels=int(freq.size),
+        longest_m=_longest_m(header),
         **_pointing(header, latitude),
     )
 
@@ -212,6 +214,17 @@ def _check_antennas(header: h5py.Group) -> None:
     for key in ("antenna_names", "antenna_positions"):
         if key in header and (found := header[key].shape[0]) != wanted:
             raise HeaderError(f"{wanted} antenna_numbers, but {found} {key}", "antennas")
+
+
+def _longest_m(header: h5py.Group) -> float:
+    """Longest distance of two antennas [m]; they may not both have taken data."""
+    if "antenna_positions" not in header:
+        return float("nan")
+    positions = header["antenna_positions"][()].astype(float)
+    positions = positions[np.isfinite(positions).all(axis=1)]
+    apart = np.linalg.norm(positions[:, None] - positions[None], axis=2)
+    apart = apart[apart < _EARTH_RADIUS_M]  # one at the Earth's centre has no position
+    return float(apart.max()) if apart.size else float("nan")
 
 
 def _pointing(header: h5py.Group, latitude_deg: float) -> dict:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from contimg.mosaic.combine import blocks
+from contimg.mosaic.footprint import memory_mb
 from contimg.mosaic.grid import Grid
 from contimg.mosaic.options import MosaicOptions
 from contimg.mosaic.tiles import Tile
@@ -19,7 +20,6 @@ _COARSE = 96  # samples of a primary beam along an axis
 
 # Measured by benchmarks/mosaic.py; for orientation, not for billing.
 _BASE_S, _TILE_PIXEL_S, _MAP_PIXEL_S = 4.0, 1.3e-7, 4e-7
-_BASE_MB, _MAP_PIXEL_BYTES, _BLOCK_MB = 350.0, 30.0, 150.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def forecast(
         float(noise.min()),
         float(covered.sum()) * (step * grid.cell_deg) ** 2,
         {name: share / total for name, share in shares.items()},
-        _BASE_MB + pixels * _MAP_PIXEL_BYTES / 1e6 + workers * _BLOCK_MB,
+        memory_mb(pixels, workers),
         _BASE_S + tile_pixels * _TILE_PIXEL_S + pixels * _MAP_PIXEL_S,
     )
 

@@ -67,8 +67,9 @@ def choose_grid(tiles: Sequence[Tile], options: MosaicOptions) -> Grid:
         distance = np.degrees(separation(*centre, *np.radians(tile.centre)))
         if distance > options.max_radius_deg:
             raise ContimgError(
-                f"tile {tile.name} is {distance:.1f} deg from the mosaic's centre (limit "
-                f"{options.max_radius_deg:g}); make several mosaics of tiles so far apart"
+                f"tile {tile.name} is {distance:.1f} deg from the mosaic's centre, more than"
+                f" mosaic.max_radius_deg {options.max_radius_deg:g}; make several mosaics of tiles"
+                " so far apart, or raise the limit (memory grows with it)"
             )
     spans = {tile.name: _span(wcs, tile) for tile in tiles}
     y0, y1, x0, x1 = (

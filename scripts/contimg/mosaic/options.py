@@ -112,10 +112,11 @@ class MosaicOptions(Options):
         16.0, gt=4, description="box in which the local noise is measured [beam major axes]"
     )
     max_radius_deg: float = Field(
-        30.0,
+        8.0,
         gt=0,
         le=60,
-        description="no tile centre may be farther from the mosaic's centre [deg]",
+        description="no tile centre may be farther from the mosaic's centre [deg]; a day is "
+        "parted so; memory grows with it",
     )
 
     @model_validator(mode="after")

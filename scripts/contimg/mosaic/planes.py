@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError
-from contimg.core.fits import Beam, celestial_wcs
+from contimg.core.fits import Beam, celestial_wcs, restoring_beam
 
 Window = tuple[int, int, int, int]  # y0, y1, x0, x1, half open
 
@@ -42,10 +42,8 @@ class Plane:
 
     @property
     def beam(self) -> Beam | None:
-        """Restoring beam of the header, None without one."""
-        if "BMAJ" not in self.header:
-            return None
-        return Beam(*(float(self.header[key]) for key in ("BMAJ", "BMIN", "BPA")))
+        """Restoring beam of the header, None without one that could be used."""
+        return restoring_beam(self.header)[0]
 
     @cached_property
     def wcs(self) -> WCS:

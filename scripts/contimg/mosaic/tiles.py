@@ -11,7 +11,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError
-from contimg.core.fits import Beam
+from contimg.core.fits import Beam, restoring_beam
 from contimg.core.records import read_record
 from contimg.core.robust import robust_rms
 from contimg.mosaic.calibration import Calibration, calibration_of
@@ -168,7 +168,7 @@ def _from_files(tile: Tile, options: MosaicOptions) -> None:
                 f"{other.path}: shape {other.shape}, its image has {tile.image.shape}; rebuild it"
             )
     if tile.image.beam is None:
-        tile.broken = "its image has no restoring beam"
+        tile.broken = f"its image has {restoring_beam(tile.image.header)[1]}"
         return
     tile.bandwidth_hz = _bandwidth(tile.image)
     tile.image_corrected = is_corrected(tile.image, options.tiles_corrected)

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.image.options import ImageOptions
+from contimg.image.tiers import PRESETS
+from contimg.mosaic.footprint import expected_cell_deg, expected_pixels, memory_mb
+from contimg.mosaic.options import MosaicOptions
 from contimg.simulate.options import SimulateOptions
 
 # A full group: 96 antennas with autocorrelations, 24 integrations, 768 channels, XX and YY;
@@ -88,6 +93,28 @@ def estimate(plan: dict[str, Any], benchmarks: Path, cores: int, keep_ms: bool =
         max(busy / cores, chain) if busy else 0.0,
         disk(volume, calsets * mean, members, keep_ms),
     )
+
+
+def mosaic_mb(
+    plan: dict[str, Any],
+    name: str,
+    instrument: InstrumentOptions,
+    image: ImageOptions,
+    mosaic: MosaicOptions,
+    threads: int = 1,
+) -> int | None:
+    """Memory that mosaic `name` of the plan will take [MB], a fifth added.
+
+    None where the resolution is not known: no cell in the options, no antenna positions in the
+    headers.
+    """
+    groups = [plan["groups"][tile] for tile in plan["mosaics"][name]["tiles"]]
+    finest = PRESETS[image.tier]["pixels_per_beam"]
+    cells = [expected_cell_deg(group, image, mosaic, finest) for group in groups]
+    if None in cells:
+        return None
+    pixels = expected_pixels(groups, min(cells), PrimaryBeam(instrument), image, mosaic)
+    return round(1.2 * memory_mb(pixels, threads))
 
 
 def disk(volume: list[float], calset_volume: float, members: list[int], keep_ms: bool) -> float:

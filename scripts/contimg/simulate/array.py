@@ -101,3 +101,9 @@ def baselines(n_antennas: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of first and second antenna, autos included: 1-1, 1-2, 2-2, 1-3, ..."""
     second, first = np.tril_indices(n_antennas)
     return first, second
+
+
+def longest_m() -> float:
+    """Longest distance of two stations [m]."""
+    positions = itrf_offsets()
+    return float(np.linalg.norm(positions[:, None] - positions[None], axis=2).max())

@@ -125,4 +125,5 @@ def _group(
         freq_min_hz=BAND_MIN_HZ,
         freq_max_hz=BAND_MAX_HZ,
         subbands=instrument.subbands,
+        longest_m=array.longest_m(),
     )

@@ -15,6 +15,7 @@ from contimg.core.instrument import InstrumentOptions
 _NUMBERS = (
     *("latitude_deg", "longitude_deg", "height_m", "first_mjd", "last_mjd", "n_times"),
     *("integration_s", "dec_app_deg", "ra_deg", "dec_deg", "freq_min_hz", "freq_max_hz"),
+    "longest_m",
 )
 _ENTRY = ("path", "bytes", "content", "freq_min_hz", "freq_max_hz")
 
@@ -65,6 +66,7 @@ def build_groups(
         number |= {
             "n_times": int(number["n_times"]),
             "dec_app_deg": number["dec_app_deg"] if drift[k] else None,
+            "longest_m": number["longest_m"] if np.isfinite(number["longest_m"]) else None,
         }
         words = {key: column[k] for key, column in first_row.items()}
         groups.append((Group(group=name, subbands=int(sizes[k]), **number, **words), entries[k]))
