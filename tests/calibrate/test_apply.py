@@ -73,7 +73,7 @@ def test_development_serves_no_other_tier(days, tmp_path):
     with pytest.raises(DataQualityError, match="not fit for images of tier standard"):
         apply.run(files, INSTRUMENT, ApplyOptions())
     choice = json.loads(files.choice.read_text())
-    assert choice["calset"] == "" and "not fit" in choice["candidates"][0]["refused"]
+    assert choice["calsets"] == [] and "not fit" in choice["candidates"][0]["refused"]
     assert not files.calibrated.exists()
 
 

@@ -95,7 +95,7 @@ def results(tmp_path_factory) -> Path:
     (root / "inventory/plan.json").write_text(json.dumps(plan))
     served = Path(path("calibrated_record", str(root), group=GROUP))
     served.parent.mkdir(parents=True)
-    served.write_text(json.dumps({"data": {"calset": CALSET}}))
+    served.write_text(json.dumps({"data": {"calsets": [OTHER, CALSET]}}))
     return root
 
 

@@ -98,7 +98,7 @@ def test_the_nearest_in_time_that_may_serve_whatever_the_order(tmp_path):
     ]
     for order in itertools.permutations(records):
         choice = look(tmp_path, list(order))
-        assert choice.name == "near" and choice.weights == [1.0]
+        assert choice.calsets == ["near"] and choice.weights == [1.0]
         assert [c.calset for c in choice.candidates] == ["nearer", "near", "far"]
         assert choice.candidates[0].refused == "failed, because"
         assert choice.used[0].hours == pytest.approx(5, abs=1e-4)
@@ -119,11 +119,11 @@ def test_the_nearest_in_time_that_may_serve_whatever_the_order(tmp_path):
 def test_what_may_not_serve_is_named_and_never_applied(tmp_path, more, reason, mode):
     record = calset(tmp_path, "bad", **{"hours": 1.0, **more})
     choice = look(tmp_path, [record], mode)
-    assert choice.used == [] and choice.name == ""
+    assert choice.used == [] and choice.calsets == []
     assert reason in choice.candidates[0].refused
     assert f"no calset may serve: bad: {choice.candidates[0].refused}" == choice.reason
     good = calset(tmp_path, "good", 20.0)
-    assert look(tmp_path, [record, good], mode).name == "good"
+    assert look(tmp_path, [record, good], mode).calsets == ["good"]
 
 
 def test_a_calset_that_fails_its_inspection_is_passed_over(tmp_path):
@@ -140,9 +140,9 @@ def test_a_calset_that_fails_its_inspection_is_passed_over(tmp_path):
             verdict=verdict,
             reason="because" if verdict == "fail" else "",
         )
-    assert choose([near, far], tile, ANTENNAS, LIMITS).name == "near"
+    assert choose([near, far], tile, ANTENNAS, LIMITS).calsets == ["near"]
     choice = choose([near, far], tile, ANTENNAS, LIMITS, inspections=inspections)
-    assert choice.name == "far"
+    assert choice.calsets == ["far"]
     assert choice.candidates[0].refused == "failed its inspection, because"
 
 
@@ -168,7 +168,7 @@ def test_linear_takes_one_on_either_side(tmp_path):
         calset(tmp_path, "broken", -3, verdict="fail"),
     ]
     choice = look(tmp_path, records, "linear")
-    assert choice.name == "before+after" and choice.mode == "linear"
+    assert choice.calsets == ["before", "after"] and choice.mode == "linear"
     assert choice.weights == pytest.approx([0.25, 0.75], abs=1e-5)
     choice.write(tmp_path / "choice.json", LIMITS)
     content = json.loads((tmp_path / "choice.json").read_text())
@@ -188,7 +188,7 @@ def test_linear_takes_one_on_either_side(tmp_path):
 def test_linear_without_two_sides_is_the_nearest_and_says_so(tmp_path, other, reason):
     records = [calset(tmp_path, "near", 2.0), calset(tmp_path, "other", **other)]
     choice = look(tmp_path, records, "linear")
-    assert choice.name == "near" and choice.wanted == "linear" and choice.mode == "nearest"
+    assert choice.calsets == ["near"] and choice.wanted == "linear" and choice.mode == "nearest"
     assert choice.reason.startswith("the nearest alone: ") and reason in choice.reason
 
 

@@ -201,5 +201,5 @@ def test_the_tile_gets_what_lies_between(days, tmp_path):
     assert error.max() < 1e-4 * np.abs(data["true"])[good].max()
     flagged["true"][rows, 4] = True
     assert np.array_equal(flagged["linear"], flagged["true"]) and good.mean() > 0.5
-    assert records["linear"]["calset"] == "early+late"
+    assert records["linear"]["calsets"] == ["early", "late"]
     assert records["linear"]["calset_interpolation"]["feeds_jumped"] == {}

@@ -67,6 +67,7 @@ def row(path: str, first_mjd: float, slot: int, **changes) -> dict:
         "dec_deg": np.nan,
         "field": "",
         "unprojected": False,
+        "longest_m": 2600.0,
         "name_mjd": first_mjd,
     } | changes
 

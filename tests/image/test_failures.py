@@ -164,7 +164,7 @@ def test_a_beam_that_is_none_is_a_data_failure(beam):
 def test_placeholders_of_all_products(tile, tmp_path, monkeypatch):
     """Bad data leave a record with the reason and something at every path."""
     record = tmp_path / "ms.json"
-    data = {"group": "g", "ra_deg": 0.0, "dec_deg": 0.0, "calset": "none"}
+    data = {"group": "g", "ra_deg": 0.0, "dec_deg": 0.0, "calsets": ["none"]}
     write_record(record, product="tile", stage="apply", data=data)
 
     def bad(*args, **kwargs):

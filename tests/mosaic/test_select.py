@@ -70,7 +70,9 @@ def test_a_tile_whose_record_lacks_what_is_needed_is_left_out(tmp_path, lacks):
     assert used == ["t0", "t1"] and "not known" in reasons["t2"]
 
 
-def record_chain(folder: Path, *, dec=30.0, verdict="pass", preset="standard") -> Path:
+def record_chain(
+    folder: Path, *, dec=30.0, verdict="pass", preset="standard", linear=False
+) -> Path:
     """Records from an image back to the manifests of its data and of its calset."""
 
     def write(name, stage, inputs=(), **content):
@@ -81,7 +83,7 @@ def record_chain(folder: Path, *, dec=30.0, verdict="pass", preset="standard") -
         return path
 
     groups = []
-    for name, at in (("tile", 30.0), ("calibrator", dec)):
+    for name, at in (("tile", 30.0), ("calibrator", dec), ("other", 30.0)):
         groups.append(folder / f"{name}.manifest.json")
         groups[-1].write_text(json.dumps({"group": {"dec_app_deg": at}, "files": []}))
     write("cal", "convert", [groups[1]])
@@ -90,25 +92,27 @@ def record_chain(folder: Path, *, dec=30.0, verdict="pass", preset="standard") -
     content["inputs"] = [{"path": str(folder / "cal.ms"), "record_sha256": "0"}]
     solved.write_text(json.dumps(content))
     ms = write("ms", "convert", [groups[0]])
-    applied = write("applied", "apply", [ms, solved])
-    return write(
-        "image", "image", [applied], data={"calset": "20251005T034512_X", "tier": "standard"}
-    )
+    other = write("other", "solve", data={"tier": "standard"})
+    # the odd one last: it counts as much as the first
+    applied = write("applied", "apply", [ms, *([other] if linear else []), solved])
+    calsets = ["20251005T034512_X"] + ["20251005T134512_Y"] * linear
+    return write("image", "image", [applied], data={"calsets": calsets, "tier": "standard"})
 
 
+@pytest.mark.parametrize("linear", [False, True])
 @pytest.mark.parametrize(
     ("different", "reason"),
     [
         ({}, ""),
         ({"dec": 31.0}, "1.00 deg away in declination"),
-        ({"verdict": "fail"}, "20251005T034512_X failed: no gains"),
+        ({"verdict": "fail"}, "failed: no gains"),
         ({"preset": "development"}, "preset development"),
     ],
 )
-def test_calibration_is_followed_to_the_calset(tmp_path, different, reason):
+def test_calibration_is_followed_to_all_calsets(tmp_path, different, reason, linear):
     made = [make(tmp_path, f"t{i}") for i in range(3)]
     (tmp_path / "chain").mkdir()
-    image = json.loads(record_chain(tmp_path / "chain", **different).read_text())
+    image = json.loads(record_chain(tmp_path / "chain", linear=linear, **different).read_text())
     content = json.loads(made[1]["record"].read_text())
     content["data"] |= image["data"]
     made[1]["record"].write_text(json.dumps(content | {"inputs": image["inputs"]}))

@@ -61,7 +61,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     record(root, "solutions", "solve", calset=CALSET)
     record(root, "calibrated_record", "apply", group=GROUPS[0])
     record(root, "calibrated_record", "apply", reason=REASON, verdict="fail", group=GROUPS[1])
-    tile = {"rms_jy_beam": 1.5e-3, "noise_ratio": 1.2, "peak_jy_beam": 0.8, "calset": CALSET}
+    tile = {"rms_jy_beam": 1.5e-3, "noise_ratio": 1.2, "peak_jy_beam": 0.8, "calsets": [CALSET]}
     tile |= {"bmaj_arcsec": 40.0, "bmin_arcsec": 30.0}
     record(root, "image_record", "image", data=tile, group=GROUPS[0], tier="standard")
     record(

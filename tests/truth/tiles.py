@@ -85,7 +85,7 @@ def image(
     """Run ``contimg image``; its files and its record."""
     out.mkdir(parents=True, exist_ok=True)
     record = out / "ms.json"
-    data = {"group": "g", "ra_deg": 0.0, "dec_deg": 0.0, "calset": "none"}
+    data = {"group": "g", "ra_deg": 0.0, "dec_deg": 0.0, "calsets": ["none"]}
     write_record(record, product="tile", stage="apply", data=data)
     table = None
     if catalog is not None:

@@ -108,7 +108,7 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
                 k: converted["data"][k]
                 for k in ("group", "ra_deg", "dec_deg", "start_mjd", "end_mjd")
             },
-            "calset": choice.name,
+            "calsets": choice.calsets,
             "calset_mode": choice.mode,
             "calset_hours": [candidate.hours for candidate in choice.used],
             "calset_interpolation": between,

@@ -71,9 +71,9 @@ class Choice:
     reason: str  # why these
 
     @property
-    def name(self) -> str:
-        """The calset, or both joined by ``+``."""
-        return "+".join(candidate.calset for candidate in self.used)
+    def calsets(self) -> list[str]:
+        """Names of the calsets that are applied, in order of time."""
+        return [candidate.calset for candidate in self.used]
 
     @classmethod
     def none(cls, wanted: Mode, reason: str) -> Choice:
@@ -83,7 +83,7 @@ class Choice:
     def write(self, path: Path, limits: Limits) -> None:
         """Write the decision."""
         content = {
-            "calset": self.name,
+            "calsets": self.calsets,
             "wanted": self.wanted,
             "mode": self.mode,
             "tile_mjd": None if isnan(self.tile_mjd) else self.tile_mjd,

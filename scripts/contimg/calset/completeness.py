@@ -126,7 +126,7 @@ def of_calset(name: str, plan: dict[str, Any], results: str, subbands: int) -> d
 
 def _serves(name: str, tile: str, results: str) -> bool:
     record = Path(path("calibrated_record", results, group=tile))
-    return record.exists() and read_record(record)["data"].get("calset") == name
+    return record.exists() and name in read_record(record)["data"].get("calsets", ())
 
 
 def layout(rows: list[dict[str, Any]]) -> str:

@@ -95,7 +95,7 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
     measured = quality.measure(images, pb, noise, sampling, instrument, settings, gridded, restored)
     results = quality.checks(measured, restored, grid, sampling, settings)
     data: dict[str, Any] = {
-        **{k: upstream[k] for k in ("group", "ra_deg", "dec_deg", "calset")},
+        **{k: upstream[k] for k in ("group", "ra_deg", "dec_deg", "calsets")},
         **_described(settings, sampling, grid, restored, made),
         "explicit": explicit(options),
         **measured,

@@ -61,7 +61,7 @@ def write_products(
         "OBJECT": upstream["group"],
         "TELESCOP": sampling.telescope,
         "EXPTIME": (sampling.effective_s, "[s] effective integration time"),
-        "CALSET": (upstream["calset"], "calibration applied"),
+        "CALSET": (" ".join(upstream["calsets"]), "calibration applied"),
         "IMAGER": imager,
         "TIER": (options.tier, "quality tier"),
         "WEIGHTNG": (options.weighting, "weighting of the visibilities"),

@@ -12,27 +12,39 @@ from contimg.core.records import read_record
 
 @dataclass(frozen=True)
 class Calibration:
-    """Calset of a tile, its preset, the tile's tier, why the calset failed, and how far away in
-    declination it was observed [deg]. What the records do not tell is empty or None."""
+    """How a tile was calibrated; what the records do not tell is empty or None.
 
-    calset: str = ""
-    preset: str = ""
+    Its calsets (two between which was interpolated), their presets, the tile's tier, why a calset
+    failed, and how far away in declination the farther one was observed [deg].
+    """
+
+    calsets: tuple[str, ...] = ()
+    presets: tuple[str, ...] = ()
     tier: str = ""
     failed: str = ""
     dec_offset_deg: float | None = None
 
+    @property
+    def named(self) -> str:
+        """The calsets, apart by a blank: no name of one has any."""
+        return " ".join(self.calsets)
+
 
 def calibration_of(record: Path) -> Calibration:
-    """Follow an image's record to its calset; records that are gone or unnamed tell nothing."""
+    """Follow an image's record to its calsets; records that are gone or unnamed tell nothing."""
     image = read_record(record)
     applied = _upstream(image, "apply")
-    calset = str(image["data"].get("calset") or "")
-    solved = _upstream(applied, "solve") if applied else None
-    failed = solved["reason"] if solved and solved["verdict"] == "fail" else ""
-    here, there = _pointing(applied), _pointing(solved)
-    offset = None if here is None or there is None else abs(here - there)
-    preset = str((solved or {}).get("data", {}).get("tier") or "")
-    return Calibration(calset, preset, str(image["data"].get("tier") or ""), failed, offset)
+    solved = [content for content in _inputs(applied) if content.get("stage") == "solve"]
+    failed = "; ".join(content["reason"] for content in solved if content["verdict"] == "fail")
+    here, there = _pointing(applied), [_pointing(content) for content in solved]
+    offsets = [abs(here - dec) for dec in there if here is not None and dec is not None]
+    return Calibration(
+        tuple(image["data"].get("calsets") or ()),
+        tuple(str(content["data"].get("tier") or "") for content in solved),
+        str(image["data"].get("tier") or ""),
+        failed,
+        max(offsets, default=None),
+    )
 
 
 def _upstream(record: dict[str, Any] | None, stage: str) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ _TILE_COLUMNS = (
     ("tile", "tile"),
     ("used", "used"),
     ("rms_jy_beam", "noise [Jy/beam]"),
-    ("calset", "calset"),
+    ("calsets", "calsets"),
     ("compared_sources", "sources compared"),
     ("offset_east_arcsec", "east [arcsec]"),
     ("offset_north_arcsec", "north [arcsec]"),

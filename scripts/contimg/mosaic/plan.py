@@ -112,7 +112,7 @@ def plan(
             "rms_jy_beam": _number(tile.rms_jy_beam),
             "weight": shares.get(tile.name, 0.0),
             "pb_corrected": tile.image_corrected,
-            "calset": tile.calibration.calset,
+            "calsets": list(tile.calibration.calsets),
         }
         for tile in tiles
     ]

@@ -99,7 +99,7 @@ def facts(
             if tile.decision is not None
         ],
         "tiles_corrected_for_pb": [tile.name for tile in used if tile.image_corrected],
-        "calsets": sorted({t.calibration.calset for t in used if t.calibration.calset}),
+        "calsets": sorted({name for t in used for name in t.calibration.calsets}),
     }
 
 
@@ -150,7 +150,7 @@ def tile_table(tiles: Sequence[Tile]) -> pd.DataFrame:
             "weight": [tile.noise**-2 if tile.used else 0.0 for tile in tiles],
             "mjd": [tile.mjd for tile in tiles],
             "pb_corrected": [tile.image_corrected for tile in tiles],
-            "calset": [tile.calibration.calset for tile in tiles],
+            "calsets": [tile.calibration.named for tile in tiles],
             "compared_sources": [tile.compared_sources for tile in tiles],
             "offset_east_arcsec": [east for east, _ in known],
             "offset_north_arcsec": [north for _, north in known],

@@ -80,16 +80,16 @@ def _primary_beam(tiles: Sequence[Tile], options: MosaicOptions) -> None:
 
 def _calibration(tile: Tile, options: MosaicOptions) -> None:
     found = tile.calibration
-    if found.preset == "development" and found.tier not in ("", "development"):
+    if "development" in found.presets and found.tier not in ("", "development"):
         tile.reasons.append(
-            f"its calset {found.calset} was solved with the preset development, the tile is of "
+            f"its calset {found.named} was solved with the preset development, the tile is of "
             f"tier {found.tier}"
         )
     if found.failed:
-        tile.reasons.append(f"its calset {found.calset} failed: {found.failed}")
+        tile.reasons.append(f"its calset {found.named} failed: {found.failed}")
     if found.dec_offset_deg is not None and found.dec_offset_deg > options.max_calset_dec_deg:
         tile.reasons.append(
-            f"its calset {found.calset} was observed {found.dec_offset_deg:.2f} deg away in "
+            f"its calset {found.named} was observed {found.dec_offset_deg:.2f} deg away in "
             f"declination (limit {options.max_calset_dec_deg:g})"
         )
 
