@@ -161,3 +161,29 @@ def test_a_mistaken_input_is_an_error(tmp_path, capsys):
     assert "records" in capsys.readouterr().err
     assert lightcurves(tmp_path, tables[::-1], records) == 1
     assert "not of m00" in capsys.readouterr().err
+
+
+def test_a_blank_in_a_table_costs_its_row_alone(tmp_path):
+    """Nine rows of an epoch, each with another defect: three of them are harmless."""
+    grid, _, _ = made.grid(12, 7, 1)
+    tables, records = made.write_photometry(tmp_path / "p", grid)
+    table = pd.read_parquet(tables[2]).astype({"source": object, "flag": object, "n_blend": float})
+    defects = [("mjd", np.nan), ("source", None), ("flux_jy", np.nan), ("flux_jy", np.inf)]
+    defects += [("flux_err_jy", np.nan), ("flux_err_jy", 0.0)]
+    defects += [("ra_deg", np.nan), ("n_blend", np.nan), ("flag", None)]
+    for row, (column, value) in enumerate(defects):
+        table.loc[table.index[row], column] = value
+    table.to_parquet(tables[2])
+    lost = pd.read_parquet(tables[5]).assign(mjd=np.nan)
+    lost.to_parquet(tables[5])
+    assert lightcurves(tmp_path, tables, records) == 0
+    assert variability(tmp_path) == 0
+    curves = pd.read_parquet(tmp_path / "lc.parquet")
+    good = curves[curves["flag"] == ""]
+    assert len(good) == 12 * 6 - 6 and np.isfinite(good["flux_norm_jy"]).all()
+    assert (curves["flag"] == "unmeasured").sum() == 4
+    record = json.loads((tmp_path / "lc.json").read_text())
+    checks = {c["metric"]: c for c in record["checks"]}
+    assert checks["rows_without_source_or_time"]["value"] == 2 + 12
+    epochs = pd.read_csv(tmp_path / "epochs.csv").set_index("mosaic")
+    assert epochs.loc["m005", "status"] == "left_out"

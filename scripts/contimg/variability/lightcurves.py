@@ -49,6 +49,7 @@ COLUMNS = [
     "dec_deg",
 ]
 UNNORMALISED = "unnormalised"
+UNMEASURED = "unmeasured"
 
 
 class LightCurveFiles(Files):
@@ -72,7 +73,7 @@ class LightCurveFiles(Files):
 def run(files: LightCurveFiles, options: VariabilityOptions) -> None:
     """Collect, normalise, write."""
     pairs = photometry_files(files.photometry, files.photometry_records)
-    photometry, left_out, tiles = read_photometry(pairs)
+    photometry, left_out, tiles, dropped = read_photometry(pairs)
     if photometry.empty:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DataQualityError(f"no epoch has photometry ({reasons or 'no source measured'})")
@@ -88,17 +89,18 @@ def run(files: LightCurveFiles, options: VariabilityOptions) -> None:
     with atomic(files.epochs) as partial:
         epochs.to_csv(partial, index=False)
     plots.light_curve_page(table, files.plot)
-    _write_record(files, pairs, options, grid, found, epochs)
+    _write_record(files, pairs, options, grid, found, epochs, dropped)
 
 
 def read_photometry(
     pairs: list[tuple[Path, Path]],
-) -> tuple[pd.DataFrame, dict[str, str], dict[str, list[str]]]:
+) -> tuple[pd.DataFrame, dict[str, str], dict[str, list[str]], int]:
     """All measurements in order of epoch and source, from (table, record) of every epoch.
 
-    Also the epochs left out with reasons, and the tiles in each epoch, where they are known.
+    Also the epochs left out with reasons, the tiles in each epoch, where they are known, and the
+    number of rows dropped, which have no source or no time.
     """
-    parts, left_out, tiles = [], {}, {}
+    parts, left_out, tiles, dropped = [], {}, {}, 0
     for path, record_path in pairs:
         mosaic = record_path.stem
         record = read_record(record_path)
@@ -111,17 +113,36 @@ def read_photometry(
             raise ContimgError(f"{path}: lacks the columns {', '.join(missing)}; rebuild it")
         if not (part["mosaic"] == mosaic).all():
             raise ContimgError(f"{path}: holds measurements that are not of {mosaic}; rebuild it")
-        twice = part["source"].duplicated()
+        twice = part["source"].dropna().duplicated()
         if twice.any():
-            raise ContimgError(f"{path}: {part['source'][twice].iloc[0]} is measured twice")
+            source = part["source"].dropna()[twice].iloc[0]
+            raise ContimgError(f"{path}: {source} is measured twice")
+        rows = len(part)
+        part = _usable(part[NEEDED])
+        dropped += rows - len(part)
         if part.empty:
             left_out[mosaic] = "no source measured"
             continue
         tiles[mosaic] = record.get("data", {}).get("tiles") or []
-        parts.append(part[NEEDED].astype({"source": str}).sort_values("source"))
+        parts.append(part.astype({"source": str}).sort_values("source"))
     if not parts:
-        return pd.DataFrame(columns=NEEDED), left_out, tiles
-    return pd.concat(parts, ignore_index=True), left_out, tiles
+        return pd.DataFrame(columns=NEEDED), left_out, tiles, dropped
+    return pd.concat(parts, ignore_index=True), left_out, tiles, dropped
+
+
+def _usable(part: pd.DataFrame) -> pd.DataFrame:
+    """Rows that have a name and a time; those without flux density or error are flagged.
+
+    A row that is not a measurement costs itself, never its epoch.
+    """
+    part = part[part["source"].notna() & np.isfinite(part["mjd"].to_numpy(dtype=float))].copy()
+    flux, error = (part[name].to_numpy(dtype=float) for name in ("flux_jy", "flux_err_jy"))
+    good = np.isfinite(flux) & np.isfinite(error) & (error > 0)
+    flag = part["flag"].fillna("")
+    part["flag"] = flag.where(good | (flag != ""), UNMEASURED)
+    part["flux_jy"] = np.where(np.isfinite(flux), flux, np.nan)
+    part["flux_err_jy"] = np.where(good, error, np.nan)
+    return part
 
 
 def light_curves(photometry: pd.DataFrame, grid: Grid, found: Normalisation) -> pd.DataFrame:
@@ -182,12 +203,14 @@ def _write_record(
     grid: Grid,
     found: Normalisation,
     epochs: pd.DataFrame,
+    dropped: int,
 ) -> None:
     done = found.normalised
     excess = float(found.gains.excess[done].max()) if done.any() else 0.0
     n_used = int((epochs["status"] != "left_out").sum())
     checks = [
         check("epochs_left_out", float(len(epochs) - n_used), warn_above=0),
+        check("rows_without_source_or_time", float(dropped), warn_above=0),
         check("epochs_unnormalised", float((~done).sum()), warn_above=0),
         check("references", float(len(found.references)), warn_below=options.min_references),
         check("excess_fraction_max", excess, warn_above=options.warn_excess_fraction),
