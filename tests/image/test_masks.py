@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 
 from contimg.cli import main
@@ -14,7 +15,7 @@ from contimg.image import overlay_command
 from contimg.image.grid import Grid
 from contimg.image.masks import clean_mask, grid_wcs
 from contimg.image.options import ImageOptions
-from contimg.image.regions import fill, read_regions, write_circles
+from contimg.image.regions import fill, fill_circles, read_regions, write_circles
 from contimg.image.visibilities import read_sampling
 from truth.observe import INSTRUMENT
 from truth.tiles import image, peak_near, sky, with_sky
@@ -43,7 +44,7 @@ DS9 = {
     'ellipse(150,55,600",120",90)': (np.pi * 600 * 120, [(0, 580)], [(200, 0)]),
     # counter-clockwise from west: at 45 deg the long axis points north-west
     'ellipse(150,55,600",120",45)': (np.pi * 600 * 120, [(-400, 400)], [(400, 400)]),
-    'box(150,55,1200",240",0)': (1200 * 240, [(580, 100)], [(0, 140)]),
+    'box(150,55,1206",246",0)': (1206 * 246, [(580, 100)], [(0, 140)]),
     'box(150,55,1200",240",135)': (1200 * 240, [(400, 400)], [(-400, 400)]),
     "polygon(150.2,55,150,55.1,149.8,55)": (
         0.5 * 0.4 * np.cos(np.radians(55)) * 0.1 * 3600**2,
@@ -89,9 +90,13 @@ def test_crtf_says_the_same(tmp_path, crtf, ds9):
 @pytest.mark.parametrize(
     "text",
     [
-        "icrs\nannulus(1,2,3,4)\n",
+        "icrs\nnonsense(1,2,3,4)\n",
+        'icrs\ncircle(1,2,3")\nnonsense(1,2)\n',
+        "icrs\npoint(1,2)\n",
+        "#CRTFv0\ncircle [[150pix, 55pix], 5pix]\n",
+        "#CRTFv0\nnonsense [[1deg, 2deg]]\n",
+        'circle(1,2,3")\n',
         'icrs\n-circle(1,2,3")\n',
-        'galactic\ncircle(1,2,3")\n',
         "",
         "icrs\ncircle(1,2,5p)\n",
         "image\ncircle(1,2,3)\n",
@@ -110,8 +115,27 @@ def test_written_regions_are_read_back(tmp_path, name):
     path = tmp_path / name
     path.write_text(write_circles(path, ["a", "b"], points, radius))
     back = read_regions(path)
-    assert [r.points[0] for r in back] == [tuple(p) for p in points]
-    assert [r.axes_deg[0] for r in back] == pytest.approx(radius)
+    there = [(r.center.icrs.ra.deg, r.center.icrs.dec.deg) for r in back]
+    assert np.abs(np.array(there) - points).max() < 1e-7
+    assert [r.radius.to_value("deg") for r in back] == pytest.approx(radius)
+
+
+def test_circles_about_sources_are_those_of_a_region_file(tmp_path):
+    points = np.array([[150.0, 55.0], [150.9, 55.3], [149.31, 54.4], [150.2, 80.0], [330.0, -55.0]])
+    mine = np.zeros((400, 400), bool)
+    fill_circles(mine, points, 0.08, WCS)
+    theirs = drawn(tmp_path, write_circles(tmp_path / "a.reg", list("abcde"), points, [0.08] * 5))
+    assert mine.any() and np.mean(mine != theirs) < 1e-4
+
+
+def test_galactic_and_ring_shapes(tmp_path):
+    """The same place in another frame; an annulus is the difference of two circles."""
+    centre = SkyCoord(150, 55, unit="deg").galactic
+    ours = drawn(tmp_path, f'galactic\ncircle({centre.l.deg},{centre.b.deg},300")\n')
+    assert np.array_equal(ours, drawn(tmp_path, 'icrs\ncircle(150,55,300")\n'))
+    ring = drawn(tmp_path, 'icrs\nannulus(150,55,300",600")\n')
+    both = drawn(tmp_path, 'icrs\ncircle(150,55,600")\n')
+    assert np.mean((ring | ours) != both) < 1e-4 and not (ring & ours).any()
 
 
 def test_pixels_of_a_moved_image(tile):

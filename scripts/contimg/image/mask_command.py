@@ -12,8 +12,8 @@ from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
 from contimg.core.fits import Image, read_image
 from contimg.core.records import atomic
-from contimg.image.masks import circles, write_mask
-from contimg.image.regions import Region, fill, read_regions
+from contimg.image.masks import write_mask
+from contimg.image.regions import fill, fill_circles, read_regions
 
 
 class MaskFiles(Files):
@@ -35,18 +35,21 @@ def run(files: MaskFiles) -> None:
     if files.catalog is None and files.regions is None:
         raise ContimgError("give --catalog, --regions or both")
     image = read_image(files.image)
-    regions: list[Region] = [] if files.regions is None else read_regions(files.regions)
+    mask = np.zeros(image.data.shape, bool)
+    regions = [] if files.regions is None else read_regions(files.regions)
+    fill(mask, regions, image.wcs)
+    shapes = len(regions)
     if files.catalog is not None:
         if image.beam is None:
             raise ContimgError(f"{files.image}: has no beam to draw circles with")
         pb = None if files.pb is None else read_image(files.pb)
         sources = visible_sources(files.catalog, image, pb, files.min_jy)
-        regions += circles(sources, files.radius_beams * image.beam.major_deg)
-    mask = np.zeros(image.data.shape, bool)
-    fill(mask, regions, image.wcs)
+        points = sources[["ra_deg", "dec_deg"]].to_numpy(dtype=float)
+        fill_circles(mask, points, files.radius_beams * image.beam.major_deg, image.wcs)
+        shapes += len(points)
     with atomic(files.mask) as partial:
         write_mask(partial, mask, image.wcs, image.freq_hz or 0.0)
-    print(f"{len(regions)} regions, {mask.mean():.2%} of the pixels")
+    print(f"{shapes} regions, {mask.mean():.2%} of the pixels")
 
 
 def visible_sources(catalog: Path, image: Image, pb: Image | None, min_jy: float):

@@ -16,7 +16,7 @@ from contimg.core.errors import ContimgError
 from contimg.image.grid import Grid
 from contimg.image.options import ImageOptions
 from contimg.image.primary_beam import drift_averaged_response
-from contimg.image.regions import Region, fill, read_regions
+from contimg.image.regions import fill, fill_circles, read_regions
 from contimg.image.visibilities import Sampling, mean_frequency
 
 
@@ -45,14 +45,6 @@ def apparent_fluxes(
     return flux_density(sources, mean_frequency(sampling))[:, 0] * response
 
 
-def circles(sources: pd.DataFrame, radius_deg: float) -> list[Region]:
-    """A circle about each source."""
-    return [
-        Region("circle", ((float(ra), float(dec)),), (radius_deg, radius_deg))
-        for ra, dec in sources[["ra_deg", "dec_deg"]].to_numpy()
-    ]
-
-
 def clean_mask(
     grid: Grid,
     wcs: WCS,
@@ -62,18 +54,17 @@ def clean_mask(
     sampling: Sampling,
 ) -> NDArray[np.bool_] | None:
     """Union of the masks that effective `options` ask for [y, x]; None when they ask for none."""
-    regions: list[Region] = []
+    if not options.mask_catalog and options.mask_regions is None:
+        return None
+    mask = np.zeros((grid.size, grid.size), bool)
     if options.mask_catalog:
         assert catalog is not None
         sources = read_sources(catalog)
         bright = apparent_fluxes(sources, beam, sampling) >= options.mask_min_jy
-        regions += circles(sources[bright], options.mask_radius_beams * grid.beam.major_deg)
+        points = sources.loc[bright, ["ra_deg", "dec_deg"]].to_numpy(dtype=float)
+        fill_circles(mask, points, options.mask_radius_beams * grid.beam.major_deg, wcs)
     if options.mask_regions is not None:
-        regions += read_regions(options.mask_regions)
-    if not options.mask_catalog and options.mask_regions is None:
-        return None
-    mask = np.zeros((grid.size, grid.size), bool)
-    fill(mask, regions, wcs)
+        fill(mask, read_regions(options.mask_regions), wcs)
     if not mask.any():
         raise ContimgError(
             "the clean mask is empty: no region or catalogued source above image.mask_min_jy"
