@@ -101,7 +101,7 @@ def test_errors_hold_whatever_the_noise(kind, stamp_beams):
     assert abs(pull.mean()) < 4 / np.sqrt(x.size)
     assert pull.std() == pytest.approx(1.0, abs=0.05)
     assert table["chi2_reduced"].mean() == pytest.approx(1.0, abs=0.06)
-    assert np.allclose(table["mjd"], 60953.255, atol=1e-8)
+    assert np.abs(table["mjd"] - 60953.255).max() * 86400 < 0.1
     assert (table["n_blend"] == 1).all()
     if kind == "beam":
         assert 1.0 < np.median(table["flux_err_jy"]) / RMS < EFFICIENCY[stamp_beams]

@@ -87,6 +87,17 @@ def test_the_lensed_source_is_the_candidate(run):
     assert json.loads((folder / "v.json").read_text())["data"]["candidates"] == 1
 
 
+def test_the_declared_number_of_false_candidates_is_that_of_the_run(run):
+    """Every source gets its share of it; with the whole for each there would be 24 times more."""
+    data = json.loads((run[0] / "v.json").read_text())["data"]
+    sources = pd.read_parquet(run[0] / "sources.parquet")
+    searched = sources["ese_false_alarm_probability"].notna()
+    assert searched.sum() == 24
+    assert data["false_alarm_threshold"] * 24 == pytest.approx(data["expected_false_candidates"])
+    below = sources["ese_false_alarm_probability"] < data["expected_false_candidates"] / 24
+    assert (sources["is_candidate"] == below).all()
+
+
 def test_candidate_formats_agree(run):
     folder = run[0]
     csv = pd.read_csv(folder / "c.csv")

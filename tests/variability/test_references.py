@@ -1,9 +1,11 @@
 """Normalisation: gains, their errors, and that no target takes part in its own."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from contimg.variability import ensemble
+from contimg.variability.lightcurves import light_curves
 from contimg.variability.options import VariabilityOptions
 from contimg.variability.references import find_gains
 from variability import known_curves as made
@@ -155,3 +157,33 @@ def test_too_few_sources_leave_everything_unnormalised():
     found = find_gains(grid, OPTIONS)
     assert not found.normalised.any() and not found.own
     assert (found.gains.gain == 1).all()
+
+
+def test_a_light_curve_is_normalised_by_gains_without_its_source():
+    """As if the source had not been observed: a gain with its own part in it would hide it."""
+    grid, _, _ = made.grid(7, 10, 2, excess=0.005)
+    found = find_gains(grid, OPTIONS)
+    rows = {
+        "mjd": grid.mjd.ravel(),
+        "flux_jy": grid.flux.ravel(),
+        "flux_err_jy": grid.error.ravel(),
+        "source": np.repeat(grid.sources, 10),
+        "mosaic": np.tile(grid.mosaics, 7),
+        "ra_deg": 0.0,
+        "dec_deg": 0.0,
+        "n_blend": 1,
+        "flag": "",
+    }
+    table = light_curves(pd.DataFrame(rows), grid, found)
+    assert found.references == list(range(7))
+    for row in (0, 4):
+        others = np.arange(7) != row
+        names = [name for name, keep in zip(grid.sources, others, strict=True) if keep]
+        fields = ("mjd", "flux", "error", "good", "isolated")
+        rest = {name: getattr(grid, name)[others] for name in fields}
+        gain = find_gains(made.Grid(names, grid.mosaics, **rest), OPTIONS).gains.gain
+        mine = table[table["source"] == grid.sources[row]]
+        assert mine["is_reference"].all()
+        assert mine["gain"].to_numpy() == pytest.approx(gain, rel=2e-4)
+        assert mine["flux_norm_jy"].to_numpy() == pytest.approx(grid.flux[row] / gain, rel=2e-4)
+        assert np.abs(found.gains.gain / gain - 1).max() > 1e-3, "else nothing was tested"
