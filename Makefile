@@ -1,6 +1,6 @@
 # Every target does its own set-up (tools/setup.sh) and can be the first one typed in a new checkout.
 # Variables: CORES (processors to use), PYTHON (interpreter for the environment), VENV (where the
-# environment goes), PYTEST (more arguments for the tests).
+# environment goes), PYTEST (more arguments for the tests), MUTANTS (more for tools/mutants.py).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,7 +8,7 @@ CORES ?= $(shell nproc)
 ENV := . tools/env.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real test test-setup lint check-env lock tag clean distclean
+.PHONY: help setup demo real test test-setup mutants lint check-env lock tag clean distclean
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test-setup:
 test: test-setup lint  ## set-up, lint and all tests (AOFlagger, SLURM, fitsverify where root may install)
 	@$(ENV); export PATH="$$PATH:/usr/sbin:/sbin"; \
 	python -m pytest -n $(CORES) --dist loadfile $(PYTEST)
+
+mutants: test-setup  ## small errors put into the numeric cores: which would no test notice? (an hour)
+	@$(ENV); python tools/mutants.py --processes $(CORES) $(MUTANTS)
 
 lint: setup  ## style of Python, rules and workflow
 	@$(ENV); ruff check .; ruff format --check .; snakefmt --check Snakefile rules; \
