@@ -3,8 +3,9 @@
 # read-only HOME does not matter and nothing of the user's own Python set-up gets in.
 # shellcheck shell=bash
 
-CONTIMG_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+CONTIMG_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]:-$0}")/.." && pwd)
 VENV=${VENV:-$CONTIMG_ROOT/.venv}
+case $VENV in /*) ;; *) VENV=$CONTIMG_ROOT/$VENV ;; esac
 CONTIMG_CACHE=$CONTIMG_ROOT/.cache
 mkdir -p "$CONTIMG_CACHE/config"
 

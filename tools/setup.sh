@@ -30,7 +30,9 @@ suitable() { # a Python that we support and that can make environments
 
 find_python() {
     local candidate
-    for candidate in ${PYTHON:-python3.11 /usr/bin/python3.11 python3.12 python3.13 python3}; do
+    local -a candidates=(python3.11 /usr/bin/python3.11 python3.12 python3.13 python3)
+    [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
         if suitable "$candidate"; then
             echo "$candidate"
             return
@@ -115,6 +117,11 @@ setup_programs() { # setup_programs "what happens without" PACKAGE PROGRAM [PROG
     fi
 }
 
+case $VENV in *:*)
+    say "$VENV: PATH cannot hold a path with a colon; move the checkout or set VENV= to another path"
+    exit 1
+    ;;
+esac
 exec 8> "$CONTIMG_CACHE/setup.lock"
 # two of these at once would spoil each other's environment
 flock 8 2> /dev/null || say "no file locks here: do not run this twice at the same time"

@@ -24,6 +24,7 @@ from contimg.core.command import Command, Files
 from contimg.core.errors import DataQualityError
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import read_axes
+from contimg.core.plain import plain
 from contimg.core.records import Check, atomic, check, read_record, write_record
 from contimg.core.shared import DEC_TOLERANCE_DEG, STALENESS_HOURS
 
@@ -139,7 +140,7 @@ def callib(tables: dict[str, Path], calwt: bool) -> str:
     lines = []
     for name, path in tables.items():
         how = " ".join(f"{key}={value!r}" for key, value in HOW.items())
-        lines.append(f"caltable='{path}' calwt={calwt and name != 'K'} {how}")
+        lines.append(f"caltable='{plain(path)}' calwt={calwt and name != 'K'} {how}")
     return "\n".join(lines) + "\n"
 
 
@@ -147,8 +148,8 @@ def _transform(ms: Path, output: Path, library: Path, channel_bin: int) -> None:
     from casatasks import mstransform
 
     mstransform(
-        vis=str(ms),
-        outputvis=str(output),
+        vis=plain(ms),
+        outputvis=plain(output),
         docallib=True,
         callib=str(library),
         datacolumn="corrected",

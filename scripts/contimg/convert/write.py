@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.convert.read import PARALLEL_CORRELATIONS, Layout
+from contimg.core.plain import plain
 
 MJD_SECONDS = 86400.0
 _IN_THE_ROW = 5  # casacore's ColumnDesc: Direct and FixedShape
@@ -43,11 +44,11 @@ class MeasurementSet:
     def __init__(
         self, path: Path, layout: Layout, description: Description, uvw_m: NDArray[np.float64]
     ) -> None:
-        self._path = path
+        self._path = Path(plain(path))  # the other process must not make links of its own
         self._table = None
         # started as a copy of this process, which has no threads of its own yet
         self._aside = ProcessPoolExecutor(max_workers=1, mp_context=get_context("fork"))
-        self._created = self._aside.submit(create, path, layout, description, uvw_m)
+        self._created = self._aside.submit(create, self._path, layout, description, uvw_m)
 
     @property
     def table(self):

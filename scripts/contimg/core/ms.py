@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError
+from contimg.core.plain import plain
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def open_table(path: str | Path, *, writable: bool = False) -> Iterator:
     from casacore import tables
 
     try:
-        table = tables.table(str(path), readonly=not writable, ack=False)
+        table = tables.table(plain(path), readonly=not writable, ack=False)
     except RuntimeError as error:
         raise ContimgError(f"{path}: not a readable table ({error}); delete and rebuild") from None
     try:

@@ -150,7 +150,7 @@ def path(name: str, results: str, **key: str) -> str:
         for source in ("group", "calset"):
             if source in key:
                 key = {**key, "day": day_of(key[source])}
-    return f"{results}/{PATTERNS[name]}".format(**key)
+    return f"{results}/{PATTERNS[name].format(**key)}"
 
 
 def parse(name: str, text: str, results: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from contimg.core.casa import casa_session
 from contimg.core.errors import ContimgError
+from contimg.core.plain import plain
 from contimg.flag.options import FlagOptions
 
 STRATEGY = Path(__file__).parents[3] / "config/aoflagger/dsa110.lua"
@@ -43,7 +44,7 @@ def _flagdata(ms: Path, **parameters) -> None:
         from casatasks import flagdata
 
         flagdata(
-            vis=str(ms),
+            vis=plain(ms),
             datacolumn="DATA",
             action="apply",
             extendflags=False,
@@ -71,7 +72,7 @@ def aoflagger(ms: Path, options: FlagOptions) -> None:
     }
     preamble = " ".join(f"{name} = {value};" for name, value in settings.items())
     words = [program, "-strategy", strategy, "-preamble", preamble, "-column", "DATA"]
-    words += ["-j", options.aoflagger_threads, ms]
+    words += ["-j", options.aoflagger_threads, plain(ms)]
     result = subprocess.run([str(w) for w in words], capture_output=True, text=True, check=False)
     # it exits with 0 after errors in the strategy
     output = result.stdout + result.stderr

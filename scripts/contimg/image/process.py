@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contimg.core.errors import ContimgError
+from contimg.core.plain import plain
 
 _TAIL = 12  # log lines that go into the message of a failure
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -79,7 +80,7 @@ def scratch_directory(product: Path) -> Iterator[Path]:
         for leftover in product.parent.glob(f"{prefix}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=prefix, dir=product.parent) as work:
-            yield Path(work).absolute()
+            yield Path(plain(Path(work) / "tile")).absolute().parent
     except OSError as error:
         if error.errno in _FULL:
             raise ContimgError(f"{product.parent}: disk full ({error}); make room") from None

@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from contimg.core.casa import casa_session
 from contimg.core.errors import ContimgError
+from contimg.core.plain import plain
 from contimg.image.grid import Grid
 from contimg.image.imager import ImagerOutput
 from contimg.image.options import ImageOptions
@@ -101,7 +102,7 @@ def make_images(
 
         name = str(scratch / "tile")
         first = ".tt0" if options.nterms > 1 else ""
-        common = {"vis": str(ms), "imagename": name, **parameters(grid, options, shifted)}
+        common = {"vis": plain(ms), "imagename": name, **parameters(grid, options, shifted)}
         paths: dict[str, Path] = {}
 
         def export(product: str, target: str) -> None:

@@ -8,6 +8,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 
 from contimg.core.errors import ContimgError
+from contimg.core.plain import plain
 from contimg.image.grid import Grid
 from contimg.image.imager import ImagerOutput
 from contimg.image.options import ImageOptions
@@ -77,7 +78,7 @@ def make_images(
     command = [
         *("wsclean", "-name", str(name), "-temp-dir", str(scratch)),
         *arguments(grid, options, mask, threads, shifted),
-        str(ms),
+        plain(ms),
     ]
     log = run_imager(command, scratch)
     channels = options.channels_out or 1
