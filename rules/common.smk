@@ -15,6 +15,7 @@ from contimg.core.errors import ContimgError
 from contimg.core.paths import WILDCARDS, day_of, path, pattern
 from contimg.core.plans import plan_key, read_plan
 from contimg.mosaic.overrides import read_decisions
+from contimg.plan.estimate import mosaic_mb
 from contimg.publish.overrides import read_overrides
 from contimg.run import content
 from contimg.run.kept import CANDIDATES, products, run_wide
@@ -184,6 +185,14 @@ def tiles_of(mosaic):
             f"no mosaic {mosaic} in the plan; `contimg plan` lists them"
         )
     return PLAN["mosaics"][mosaic]["tiles"]
+
+
+def mosaic_memory(mosaic):
+    """MB for a mosaic: from its tiles in the plan, or what is usual where it cannot be told."""
+    known = mosaic_mb(
+        PLAN, mosaic, CONFIG.instrument, CONFIG.image, CONFIG.mosaic, threads=2
+    )
+    return max(2000, known or 4000)
 
 
 def calset_group(calset):

@@ -47,7 +47,7 @@ rule mosaic_tiles:
         "../envs/mosaic.yaml"
     threads: lambda w: 1 if len(tiles_of(w.mosaic)) < 4 else 2
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 4000,
+        mem_mb=lambda wildcards, attempt: attempt * mosaic_memory(wildcards.mosaic),
         runtime=lambda wildcards, attempt: attempt * 60,
     params:
         **depends_on("mosaic"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,14 @@ def test_incomplete_products_are_never_kept(name: str) -> None:
 
 def test_profile_is_found_by_its_name() -> None:
     assert (ROOT / "slurm" / "profile.yaml").samefile(ROOT / "profiles" / "slurm" / "profile.yaml")
+
+
+def test_rules_of_the_examples_exist() -> None:
+    """An override of a rule that is none would be an error of Snakemake, at the worst moment."""
+    text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    rules = set(re.findall(r"^\s*rule (\w+):", text, flags=re.M))
+    profile = (ROOT / "profiles/default/profile.yaml").read_text()
+    examples = re.findall(r"^#   (\w+):", profile, flags=re.M)
+    commands = re.findall(r"(\w+):(?:mem_mb|runtime)=", (ROOT / "docs/cluster.md").read_text())
+    assert examples and commands
+    assert {*examples, *commands} <= rules

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -350,3 +351,14 @@ def windows_of(groups: list[Group], **options) -> list[list[str]]:
     mosaics = plan(groups, mosaic=MosaicOptions(mode="window", **options))["mosaics"]
     assert [name for name, m in mosaics.items() if m["tiles"][0] != name] == []
     return [mosaic["tiles"] for mosaic in mosaics.values()]
+
+
+def test_calibrators_of_the_checkout_serve_runs_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = PlanOptions(calibrators="config/calibrators.csv").calibrators
+    assert found.is_absolute() and found.exists()
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/calibrators.csv").write_text("")
+    own = PlanOptions(calibrators="config/calibrators.csv").calibrators
+    assert own == Path("config/calibrators.csv")
+    assert PlanOptions(calibrators="mine.csv").calibrators == Path("mine.csv")

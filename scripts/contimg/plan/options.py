@@ -13,13 +13,17 @@ from contimg.core.options import Options
 from contimg.core.paths import WILDCARDS, check_group
 from contimg.core.shared import DEC_TOLERANCE_DEG, STALENESS_HOURS
 
+_ROOT = Path(__file__).parents[3]  # of the checkout
+
 
 class PlanOptions(Options):
     """Which calibrators serve which tiles, and mosaics of the user's own choice."""
 
     section = "plan"
     calibrators: Path = Field(
-        Path("config/calibrators.csv"), description="table of the calibrators"
+        Path("config/calibrators.csv"),
+        description="table of the calibrators; config/calibrators.csv is that of the checkout"
+        " where the working directory has none",
     )
     use: list[str] | None = Field(None, description="only these calibrators of the table")
     min_pb: float = Field(
@@ -49,6 +53,13 @@ class PlanOptions(Options):
         "NAME: [GROUP, ...], as flags NAME=GROUP,GROUP",
         json_schema_extra={"type": ["array", "object", "null"]},
     )
+
+    @field_validator("calibrators")
+    @classmethod
+    def _of_the_checkout(cls, value: Path) -> Path:
+        shipped = _ROOT / "config" / "calibrators.csv"
+        at_hand = value.exists() or value != shipped.relative_to(_ROOT)
+        return value if at_hand else shipped
 
     @field_validator("mosaics", mode="before")
     @classmethod

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from contimg.core import dirty
 from contimg.core.beam import PrimaryBeam
 from contimg.core.coords import cosines_to_sky, direction_cosines
-from contimg.core.fits import robust_rms
 from contimg.core.fluxfit.design import Design, design
 from contimg.core.fluxfit.measurement import store
 from contimg.core.fluxfit.positions import position_steps
 from contimg.core.fluxfit.solve import Solution, fit, residuals
 from contimg.core.fluxfit.sweep import Arrays
 from contimg.core.ms import Axes
+from contimg.core.robust import robust_rms
 from contimg.photometry.tile import targets
 from contimg.photometry.tile.options import FluxFitOptions
 from contimg.photometry.tile.search import ResidualImage, find, residual_image

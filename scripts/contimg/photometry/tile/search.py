@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from contimg.core import dirty
 from contimg.core.beam import C_M_S
 from contimg.core.coords import cosines_to_sky
-from contimg.core.fits import Beam, robust_rms
+from contimg.core.fits import Beam
 from contimg.core.fluxfit.sweep import Arrays
 from contimg.core.ms import Axes
+from contimg.core.robust import robust_rms
 
 _PIXELS_PER_BEAM = 4.0
 _BOX_BEAMS = 15  # side of the boxes in which the noise is measured
