@@ -184,7 +184,7 @@ def test_noise_map_follows_the_noise():
     data = noise(rng, level.shape) * level
     data[300:310, 300:310] += 200
     made, boxes, _ = noise_map(data.astype(np.float32), FWHM)
-    assert made.shape == data.shape and boxes.shape == (7, 8)
+    assert made.shape == data.shape and min(boxes.shape) > 2 * 6  # half a box apart
     assert np.abs(made[:, 100:700] / level[:, 100:700] - 1).mean() < 0.06
     assert np.abs(made / level - 1).max() < 0.35
 

@@ -7,15 +7,16 @@ from numpy.typing import NDArray
 
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.fits import Beam, Image
+from contimg.core.noisemap import measure_boxes, multiply_by
 from contimg.core.records import Check, check
-from contimg.core.robust import robust_rms, scatter
+from contimg.core.robust import robust_rms
 from contimg.image.grid import Grid
 from contimg.image.imager import thinned
 from contimg.image.options import ImageOptions
 from contimg.image.visibilities import Sampling, thermal_noise
 
 _BOX_BEAMS = 16.0  # side of the boxes of the noise map [beam major axes]
-_SAMPLES = 48  # pixels on the side of a box that are looked at: neighbours are alike
+_SAMPLES = 24  # pixels on the side of a box that are looked at: three for two beams
 
 
 def noise_map(
@@ -23,30 +24,14 @@ def noise_map(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
     """(noise [y, x], noise of the boxes, median of the boxes), all [Jy/beam].
 
-    The noise of a box is the robust standard deviation of the residual in it, interpolated
-    linearly between the centres of the boxes.
+    The noise of a box is the robust standard deviation of the residual in it; boxes are half a box
+    apart, and in between it is linear.
     """
-    from scipy.ndimage import map_coordinates
-
-    ny, nx = residual.shape
-    side = min(max(8, round(_BOX_BEAMS * beam_pixels)), ny, nx)
-    rows, columns = ny // side, nx // side
-    step = max(1, side // _SAMPLES)
-    top, left = (ny - rows * side) // 2, (nx - columns * side) // 2
-    part = residual[top : top + rows * side, left : left + columns * side]
-    boxes = part.reshape(rows, side, columns, side)[:, ::step, :, ::step]
-    boxes = boxes.transpose(0, 2, 1, 3).reshape(rows, columns, -1)
-    median = np.median(boxes, axis=2)
-    rms = scatter(boxes, axis=2)
-    y = np.clip((np.arange(ny) - top + 0.5) / side - 0.5, 0, rows - 1)
-    x = np.clip((np.arange(nx) - left + 0.5) / side - 0.5, 0, columns - 1)
-    # separable: first the rows, then the columns
-    across = map_coordinates(rms, np.meshgrid(np.arange(rows), x, indexing="ij"), order=1)
-    low = np.minimum(y.astype(int), rows - 1)
-    high = np.minimum(low + 1, rows - 1)
-    share = (y - low)[:, None].astype(np.float32)
-    across = across.astype(np.float32)
-    return across[low] * (1 - share) + across[high] * share, rms, median
+    side = min(max(8, round(_BOX_BEAMS * beam_pixels)), *residual.shape)
+    rms, median = measure_boxes(residual, side, max(1, side // _SAMPLES))
+    noise = np.ones(residual.shape, np.float32)
+    multiply_by(rms, side, noise)
+    return noise, rms, median
 
 
 def measure(
