@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.robust import robust_rms
+from contimg.core.robust import scatter
 
 Array = NDArray[np.float64]
 _MIN_FILLED = 0.25  # of a box, below which its neighbours speak for it
@@ -35,7 +35,7 @@ def measure_boxes(
             finite = part[np.isfinite(part)]
             if finite.size >= max(20, _MIN_FILLED * part.size):
                 middle[i, j] = np.median(finite)
-                measured[i, j] = robust_rms(finite)
+                measured[i, j] = scatter(finite - middle[i, j], centred=False)
     return measured, middle
 
 
