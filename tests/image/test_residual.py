@@ -9,7 +9,8 @@ import pytest
 from astropy.io import fits
 
 from contimg.core.errors import ContimgError
-from contimg.core.fits import read_image, robust_rms
+from contimg.core.fits import read_image
+from contimg.core.robust import robust_rms
 from contimg.image.options import ImageOptions
 from contimg.image.tiers import effective
 from truth.tiles import image, peak_near, sky, with_sky

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.instrument import InstrumentOptions
 from contimg.image.options import ImageOptions
 from contimg.mosaic.footprint import expected_cell_deg, expected_pixels
 from contimg.mosaic.grid import choose_grid

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.instrument import InstrumentOptions
 from contimg.core.fits import Beam, Image
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.noisemap import measure_boxes, multiply_by
 from contimg.core.records import Check, check
 from contimg.core.robust import robust_rms

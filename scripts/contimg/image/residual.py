@@ -21,9 +21,10 @@ from contimg.core import dirty
 from contimg.core.beam import C_M_S
 from contimg.core.coords import direction_cosines
 from contimg.core.errors import DataQualityError
-from contimg.core.fits import FWHM_TO_SIGMA, Beam, robust_rms, write_image
+from contimg.core.fits import FWHM_TO_SIGMA, Beam, write_image
 from contimg.core.fluxfit.measurement import stokes_i
 from contimg.core.ms import Axes, read_axes
+from contimg.core.robust import robust_rms
 from contimg.image import masks
 from contimg.image.grid import Grid
 from contimg.image.imager import ImagerOutput

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.instrument import InstrumentOptions
 from contimg.image.options import ImageOptions
 from contimg.image.tiers import PRESETS
 from contimg.mosaic.footprint import expected_cell_deg, expected_pixels, memory_mb
