@@ -34,6 +34,8 @@ from contimg.image.units import flux_jy
 _PADDED = 1.2  # times the image: the field whose cells weights are counted in, as WSClean's
 _UNIFORM = 1e6  # f^2 of the weights, over that of robust 0: uniform
 _MAJOR_CYCLES = 12  # of data with all their sources; what is subtracted leaves two or three
+_PATCH_BEAMS = 20  # half a side of the part of the psf that is cleaned with
+_LAST = 10.0  # times the level down to which is cleaned: from there on in one minor cycle
 _SIDELOBES = 1.2  # times the highest sidelobe of the peak: lower is not cleaned in one minor cycle
 _GROWN = 1.5  # times the least that the highest pixel was: then the minor cycle goes wrong
 _GAIN = 0.1
@@ -145,7 +147,9 @@ def _clean(
     """(model [Jy/pixel], residual [Jy/beam]), [x, y]."""
     model, rest = np.zeros_like(first), first
     width = max(1, round(np.radians(beam.major_deg) / gridder.cell_rad))
-    psf = np.ascontiguousarray(psf)
+    middle, reach = psf.shape[0] // 2, min(_PATCH_BEAMS * width, psf.shape[0] // 2 - 1)
+    box = slice(middle - reach, middle + reach + 1)
+    patch = np.ascontiguousarray(psf[box, box])
     lobe = np.hypot(*(np.indices(psf.shape) - psf.shape[0] // 2)) <= width
     depth = max(1 - (options.mgain or 1.0), _SIDELOBES * float(np.abs(psf[~lobe]).max()))
     left = options.niter or 0
@@ -155,13 +159,16 @@ def _clean(
             break
         values = rest[places[0], places[1]].astype(np.float64)
         peak = float(np.abs(values).max())
-        stop = max(limit, peak * depth)
-        flux, done = _minor(values, places, psf, options.gain or _GAIN, stop, left)
+        last = peak < _LAST * limit
+        stop = limit if last else max(limit, peak * depth)
+        flux, done = _minor(values, places, patch, options.gain or _GAIN, stop, left)
         if not done:
             break
         left -= done
         model[places[0], places[1]] += flux.astype(np.float32)
         rest = gridder.image(data - gridder.visibilities(model), weight)
+        if last:
+            break
     return model, rest
 
 

@@ -1,0 +1,214 @@
+"""What a full-size tile costs from raw data to flux densities, beside its floors and the truth.
+
+    python benchmarks/tile.py [--json FILE] [--wsclean] [--work DIR] [--channels 48] [--times 24]
+
+Simulates a group of a perfect instrument (96 antennas, 16 x 48 channels, 24 integrations, 233
+sources, thermal noise), converts and flags it, averages it to channels of 1 MHz (what `contimg
+apply` does when it has no tables to apply), fits the flux densities, and images what is left.
+Prints and writes wall and CPU seconds and peak memory of each stage, and in the same run of each
+floor: reading the raw bytes, the matrix products of the fit, one gridding of the image; and with
+--wsclean an image by WSClean of the same data. The truth is as in benchmarks/fluxfit_truth.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from fluxfit import ANTENNAS, floor_s
+from fluxfit_truth import LEVELS
+from fluxfit_truth import sky as made_sky
+from predict import CENTRE, cpu_s
+
+from contimg.core import dirty
+from contimg.core.beam import InstrumentOptions, PrimaryBeam
+from contimg.core.fits import read_image, robust_rms
+from contimg.core.fluxfit.design import design
+from contimg.core.fluxfit.measurement import stokes_i
+from contimg.core.groups import write_manifest
+from contimg.core.ms import read_axes
+from contimg.core.records import write_record
+from contimg.simulate.command import simulate_group
+from contimg.simulate.options import SimulateOptions
+from contimg.simulate.schedule import schedule
+from image import PRODUCTS, Cost, measured
+
+PERFECT = {
+    "epochs": 1, "wide_epochs": [], "rfi": False, "gain_rms": 0, "gain_drift_rms": 0,
+    "gain_phases": False, "delay_rms_ns": 0, "bandpass_rms": 0, "dead_antennas": [],
+    "raw_scale": 1,
+}  # fmt: skip
+INSTRUMENT = InstrumentOptions(band_mhz=(1311.25, 1498.75))
+AVERAGE = """
+import sys
+from pathlib import Path
+from contimg.core.casa import casa_session
+ms, target, width = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+with casa_session():
+    from casatasks import mstransform
+    mstransform(vis=str(ms), outputvis=target, datacolumn="data", chanaverage=True,
+                chanbin=width, usewtspectrum=True, keepflags=True)
+"""
+
+
+def simulated(work: Path, channels: int, times: int) -> pd.DataFrame:
+    """Raw data and manifest of a group; its sky."""
+    options = SimulateOptions(channels_per_subband=channels, n_times=times, **PERFECT)
+    group = schedule(options, INSTRUMENT)[0]
+    sky = made_sky().assign(kind="field")
+    shift = np.radians([group.ra_deg, group.dec_deg]) - CENTRE
+    sky["ra_deg"] = (sky["ra_deg"] + np.degrees(shift[0])) % 360
+    sky["dec_deg"] += np.degrees(shift[1])
+    (work / "raw").mkdir()
+    entries = simulate_group(work / "raw", group, sky, INSTRUMENT, options)
+    write_manifest(work / "manifest.json", group, entries)
+    sky.drop(columns="kind").to_csv(work / "catalog.csv", index=False)
+    return sky
+
+
+def contimg(work: Path, verb: str, *words: str) -> Cost:
+    """Run a verb in `work`."""
+    band = ["--band-mhz", *(str(edge) for edge in INSTRUMENT.band_mhz or ())]
+    return measured([sys.executable, "-m", "contimg.cli", *verb.split(), *words, *band], work)
+
+
+def fit(work: Path) -> Cost:
+    """The fit of the averaged tile."""
+    words = ["--ms=tile.ms", "--ms-record=tile.json", "--catalog=catalog.csv"]
+    outputs = ["--table=fluxes.parquet", "--new=new.csv", "--record=fluxes.json"]
+    return contimg(work, "photometry tile", *words, *outputs)
+
+
+def image(work: Path, backend: str) -> Cost:
+    """The image of the averaged tile."""
+    (work / backend).mkdir()
+    words = [f"--{p}={backend}/{p}.fits" for p in PRODUCTS]
+    words += [f"--{name}={backend}/i.{end}" for name, end in
+              (("plot", "png"), ("page", "html"), ("record", "json"))]  # fmt: skip
+    inputs = ["--ms=tile.ms", "--ms-record=tile.json", "--catalog=catalog.csv"]
+    return contimg(work, "image", *inputs, *words, f"--backend={backend}")
+
+
+def truth(work: Path, sky: pd.DataFrame) -> dict:
+    """Measured over true by signal to noise, and the record's own judgement."""
+    table = pd.read_parquet(work / "fluxes.parquet").set_index("source")
+    record = json.loads((work / "fluxes.json").read_text())
+    true = sky.set_index("name").reindex(table.index)
+    at_unit = true["flux_jy"] * (table["freq_hz"] / 1.4e9) ** true["spectral_index"]
+    pull = (table["flux_jy"] - at_unit) / table["flux_err_jy"]
+    level = at_unit / table["flux_err_jy"]
+    rows = []
+    for low, high in itertools.pairwise(LEVELS):
+        chosen = (level >= low) & (level < high)
+        ratio = (table["flux_jy"] / at_unit)[chosen]
+        rows.append(
+            {
+                "snr": [low, None if np.isinf(high) else high],
+                "sources": int(chosen.sum()),
+                "median": float(ratio.median()) if len(ratio) else None,
+                "pull_rms": float(np.sqrt((pull[chosen] ** 2).mean())) if len(ratio) else None,
+            }
+        )
+    kept = ("null_scatter", "noise_factor", "n_new", "n_components", "confusion_f2", "iterations")
+    return {"bins": rows} | {key: record["data"][key] for key in kept}
+
+
+def floors(work: Path, iterations: int) -> dict[str, float]:
+    """CPU seconds of what cannot be done without."""
+    start = cpu_s()
+    for path in sorted((work / "raw").iterdir()):
+        with path.open("rb") as stream:
+            while stream.read(1 << 24):
+                pass
+    found = {"read_raw_cpu_s": cpu_s() - start}
+    axes = read_axes(work / "tile.ms")
+    sources = pd.read_csv(work / "catalog.csv").assign(log_poly="")
+    model = design(sources, PrimaryBeam(INSTRUMENT), axes)
+    found["products_of_the_fit_cpu_s"] = floor_s(model, iterations + 1) * (
+        axes.freq_hz.size / 192 * (model.n_antennas / ANTENNAS) ** 2
+    )
+    record = json.loads((work / "residual" / "i.json").read_text())["data"]
+    start = cpu_s()
+    blocks = stokes_i(work / "tile.ms", axes, work)
+    found["read_averaged_cpu_s"] = cpu_s() - start
+    rows = axes.uvw_m.reshape(-1, 3)
+    data, weight = (part.reshape(len(rows), -1) for part in (blocks.data, blocks.weight))
+    cell = np.radians(record["cell_arcsec"] / 3600)
+    start = cpu_s()
+    dirty.Gridder(rows, axes.freq_hz, record["imsize"], cell, accuracy=1e-3).image(data, weight)
+    return found | {"one_gridding_cpu_s": cpu_s() - start}
+
+
+def main() -> None:
+    """Run, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--wsclean", action="store_true", help="also image with WSClean")
+    parser.add_argument("--channels", type=int, default=48, help="of a subband")
+    parser.add_argument("--times", type=int, default=24)
+    parser.add_argument("--work", type=Path, help="scratch (removed); the system's if unset")
+    options = parser.parse_args()
+    work = Path(tempfile.mkdtemp(prefix="contimg-tile-", dir=options.work))
+    try:
+        result = report(work, options)
+    finally:
+        shutil.rmtree(work)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1))
+
+
+def report(work: Path, options: argparse.Namespace) -> dict:
+    """All stages of one tile, printed as they are done."""
+    sky = simulated(work, options.channels, options.times)
+    stages: dict[str, Cost] = {}
+
+    def stage(name: str, cost: Cost) -> None:
+        stages[name] = cost
+        print(f"{name:22s} {cost.cpu_s:7.1f} CPU s {cost.wall_s:7.1f} s wall"
+              f" {cost.memory_mb / 1000:5.2f} GB", flush=True)  # fmt: skip
+
+    words = ["--manifest=manifest.json", "--ms=whole.ms", "--record=whole.json"]
+    stage("convert and flag", contimg(work, "convert", *words))
+    width = str(max(options.channels // 12, 2))
+    averaging = [sys.executable, "-c", AVERAGE, str(work / "whole.ms"), str(work / "tile.ms")]
+    stage("average", measured([*averaging, width], work))
+    data = json.loads((work / "whole.json").read_text())["data"] | {"calset": "none"}
+    write_record(work / "tile.json", product="tile.ms", stage="apply", data=data)
+    stage("fit", fit(work))
+    stage("image of the residual", image(work, "residual"))
+    found = truth(work, sky)
+    if options.wsclean:
+        image(work, "wsclean")
+    for backend in ("residual", *(["wsclean"] if options.wsclean else [])):
+        plane = read_image(work / backend / "residual.fits").data
+        found[f"residual_rms_jy_beam_{backend}"] = robust_rms(plane)
+    beneath = floors(work, found["iterations"])
+    if options.wsclean:
+        beneath["wsclean_cpu_s"] = json.loads((work / "wsclean/i.json").read_text())["run"]["cpu_s"]
+    result = {
+        "tile_wall_s": sum(cost.wall_s for cost in stages.values()),
+        "tile_cpu_s": sum(cost.cpu_s for cost in stages.values()),
+        "peak_gb": max(cost.memory_mb for cost in stages.values()) / 1000,
+        "stages": {
+            name: {k: v for k, v in asdict(cost).items() if k != "log"}
+            for name, cost in stages.items()
+        },
+        "floors": beneath,
+        "truth": found,
+        "made": time.strftime("%Y-%m-%d"),
+    }
+    print(json.dumps({k: v for k, v in result.items() if k != "stages"}, indent=1))
+    return result
+
+
+if __name__ == "__main__":
+    main()
