@@ -70,7 +70,7 @@ KNOWN_BY: dict[str, tuple[str, ...]] = {
     "baseline_averaging_lambda": ("wsclean",),
     "memory_gb": ("wsclean",),
     "wprojplanes": ("tclean",),
-    "psf_cutoff": ("tclean", "residual"),
+    "psf_cutoff": ("tclean",),
 }
 GRIDDERS = {
     "wsclean": ("wgridder", "wstacking"),
