@@ -144,6 +144,14 @@ def test_what_the_catalogue_lacks_or_has_wrong(empty, tmp_path):
     assert np.abs(measured.drop("bright")).max() < 4
 
 
+def test_new_sources_that_the_last_fit_finds_faint_are_not_listed():
+    roles = [targets.TARGET, targets.NEW, targets.NEW, targets.NULL, targets.TARGET]
+    table = pd.DataFrame({"role": roles})
+    flux, error = np.array([1.0, 6.9, 7.1, 0.0]), np.ones(4)
+    found = targets.without_faint(table, flux, error, 7.0)["role"].tolist()
+    assert found == [targets.TARGET, targets.UNSURE, targets.NEW, targets.NULL, targets.TARGET]
+
+
 def test_another_catalogue_than_that_of_the_calibration(empty, tmp_path, capsys):
     truth = sky(empty, *SOURCES)
     ms = with_sky(empty, tmp_path / "t.ms", truth, NOISE)

@@ -125,6 +125,7 @@ def _facts(
         "freq_hz": fitted.model.unit_hz,
         "n_sources": len(known),
         "n_new": int((table["role"] == targets.NEW).sum()),
+        "n_unsure": int(roles.get(targets.UNSURE, 0)),
         "n_outside": int(roles.get(targets.OUTSIDE, 0)),
         "n_components": int(roles.get(targets.COMPONENT, 0)),
         "n_null": int(roles.get(targets.NULL, 0)),

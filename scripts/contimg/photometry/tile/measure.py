@@ -117,7 +117,9 @@ def measure_tile(
         confusion_f2=f2,
         rounds=rounds,
     )
-    fitted.table = _with_first_places(state.table, state.first, others)
+    table = _with_first_places(state.table, state.first, others)
+    error = np.sqrt(np.diagonal(fitted.covariance))
+    fitted.table = targets.without_faint(table, solution.flux_jy, error, options.search_snr)
     return fitted
 
 

@@ -66,7 +66,9 @@ class FluxFitOptions(Options):
         4, ge=0, le=20, description="times the residual is searched for sources, at most"
     )
     search_snr: float = Field(
-        7.0, ge=5, description="signal to noise of a new source in the residual image"
+        7.0,
+        ge=5,
+        description="signal to noise of a new source, in the residual image and in the last fit",
     )
     search_dynamic: float = Field(
         0.01,

@@ -17,8 +17,10 @@ from contimg.core.ms import Axes
 from contimg.photometry.tile.options import FluxFitOptions
 
 # `role` of a row: a catalogued source that is measured, one farther out that only takes part, a
-# part of the source `of` that the residual showed, a source found there, an empty place
+# part of another source that the residual showed, a source found there, one that was found there
+# but is too faint in the last fit to be listed, an empty place
 TARGET, OUTSIDE, COMPONENT, NEW, NULL = "target", "outside", "component", "new", "null"
+UNSURE = "unsure"
 _REACH_RAD = 0.35  # beyond it nothing is seen through the beam
 
 
@@ -100,6 +102,21 @@ def empty_places(
     places = places[~crowded].head(options.null_targets).reset_index(drop=True)
     names = [f"null {k}" for k in range(len(places))]
     return places.assign(name=names, same=names)
+
+
+def without_faint(
+    table: pd.DataFrame,
+    flux_jy: NDArray[np.float64],
+    error_jy: NDArray[np.float64],
+    least_snr: float,
+) -> pd.DataFrame:
+    """New sources below `least_snr` become unsure: they stay in the model and are not listed.
+
+    `flux_jy` and `error_jy` are those of the first rows of `table`.
+    """
+    weak = np.zeros(len(table), bool)
+    weak[: flux_jy.size] = ~(flux_jy >= least_snr * error_jy)
+    return table.assign(role=table["role"].mask(weak & (table["role"] == NEW), UNSURE))
 
 
 def blank(ra_rad: NDArray, dec_rad: NDArray, role: str) -> pd.DataFrame:
