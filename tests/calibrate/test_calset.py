@@ -27,7 +27,7 @@ from contimg.convert.command import run as convert
 from contimg.convert.options import ConvertOptions
 from contimg.core.ms import open_table
 from contimg.core.paths import path
-from contimg.core.records import worst
+from contimg.core.records import worst, write_text
 from contimg.flag.options import FlagOptions
 from contimg.simulate import array
 from truth.observe import INSTRUMENT, PERFECT, observe
@@ -91,8 +91,7 @@ def results(tmp_path_factory) -> Path:
         "calsets": {n: {"group": GROUP, "calibrator": n.split("_")[1]} for n in (CALSET, OTHER)},
         "tiles": {GROUP: {"calsets": [CALSET, OTHER]}, "20251005T080509": {"calsets": [CALSET]}},
     }
-    (root / "inventory").mkdir()
-    (root / "inventory/plan.json").write_text(json.dumps(plan))
+    write_text(path("plan", str(root), plan="0123456789"), json.dumps(plan))
     served = Path(path("calibrated_record", str(root), group=GROUP))
     served.parent.mkdir(parents=True)
     served.write_text(json.dumps({"data": {"calsets": [OTHER, CALSET]}}))

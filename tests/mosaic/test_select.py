@@ -12,6 +12,8 @@ from astropy.io import fits
 from contimg.cli import main
 from contimg.core.errors import ContimgError
 from contimg.core.fits import Beam
+from contimg.core.paths import path
+from contimg.core.records import write_text
 from contimg.mosaic.calibration import calibration_of
 from contimg.mosaic.command import choose_tiles
 from contimg.mosaic.listing import to_mjd
@@ -175,10 +177,9 @@ def test_the_plan_says_what_the_mosaic_becomes(tmp_path, capsys, unplotted):
 
 
 def test_tiles_of_a_run_that_are_not_imaged_are_planned_as_such(tmp_path, capsys):
-    inventory = tmp_path / "inventory"
-    inventory.mkdir()
     mosaics = {"X": {"tiles": ["20251005T034512", "20251005T035021"]}}
-    (inventory / "plan.json").write_text(json.dumps({"mosaics": mosaics}))
+    plan = path("plan", str(tmp_path), plan="0123456789")
+    write_text(plan, json.dumps({"mosaics": mosaics}))
     assert main(["mosaic", "plan", "--name", "X", "--results", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert printed.count("not imaged yet") == 2 and "no tile can be used" in printed

@@ -247,7 +247,7 @@ def test_a_run_that_makes_nothing_fails_and_says_why(run):
 
 
 def planned_groups(run) -> dict:
-    return json.loads((run.results / "inventory/plan.json").read_text())["groups"]
+    return read_plan(str(run.results))["groups"]
 
 
 def group_states(status) -> dict:
