@@ -108,8 +108,9 @@ def test_data_of_the_transits(tmp_path, capsys):
     second = [g for g in groups if g["group"].startswith("20251006")]
     for group in second:
         group["dec_app_deg"] += 3
-    folder = tmp_path / "results" / "inventory"
+    folder = tmp_path / "results/inventory/plans/0123456789"
     folder.mkdir(parents=True)
+    (folder / "plan.json").write_text("{}")
     pd.DataFrame(groups).to_parquet(folder / "groups.parquet")
     pointing = np.degrees(pointing_dec_rad(options))
     words = [*SINCE, "--days", 4, "--pointing-dec-deg", pointing]
@@ -122,7 +123,7 @@ def test_data_of_the_transits(tmp_path, capsys):
     later = find(tmp_path, "--since", "2025-10-06", *words[2:], "--results", tmp_path / "results")
     assert later["in_group"][0] == "no data"
     assert main(["find-calibrators", "--pointing-dec-deg", "30", "--results", "/nowhere"]) == 1
-    assert "run contimg discover" in capsys.readouterr().err
+    assert "contimg discover" in capsys.readouterr().err
 
 
 def test_what_is_needed_is_said(capsys):
