@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from contimg.core.beam import PrimaryBeam
 from contimg.core.catalog import flux_density
-from contimg.core.coords import cosines_to_sky, separation
+from contimg.core.coords import cosines_to_sky, direction_cosines, separation
 from contimg.core.errors import DataQualityError
 from contimg.core.ms import Axes
 from contimg.photometry.tile.options import FluxFitOptions
@@ -21,6 +21,8 @@ from contimg.photometry.tile.options import FluxFitOptions
 # but is too faint in the last fit to be listed, an empty place
 TARGET, OUTSIDE, COMPONENT, NEW, NULL = "target", "outside", "component", "new", "null"
 UNSURE = "unsure"
+_TRIES = 20  # places tried for each empty one that is wanted
+_APART_WIDTHS, _REACH_WIDTHS = 3.0, 25.0  # of an empty place from a target, in beams
 _REACH_RAD = 0.35  # beyond it nothing is seen through the beam
 
 
@@ -85,20 +87,31 @@ def nearest(places: pd.DataFrame, table: pd.DataFrame) -> tuple[NDArray, NDArray
 def empty_places(
     table: pd.DataFrame, beam: PrimaryBeam, axes: Axes, width_rad: float, options: FluxFitOptions
 ) -> pd.DataFrame:
-    """Places where the beam is above `min_beam`, three `width_rad` from all sources and another.
+    """Places near the targets, at least three `width_rad` from all sources and each other.
 
-    They are the same for the same table; fewer than wanted where there is no room.
+    They lie among the targets because what the model lacks does not trouble all of the field
+    alike. The same for the same table; fewer than wanted where there is no room.
     """
     rng = np.random.default_rng(20)
-    radius = beam.fwhm_rad(float(axes.freq_hz.mean()))
-    l_cos, m_cos = radius * rng.uniform(-1, 1, (2, 20 * options.null_targets))
-    places = blank(*cosines_to_sky(l_cos, m_cos, *axes.phase_center_rad), NULL)
+    number = _TRIES * options.null_targets
+    near = table[table["role"] == TARGET].iloc[
+        rng.integers(0, (table["role"] == TARGET).sum(), number)
+    ]
+    l_cos, m_cos, _ = direction_cosines(
+        *np.radians(near[["ra_deg", "dec_deg"]].to_numpy(dtype=float).T), *axes.phase_center_rad
+    )
+    distance = width_rad * rng.uniform(_APART_WIDTHS, _REACH_WIDTHS, number)
+    angle = rng.uniform(0, 2 * np.pi, number)
+    place = l_cos + distance * np.cos(angle), m_cos + distance * np.sin(angle)
+    places = blank(*cosines_to_sky(*place, *axes.phase_center_rad), NULL)
     places["beam"] = beam_response(places, beam, axes)
-    free = (places["beam"] >= options.min_beam) & (nearest(places, table)[0] > 3 * width_rad)
+    apart = _APART_WIDTHS * width_rad
+    free = (places["beam"] >= options.min_beam) & (nearest(places, table)[0] > apart)
     places = places[free]
-    pairs = cKDTree(_unit(places)).query_pairs(3 * width_rad, output_type="ndarray")
+    pairs = cKDTree(_unit(places)).query_pairs(apart, output_type="ndarray")
     crowded = np.zeros(len(places), bool)
-    crowded[pairs.reshape(-1, 2).max(axis=1)] = True
+    for first, second in pairs[np.lexsort(pairs.T[::-1])]:
+        crowded[second] |= not crowded[first]
     places = places[~crowded].head(options.null_targets).reset_index(drop=True)
     names = [f"null {k}" for k in range(len(places))]
     return places.assign(name=names, same=names)
