@@ -30,13 +30,15 @@ from fluxfit_truth import sky as made_sky
 from predict import CENTRE, cpu_s
 
 from contimg.core import dirty
-from contimg.core.beam import InstrumentOptions, PrimaryBeam
-from contimg.core.fits import read_image, robust_rms
+from contimg.core.beam import PrimaryBeam
+from contimg.core.fits import read_image
 from contimg.core.fluxfit.design import design
 from contimg.core.fluxfit.measurement import stokes_i
 from contimg.core.groups import write_manifest
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import read_axes
 from contimg.core.records import write_record
+from contimg.core.robust import robust_rms
 from contimg.simulate.command import simulate_group
 from contimg.simulate.options import SimulateOptions
 from contimg.simulate.schedule import schedule

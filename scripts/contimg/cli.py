@@ -57,6 +57,7 @@ VERBS = {
     "mosaic validate": "contimg.mosaic.validate",
     "mosaic list": "contimg.mosaic.listing",
     "photometry": "contimg.photometry.command",
+    "photometry point": "contimg.photometry.point",
     "photometry tile": "contimg.photometry.tile.command",
     "photometry combine": "contimg.photometry.tile.combine",
     "lightcurves": "contimg.variability.lightcurves",

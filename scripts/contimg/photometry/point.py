@@ -1,0 +1,125 @@
+"""``contimg photometry point``: flux densities at positions of any image with a restoring beam."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from astropy.io import fits
+from numpy.typing import NDArray
+from pydantic import Field
+
+from contimg.core.command import Command, Files, existing
+from contimg.core.errors import ContimgError
+from contimg.core.fits import Image, read_image
+from contimg.core.noisemap import measure_boxes, multiply_by
+from contimg.core.records import atomic
+from contimg.photometry.command import measure
+from contimg.photometry.options import PhotometryOptions
+
+_BOX_BEAMS = 20  # side of the boxes in which the noise is measured
+GOOD_FOR = {
+    "forced": "points at known positions, blends too; errors with the noise correlation",
+    "peak": "a first look: the highest pixel within a beam is too high where there is only noise",
+}
+
+
+class PointFiles(Files):
+    """Inputs and output."""
+
+    image: Path = Field(description="FITS image with a restoring beam [Jy/beam]")
+    position: list[str] = Field(
+        min_length=1, description="ICRS positions, each in quotes: 'ra_deg dec_deg' or sexagesimal"
+    )
+    table: Path | None = Field(None, description="table to write (CSV); only printed if unset")
+
+
+def run(files: PointFiles, options: PhotometryOptions) -> None:
+    """Measure by every method, print and, if wanted, write."""
+    image = read_image(existing(files.image, "image"))
+    if image.beam is None:
+        raise ContimgError(f"{files.image}: no restoring beam (BMAJ, BMIN, BPA) in its header")
+    table = at_positions(image, positions(files.position), options)
+    print(table.to_string(index=False, float_format=lambda value: f"{value:.6g}"))
+    for method, words in GOOD_FOR.items():
+        print(f"{method}: {words}")
+    if files.table is not None:
+        with atomic(files.table) as partial:
+            table.to_csv(partial, index=False)
+
+
+def positions(words: list[str]) -> NDArray[np.float64]:
+    """(position, 2) [deg]; :class:`ContimgError` names the one that is none."""
+    from astropy.coordinates import SkyCoord
+
+    found = []
+    for word in words:
+        unit = ("hourangle", "deg") if any(c in word for c in ":hms") else "deg"
+        try:
+            place = SkyCoord(word, unit=unit)
+        except ValueError as error:
+            raise ContimgError(f"--position {word!r} is no position ({error})") from None
+        found.append((place.ra.deg, place.dec.deg))
+    return np.array(found)
+
+
+def at_positions(
+    image: Image, places: NDArray[np.float64], options: PhotometryOptions
+) -> pd.DataFrame:
+    """One row a position (n, 2) [deg] and method; NaN and a flag where the image has no data."""
+    assert image.beam is not None
+    rms = np.ones(image.data.shape, np.float32)
+    box = max(8, round(_BOX_BEAMS * image.beam.major_deg / image.cell_deg))
+    scatter, _ = measure_boxes(image.data, box)
+    multiply_by(scatter, box, rms)
+    names = [f"{k:06d}" for k in range(len(places))]
+    catalog = pd.DataFrame({"name": names, "ra_deg": places[:, 0], "dec_deg": places[:, 1]})
+    noise = replace(image, data=rms)
+    times = replace(
+        image,
+        data=np.zeros_like(rms),
+        header=fits.Header({"MJD-AVG": float(image.header.get("MJD-AVG", 0.0))}),
+    )
+    forced, _ = measure(image, image, noise, times, catalog, "", options)
+    forced = forced.set_index("source").reindex(names)
+    peak, error = _peaks(image, rms, places)
+    columns = ["ra_deg", "dec_deg", "method", "flux_jy_beam", "flux_err_jy_beam", "flag"]
+    rows = []
+    for k, name in enumerate(names):
+        row = forced.loc[name]
+        flag = "outside" if pd.isna(row["flag"]) else row["flag"]
+        rows.append((*places[k], "forced", row["flux_jy"], row["flux_err_jy"], flag))
+        rows.append(
+            (*places[k], "peak", peak[k], error[k], "" if peak[k] == peak[k] else "outside")
+        )
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _peaks(
+    image: Image, rms: NDArray[np.float32], places: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Highest pixel within a beam (major axis) of each position, and the noise there."""
+    assert image.beam is not None
+    pixel = np.nan_to_num(image.wcs.all_world2pix(places, 0), nan=-1e9)  # behind the sphere
+    x, y = np.rint(pixel).astype(int).T
+    reach = max(1, round(image.beam.major_deg / image.cell_deg))
+    peak, error = np.full((2, len(places)), np.nan)
+    for k in range(len(places)):
+        if not (0 <= y[k] < rms.shape[0] and 0 <= x[k] < rms.shape[1]):
+            continue
+        box = np.s_[
+            max(0, y[k] - reach) : y[k] + reach + 1, max(0, x[k] - reach) : x[k] + reach + 1
+        ]
+        if np.isfinite(image.data[box]).any():
+            peak[k], error[k] = np.nanmax(image.data[box]), rms[y[k], x[k]]
+    return peak, error
+
+
+COMMAND = Command(
+    help="measure flux densities at positions of any image",
+    files=PointFiles,
+    options=(PhotometryOptions,),
+    run=run,
+)
