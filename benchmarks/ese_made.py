@@ -29,29 +29,30 @@ class Made:
 def line_lens(alpha: float, size: float, random: np.random.Generator):
     """(u, gain) of a one-dimensional lens for a source of FWHM `size`, by counting rays."""
     reach = 12 + alpha
-    ray = random.uniform(-reach, reach, RAYS)
-    place = ray * (1 + alpha * np.exp(-(ray**2)))
-    place += random.normal(0, size / 2.3548, RAYS)
-    edges = np.linspace(-reach / 2, reach / 2, 801)
-    count, _ = np.histogram(place, edges)
-    gain = count / (RAYS * (edges[1] - edges[0]) / (2 * reach))
-    return (edges[1:] + edges[:-1]) / 2, (gain + gain[::-1]) / 2
+    ray = np.linspace(-reach, reach, 4 * RAYS)
+    edges = np.linspace(-reach / 2, reach / 2, 4001)
+    count, _ = np.histogram(ray * (1 + alpha * np.exp(-(ray**2))), edges)
+    step = edges[1] - edges[0]
+    gain = count / (len(ray) * step / (2 * reach))
+    source = np.exp(-0.5 * (np.arange(-1000, 1001) * step / (size / 2.3548)) ** 2)
+    gain = np.convolve(np.pad(gain, 1000, constant_values=1.0), source / source.sum(), "valid")
+    return (edges[1:] + edges[:-1]) / 2, gain
 
 
 def disc_lens(alpha: float, size: float, impact: float, random: np.random.Generator):
-    """The same for an axisymmetric lens passed at `impact`, along a strip of the plane."""
-    reach, wide = 10 + 0.5 * alpha, 4.0
-    number = 12 * RAYS
-    x = random.uniform(-reach, reach, number)
-    y = random.uniform(-wide, wide, number)
-    bend = 1 + alpha * np.exp(-(x**2 + y**2))
-    x = x * bend + random.normal(0, size / 2.3548, number)
-    y = y * bend + random.normal(0, size / 2.3548, number)
-    half = max(0.06, 0.15 * size)
-    edges = np.linspace(-reach / 2, reach / 2, 401)
-    count, _ = np.histogram(x[np.abs(y - impact) < half], edges)
-    gain = count / (number * (edges[1] - edges[0]) * 2 * half / (4 * reach * wide))
-    return (edges[1:] + edges[:-1]) / 2, (gain + gain[::-1]) / 2
+    """The same for an axisymmetric lens passed at `impact`: rays counted in rings."""
+    reach, number = 12.0, 8 * RAYS
+    radius = reach * np.sqrt((np.arange(number) + 0.5) / number)
+    angle = np.pi * (3 - np.sqrt(5)) * np.arange(number)  # evenly, as seeds of a sunflower
+    radius = radius * (1 + alpha * np.exp(-(radius**2)))
+    x = radius * np.cos(angle) + random.normal(0, size / 2.3548, number)
+    y = radius * np.sin(angle) + random.normal(0, size / 2.3548, number)
+    edges = np.linspace(0, reach - 4, 161)
+    count, _ = np.histogram(np.hypot(x, y), edges)
+    gain = count / (number * np.diff(edges**2) / reach**2)
+    middle = (edges[1:] + edges[:-1]) / 2
+    u = np.linspace(4 - reach, reach - 4, 801)
+    return u, np.interp(np.hypot(u, impact), middle, gain, right=1.0)
 
 
 def lensed(kind: str, depth: float, width: float, t0: float, times, random):
@@ -63,8 +64,6 @@ def lensed(kind: str, depth: float, width: float, t0: float, times, random):
         else:
             alpha = min(alpha, 8)
             u, gain = disc_lens(alpha, size, random.uniform(0, 0.8), random)
-        gain = np.convolve(gain, np.ones(3) / 3, mode="same")
-        gain[:3] = gain[-3:] = 1
         full = 1 - gain.min()
         if full > depth * 1.02:
             break

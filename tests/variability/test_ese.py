@@ -9,7 +9,13 @@ from scipy import stats
 from contimg.core.lens import smoothed_gain
 from contimg.variability.banks import Banks, make_banks
 from contimg.variability.ese import search_all
-from contimg.variability.evidence import make_series, weigh, whiteners
+from contimg.variability.evidence import (
+    QUIET_SIGMA,
+    largest_window,
+    make_series,
+    weigh,
+    whiteners,
+)
 from contimg.variability.noise import covariance, learn_priors, noise_grid
 from contimg.variability.options import VariabilityOptions
 from contimg.variability.significance import null_distribution
@@ -35,7 +41,7 @@ def test_evidence_of_a_template_by_integration(name):
     )
     noise = noise_grid(1.0, 20.0)[4]
     banks = Banks({name: bank}, bank.templates, {name: slice(0, 1)})
-    found = weigh(series.flux, banks, whiteners(series, [noise]), [noise])
+    found = weigh(series, lambda: banks, whiteners(series, [noise]), [noise])
     inverse = np.linalg.inv(covariance(noise, times, np.sqrt(series.variance), 1.0))
     means = np.linspace(0.3, 1.7, 700)[:, None]
     amplitudes = np.linspace(bank.low[0], bank.high[0], 701)[None]
@@ -52,11 +58,26 @@ def test_evidence_of_a_template_by_integration(name):
     assert factor == pytest.approx(np.log(mean / null), abs=0.15)
 
 
+def test_a_window_that_stands_out():
+    random = np.random.default_rng(2)
+    variance = random.uniform(0.5, 2, 50)
+    quiet = np.array(
+        [largest_window(np.sqrt(variance) * random.normal(size=50), variance) for _ in range(500)]
+    )
+    assert np.mean(quiet > QUIET_SIGMA) < 0.05
+    flux = np.where((np.arange(50) > 9) & (np.arange(50) < 20), -2.0, 0.0)
+    weight = 1 / variance
+    inside = weight[10:20].sum()
+    known = 2 * np.sqrt(inside * (1 - inside / weight.sum()))
+    assert largest_window(flux, variance) == pytest.approx(known, rel=0.1)
+
+
 def test_prior_of_a_source_comes_from_the_others():
     null = np.tile([0.0, -20, -20, -20, -20], (20, 1))
     null[3] = [-200, -20, 0, -20, -20]
     classes, rates = np.full((20, 5, 2), -5.0), np.array([0.01, 0.01])
-    prior = np.exp(learn_priors(null, classes, rates, 100.0).noise)
+    base = np.array([0.5, 0.125, 0.125, 0.125, 0.125])
+    prior = np.exp(learn_priors(null, classes, rates, 100.0, base).noise)
     np.testing.assert_allclose(prior.sum(axis=1), 1)
     assert prior[3, 2] < 0.02 < 0.04 < prior[0, 2]
 
@@ -65,8 +86,9 @@ def test_a_lensed_source_does_not_make_strong_noise_likely():
     null = np.tile([0.0, -20, -20], (10, 1))
     null[3] = [-100, -20, 0]
     classes, rates = np.full((10, 3, 1), -5.0), np.array([0.01])
+    base = np.array([0.5, 0.25, 0.25])
     classes[3, 0] = 120
-    prior = np.exp(learn_priors(null, classes, rates, 100.0).noise)
+    prior = np.exp(learn_priors(null, classes, rates, 100.0, base).noise)
     assert prior[0, 2] < 0.06
 
 

@@ -33,15 +33,36 @@ SHAPES = (
     ("smooth", 5.0, 0.3),
 )
 NARROW_EPOCHS, NARROW_SHAPES = 6, 3
-WIDTH_RATIO, T0_STEP = 1.3, 0.25  # of neighbouring widths; of t0 in widths
 MIN_BASELINE = 3  # epochs with less than a fifth of the depth
-BLOCK_EPOCHS = 8  # longest bad block
 STEP_EPOCHS = 3  # on either side of a step
-FLARE_DECAY_RATIO = 1.6
-FLARE_RISES = (0.0, 0.25)  # in decay times
 MAX_FLARE, MAX_CHANGE = 5.0, 1.0  # largest amplitudes, in baselines
 MIN_SPAN_DAYS = 0.5  # of a light curve
 _RESOLUTION_DAYS = 0.01
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """How densely templates lie; the best of the bank is optimised in any case."""
+
+    width_ratio: float  # of neighbouring widths of dips
+    t0_step: float  # in widths
+    shapes: int  # of dips, the first of SHAPES
+    decay_ratio: float  # of neighbouring decay times of flares
+    peak_step: float  # in decay times
+    rises: tuple[float, ...]  # of flares, in decay times
+    lengths: tuple[int, ...]  # of bad blocks, in epochs
+    frequency_step: float  # of sine waves, over the length of the light curve
+
+
+FINE = Spacing(1.3, 0.25, len(SHAPES), 1.6, 0.25, (0.0, 0.25), tuple(range(1, 9)), 0.2)
+# a long light curve has more signal to show, and its bank must fit into memory
+COARSE = Spacing(1.5, 0.35, 2, 2.0, 0.5, (0.0,), (1, 2, 4, 8), 0.35)
+LONG_EPOCHS = 250
+
+
+def spacing(times: NDArray) -> Spacing:
+    """That of a light curve of this length in typical gaps."""
+    return FINE if np.ptp(times) < LONG_EPOCHS * typical_gap(times) else COARSE
 
 
 @dataclass(frozen=True)
@@ -99,7 +120,9 @@ def widths(times: NDArray, width_min: float, width_max: float) -> NDArray[np.flo
     """Widths [days] that are searched, at least two epochs and at most the light curve."""
     low = max(width_min, 2 * typical_gap(times))
     high = max(low, min(width_max, times[-1] - times[0]))
-    return np.geomspace(low, high, 1 + int(np.ceil(np.log(high / low) / np.log(WIDTH_RATIO))))
+    return np.geomspace(
+        low, high, 1 + int(np.ceil(np.log(high / low) / np.log(spacing(times).width_ratio)))
+    )
 
 
 def constrained(change: NDArray, min_points: int) -> NDArray[np.bool_]:
@@ -116,12 +139,13 @@ def constrained(change: NDArray, min_points: int) -> NDArray[np.bool_]:
 
 
 def _dip_bank(times: NDArray, min_points: int, width_min: float, width_max: float) -> Bank:
-    gap, span = typical_gap(times), times[-1]
+    gap, span, step = typical_gap(times), times[-1], spacing(times)
     rows, weights = [], []
     chosen = widths(times, width_min, width_max)
     for width in chosen:
-        shapes = SHAPES[: NARROW_SHAPES if width < NARROW_EPOCHS * gap else None]
-        centres = np.arange(-width / 3, span + width / 3 + 1e-9, T0_STEP * width)
+        number = NARROW_SHAPES if width < NARROW_EPOCHS * gap else len(SHAPES)
+        shapes = SHAPES[: min(number, step.shapes)]
+        centres = np.arange(-width / 3, span + width / 3 + 1e-9, step.t0_step * width)
         for name, alpha, size in shapes:
             a = float(place(alpha, POWERS if name == "smooth" else ALPHAS))
             shape = KINDS.index(name), a, float(place(size, SIZES)), 0.0
@@ -161,15 +185,16 @@ def flares(peak, rise, decay, times):
 
 
 def _flare_bank(times: NDArray) -> Bank:
-    gap, span = typical_gap(times), times[-1]
-    number = 2 + int(np.ceil(np.log(max(span / gap, 1.1)) / np.log(FLARE_DECAY_RATIO)))
+    gap, span, step = typical_gap(times), times[-1], spacing(times)
+    number = 2 + int(np.ceil(np.log(max(span / gap, 1.1)) / np.log(step.decay_ratio)))
     rows, weights = [], []
     for decay in np.geomspace(gap, max(span, 1.1 * gap), number):
-        peaks = _thinned(times, decay / 4)
-        rows += [(peak, rise * decay, decay) for rise in FLARE_RISES for peak in peaks]
-        bumps = np.arange(-decay / 3, span + decay / 3, decay / 4)
+        peaks = _thinned(times, step.peak_step * decay)
+        rows += [(peak, rise * decay, decay) for rise in step.rises for peak in peaks]
+        bumps = np.arange(-decay / 3, span + decay / 3, step.peak_step * decay)
         rows += [(peak, -1.2 * decay, decay) for peak in bumps]
-        weights += [-np.log(2 * number * 2 * len(peaks))] * (2 * len(peaks))
+        kinds = len(step.rises)
+        weights += [-np.log(2 * number * kinds * len(peaks))] * (kinds * len(peaks))
         weights += [-np.log(2 * number * len(bumps))] * len(bumps)
     parameters = np.array(rows)
     templates = flares(*parameters.T, times)
@@ -193,7 +218,8 @@ def _block_bank(times: NDArray) -> Bank:
     epochs = np.arange(len(times))[:, None]
     rows = [
         (start, length)
-        for length in range(1, min(BLOCK_EPOCHS, len(times) // 3) + 1)
+        for length in spacing(times).lengths
+        if length <= len(times) // 3
         for start in range(len(times) - length + 1)
     ]
     start, length = np.array(rows, dtype=int).reshape(-1, 2).T
@@ -213,7 +239,7 @@ def sines(frequency: NDArray, times: NDArray) -> NDArray[np.float64]:
 
 def _sine_bank(times: NDArray) -> Bank:
     gap, span = typical_gap(times), times[-1]
-    frequency = np.arange(1.5 / span, 0.45 / gap, 0.2 / span)
+    frequency = np.arange(1.5 / span, 0.45 / gap, spacing(times).frequency_step / span)
     weight = np.full(3 * len(frequency), -np.log(max(len(frequency), 1)))
     bank = _bank(sines(frequency, times), frequency[:, None], 0.0, MAX_CHANGE, weight)
     return replace(bank, pairs=True)

@@ -20,7 +20,7 @@ from contimg.variability.evidence import (
     weigh,
     whiteners,
 )
-from contimg.variability.noise import Noise, Priors, learn_priors, noise_grid
+from contimg.variability.noise import Noise, Priors, believed, learn_priors, noise_grid
 from contimg.variability.options import VariabilityOptions
 from contimg.variability.parallel import parallel_map
 from contimg.variability.profiles import tables
@@ -38,9 +38,9 @@ ESE = CLASSES.index("ese")
 # ESEs: of 1 % of compact sources at a time (Fiedler et al. 1994, ApJ 430, 581)
 RATES = {"ese": 0.01, "flare": 0.005, "step": 0.003, "bad_block": 0.005, "periodic": 0.003}
 PSEUDO_SOURCES = 100.0
+UNLIKELY = -5.0  # ln B of the best dip below which it is not sampled
 REFINED_ABOVE = 0.0  # ln B with the bank from which it is worth a closer look
-STRONG = 15.0  # ln Bayes factor on white noise: a mismatch of the bank could hide a lens,
-HOPELESS = -60.0  # but not this much
+STRONG = 10.0  # ln of likelihoods: so variable that a mismatch of the bank could hide a lens
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def search_all(
     common = (grid, options)
     show = "light curves" if progress else ""
     evidence = parallel_map(_weigh_one, series, common, workers, show)
-    priors = _learn(evidence)
+    priors = _learn(evidence, grid)
     items = [
         (source_random(options.seed, curve.source), s, e, priors.of(k))
         for k, (curve, s, e) in enumerate(zip(distinct, series, evidence, strict=True))
@@ -94,7 +94,7 @@ def search_all(
     show = "looked at more closely" if progress else ""
     closer = parallel_map(_closer_one, items, common, workers, show)
     # with lenses and flares that fit, fewer sources look like strong noise
-    priors = _learn([e for e, _ in closer])
+    priors = _learn([e for e, _ in closer], grid)
     verdicts = [judge(e, priors.of(k), post) for k, (e, post) in enumerate(closer)]
     null = _null(series, priors, grid, options, workers, progress)
     p = null.probability(np.array([v.log_factor for v in verdicts]))
@@ -118,12 +118,14 @@ def _distinct(curves: list[LightCurve]) -> tuple[list[LightCurve], list[int]]:
     return distinct, which
 
 
-def _learn(evidence: list[Evidence]) -> Priors:
+def _learn(evidence: list[Evidence], grid: list[Noise]) -> Priors:
     return learn_priors(
         np.stack([e.null for e in evidence]),
         np.stack([e.classes for e in evidence]),
         np.array([RATES[name] for name in CLASSES]),
         PSEUDO_SOURCES,
+        believed(grid),
+        ESE,
     )
 
 
@@ -161,7 +163,7 @@ def _banks(series: Series, options: VariabilityOptions) -> Banks:
 
 
 def _weigh_one(series: Series, grid: list[Noise], options: VariabilityOptions) -> Evidence:
-    return weigh(series.flux, _banks(series, options), whiteners(series, grid), grid)
+    return weigh(series, lambda: _banks(series, options), whiteners(series, grid), grid)
 
 
 def _closer_one(item, grid: list[Noise], options: VariabilityOptions):
@@ -182,8 +184,8 @@ def look_closer(
     rest = _without_dip(log_noise, evidence.classes, priors)
     joint = log_noise + evidence.classes[:, ESE]
     promise = log_sum(joint) - rest
-    strong = evidence.classes[0, ESE] > STRONG
-    if not promise > (HOPELESS if strong else REFINED_ABOVE):
+    strong = max(evidence.classes[0, ESE], evidence.null.max() - evidence.null[0]) > STRONG
+    if not (strong or promise > REFINED_ABOVE):
         return evidence, None
     banks, filters = _banks(series, options), whiteners(series, grid)
     problem = make_problem(
@@ -196,7 +198,7 @@ def look_closer(
         options.width_min_days,
         options.width_max_days,
     )
-    least = rest + min(0.0, promise)
+    least = rest + min(UNLIKELY, promise)
     posterior = refine(problem, banks.of_class["ese"], joint, least, random)
     if posterior is None:
         return evidence, None
@@ -248,10 +250,9 @@ def _null(
 def _one_null(item, priors: Priors, grid: list[Noise], options: VariabilityOptions) -> float:
     series, noise, kind, number = item
     random = np.random.default_rng([options.seed, 1, number])
-    banks = _banks(series, options)
-    bank = banks.of_class.get(CLASSES[kind]) if kind >= 0 else None
+    bank = _banks(series, options).of_class.get(CLASSES[kind]) if kind >= 0 else None
     flux = simulate(series, grid[noise], bank, random)
     made = Series(series.times, flux, series.variance, series.level_jy)
-    evidence = weigh(flux, banks, whiteners(made, grid), grid)
+    evidence = weigh(made, lambda: _banks(made, options), whiteners(made, grid), grid)
     closer, _ = look_closer(made, evidence, priors, grid, options, random)
     return judge(closer, priors, None).log_factor

@@ -13,6 +13,7 @@ and that of a class the average over its templates. The one of a sine wave has t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numba
@@ -24,6 +25,9 @@ from contimg.variability.banks import CLASSES, Bank, Banks
 from contimg.variability.filters import Whitener, make_whitener
 from contimg.variability.noise import Noise
 
+SPIKE_ERROR = 0.15
+QUIET, QUIET_SIGMA = 2.0, 4.0  # gain of ln L by a process; of a window of epochs
+QUIET_FACTOR = -3.5  # ln Bayes factor of a class in a light curve without anything
 NEGLIGIBLE = 12.0  # difference of ln L
 _PER_SIGMA = 128
 _LOG_PHI = log_ndtr(8 - np.arange(16 * _PER_SIGMA + 1) / _PER_SIGMA)
@@ -63,9 +67,17 @@ class Fit:
 
 
 def make_series(mjd: NDArray, flux: NDArray, error: NDArray) -> Series:
-    """In units of the median."""
+    """In units of the median; `flux` and `error` (N,) [Jy].
+
+    What is brighter than nearly all of the light curve gets ``SPIKE_ERROR`` of its excess added to
+    its error, for all classes: the height of a caustic spike depends on structure of source and
+    lens that no template has, and must not decide what the dip is like.
+    """
     level = float(np.median(flux))
-    return Series(mjd - mjd[0], flux / level - 1, (error / level) ** 2, level)
+    relative = flux / level - 1
+    excess = np.maximum(relative - np.quantile(relative, 0.9), 0)
+    variance = (error / level) ** 2 + (SPIKE_ERROR * excess) ** 2
+    return Series(mjd - mjd[0], relative, variance, level)
 
 
 def whiteners(series: Series, grid: list[Noise]) -> list[Whitener]:
@@ -76,14 +88,23 @@ def whiteners(series: Series, grid: list[Noise]) -> list[Whitener]:
     ]
 
 
-def weigh(flux: NDArray, banks: Banks, filters: list[Whitener], grid: list[Noise]) -> Evidence:
+def weigh(
+    series: Series, banks: Callable[[], Banks], filters: list[Whitener], grid: list[Noise]
+) -> Evidence:
     """The evidence of every class with the templates of its bank.
 
     A template explains less the more the noise does: a model that could not come within
     ``NEGLIGIBLE`` of the best even with what the same process of smaller amplitude gains from its
-    best template is not tried, and keeps a class evidence of zero.
+    best template is not tried, and keeps a class evidence of zero. A light
+    curve in which no window of epochs stands out, and to which no process does any good, is not
+    tried at all: its classes get what is typical of constant sources.
     """
+    flux = series.flux
     null = np.array([log_likelihood(flux, filt) for filt in filters])
+    if null.max() - null[0] < QUIET and largest_window(flux, series.variance) < QUIET_SIGMA:
+        shape = len(filters), len(CLASSES)
+        return Evidence(null, np.full(shape, QUIET_FACTOR), np.zeros(shape, dtype=int))
+    made = banks()
     classes = np.full((len(filters), len(CLASSES)), -np.inf)
     best = np.zeros(classes.shape, dtype=int)
     gains: dict[tuple[str, float], float] = {}
@@ -93,11 +114,11 @@ def weigh(flux: NDArray, banks: Banks, filters: list[Whitener], grid: list[Noise
         if null[h] + gains.get(process, white) < top - NEGLIGIBLE:
             continue
         most = -np.inf
-        (ones, mean, _), products = filt.products(flux, banks.templates)
+        (ones, mean, _), products = filt.products(flux, made.templates)
         for c, name in enumerate(CLASSES):
-            if name not in banks.of_class:
+            if name not in made.of_class:
                 continue
-            bank, dots = banks.of_class[name], products[:, banks.columns[name]]
+            bank, dots = made.of_class[name], products[:, made.columns[name]]
             if name == "periodic":
                 total = _sine_fit(dots, ones, mean, bank).log_factor + bank.log_weight[::3]
                 classes[h, c], best[h, c] = log_sum(total), int(total.argmax())
@@ -111,6 +132,29 @@ def weigh(flux: NDArray, banks: Banks, filters: list[Whitener], grid: list[Noise
         if h == 0:
             white = most
     return Evidence(null, classes, best)
+
+
+@numba.njit(cache=True, nogil=True)
+def largest_window(flux, variance):
+    """Largest |weighted mean| in sigma of any window of epochs, their number growing by a third."""
+    number = len(flux)
+    weight = 1 / variance
+    mean = (weight * flux).sum() / weight.sum()
+    signal = np.zeros(number + 1)
+    total = np.zeros(number + 1)
+    for n in range(number):
+        signal[n + 1] = signal[n] + weight[n] * (flux[n] - mean)
+        total[n + 1] = total[n] + weight[n]
+    largest, length = 0.0, 1
+    while length < number:
+        for n in range(number - length + 1):
+            inside = total[n + length] - total[n]
+            # the mean was taken out, which the window is part of
+            spread = inside * (1 - inside / total[number])
+            value = abs(signal[n + length] - signal[n]) / math.sqrt(max(spread, 1e-300))
+            largest = max(largest, value)
+        length = max(length + 1, length * 4 // 3)
+    return largest
 
 
 def log_sum(values: NDArray, axis: int | None = None) -> NDArray[np.float64]:

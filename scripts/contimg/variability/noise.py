@@ -19,7 +19,7 @@ from scipy.special import logsumexp
 
 AMPLITUDES = (0.02, 0.045, 0.1, 0.22, 0.5)
 STEP = 4.0  # ratio of neighbouring time scales, at most
-PSEUDO_SOURCES = 2.0  # weight of what is believed of the noise before any source is seen
+PSEUDO_SOURCES = 1.0  # weight of what is believed of the noise before any source is seen
 
 
 @dataclass(frozen=True)
@@ -71,31 +71,42 @@ def covariance(noise: Noise, times: NDArray, error: NDArray, mean_flux: float) -
     return np.diag(error**2) + (noise.amplitude * mean_flux) ** 2 * shape
 
 
-def learn_priors(null: NDArray, classes: NDArray, rates: NDArray, pseudo: float) -> Priors:
+def believed(grid: list[Noise]) -> NDArray[np.float64]:
+    """Probabilities (H,) before any source is seen: half constant, half anything.
+
+    Strong variability is rarer than weak (Rickett et al. 2006, ApJ 637, 346; Lovell et al. 2008,
+    ApJ 689, 108): as the inverse of the amplitude.
+    """
+    weight = np.array([1 / noise.amplitude if noise.amplitude else 0.0 for noise in grid])
+    return 0.5 * np.where(weight > 0, weight / weight.sum(), 1.0)
+
+
+def learn_priors(
+    null: NDArray, classes: NDArray, rates: NDArray, pseudo: float, base: NDArray, dips: int = 0
+) -> Priors:
     """Priors of noise models and classes for S sources.
 
-    `null` (S, H) are the ln L without a template, `classes` (S, H, C) the ln Bayes factors,
-    `rates` (C,) what is believed of the classes before, with the weight of `pseudo` sources. The
+    `null` (S, H) are the ln L without a template, `classes` (S, H, C) the ln Bayes factors, `base`
+    (H,) what is believed of the noise before, with the weight of ``PSEUDO_SOURCES``, `rates` (C,)
+    the same of the classes, with that of `pseudo` sources, `dips` the class of dips. The
     distribution is the one of maximum likelihood (Laird 1978, J. Am. Stat. Assoc. 73, 805) with
-    ``PSEUDO_SOURCES`` added, half constant and half anything. A source takes no part in the prior
-    of its own noise, and one behind a lens counts with what is left when the lens is taken out.
+    both added. A source takes no part in the prior of its own noise, and one that a dip explains
+    better than noise in nobody's.
     """
     sources, models = null.shape
-    base = np.full(models, 0.5 / (models - 1))
-    base[0] = 0.5
-    base *= PSEUDO_SOURCES
+    base = base * PSEUDO_SOURCES
     noise, rate = base / base.sum(), rates.copy()
     for _ in range(100):
         log_rate = np.log(rate)
-        alone = np.log1p(-rate.sum())
-        # a flare, a step and so on are as free as nothing to stand on any noise
-        joint = (
-            np.concatenate([np.full((sources, models, 1), alone), classes + log_rate], axis=2)
-            + (null + np.log(noise))[:, :, None]
-        )
+        under = (null + np.log(noise))[:, :, None]
+        nothing = np.full((sources, models, 1), np.log1p(-rate.sum()))
+        joint = np.concatenate([nothing, classes + log_rate], axis=2) + under
         joint = np.exp(joint - logsumexp(joint, axis=(1, 2), keepdims=True))
-        share = joint.sum(axis=2)
-        noise = (share.sum(axis=0) + base) / (sources + PSEUDO_SOURCES)
+        # noise and dips may be hard to tell apart: who may be a dip does not say what noise does
+        dip = logsumexp(classes[:, :, dips] + under[:, :, 0], axis=1)
+        tells = dip <= logsumexp(under[:, :, 0], axis=1)
+        share = joint.sum(axis=2) * tells[:, None]
+        noise = (share.sum(axis=0) + base) / (tells.sum() + PSEUDO_SOURCES)
         rate = (joint[:, :, 1:].sum(axis=(0, 1)) + pseudo * rates) / (sources + pseudo)
         rate = np.clip(rate, rates / 4, 0.15)
     others = share.sum(axis=0) - share + base

@@ -25,8 +25,8 @@ from contimg.core.lens import axisymmetric_gain, smoothed_gain
 IMPACTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # in lens half-widths; further out there is hardly a dip
 KINDS = ("lens", "ring", "smooth")
 LENS, RING, SMOOTH = range(3)
-ALPHAS = np.geomspace(0.3, 60, 24)
-SIZES = np.geomspace(0.05, 3, 8)
+ALPHAS = np.geomspace(0.3, 60, 40)
+SIZES = np.geomspace(0.05, 3, 7)
 POWERS = np.geomspace(1.3, 8, len(ALPHAS))
 _STEP, _REACH = 0.02, 12.0  # of the tables, in half-widths of the dip
 

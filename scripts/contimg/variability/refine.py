@@ -33,10 +33,12 @@ from contimg.variability.profiles import (
 
 KIND_PRIOR = np.array([0.4, 0.3, 0.3])  # of KINDS
 SEEDS, CHAINS = 5, 4  # per noise; of each kind after a first look
-SOFTENING = (0.3, 0.12, 0.05)  # added to the errors, parts of the range of the fluxes
-SHAPE_ALPHAS, SHAPE_SIZES, SHAPE_WIDTHS = range(1, len(ALPHAS), 3), (1.0, 3.0, 5.0), (0.85, 1, 1.2)
+# added to the errors, stage by stage: parts of the range of the fluxes, and of a bright excess
+SOFTENING = ((0.2, 3.0), (0.08, 3.0), (0.08, 0.3), (0.03, 0.0))
+BASELINE_QUANTILE = 0.9
+SHAPE_ALPHAS, SHAPE_SIZES, SHAPE_WIDTHS = range(1, len(ALPHAS), 5), (1.0, 3.0, 5.0), (0.85, 1, 1.2)
 ROUNDS, SOFT_TRIALS, TRIALS, SHRINK = 4, 16, 16, 0.6
-STEPS = np.array([4.0, 1.2, 1.0, 0.15, 0.12])  # of alpha, size, impact, ln width, t0 / width
+STEPS = np.array([7.0, 1.2, 1.0, 0.15, 0.12])  # of alpha, size, impact, ln width, t0 / width
 NOISES_SEARCHED, NOISES_KEPT = 8, 4
 PMC_ROUNDS, PMC_DRAWS, PMC_KEPT, DEGREES = 16, 400, 3, 5.0
 FIRST_DRAWS, FIRST_SCALES = 60, (1.0, 0.3, 0.1, 0.03, 0.01)
@@ -91,14 +93,15 @@ def refine(
 
 
 def _seeds(problem: Problem, bank: Bank, joint: NDArray) -> Dips:
-    """The best template of each width on white noise, then in the noise that suits the bank.
+    """The best template of each width without bright epochs, then in the noise that suits the bank.
 
     Sharp caustics between the templates of the bank can make a narrow dip fit better than the
     right wide one, so widths compete only after they have been optimised.
     """
     chosen = []
-    for h in (0, int(joint.argmax())):
-        value = fit_templates(problem.flux, bank, problem.filters[h]).log_factor
+    dip_only = _softened(problem, 0.0, SOFTENING[0][1]).filters[0]
+    for filt in (dip_only, problem.filters[int(joint.argmax())]):
+        value = fit_templates(problem.flux, bank, filt).log_factor
         width = bank.parameters[:, 4]
         groups = [np.flatnonzero(width == w) for w in np.unique(width)]
         tops = np.array([rows[value[rows].argmax()] for rows in groups])
@@ -116,8 +119,8 @@ def _search(problem: Problem, seeds: Dips, noises: NDArray, random: np.random.Ge
     kinds = np.repeat(np.arange(len(KINDS)), len(seeds))
     best = np.tile(np.column_stack(seeds.columns[1:]), (len(KINDS), 1))
     scatter = np.ptp(np.quantile(problem.flux, (0.05, 0.95)))
-    for k, part in enumerate(SOFTENING):
-        soft = _softened(problem, part * scatter)
+    for k, (part, bright) in enumerate(SOFTENING):
+        soft = _softened(problem, part * scatter, bright)
         best = _best_shapes(soft, kinds, best)
         if k == 0:
             value = _values(soft, kinds, best, np.array([0]))
@@ -141,9 +144,12 @@ def _best_shapes(problem: Problem, kinds: NDArray, best: NDArray) -> NDArray[np.
     return tried[np.arange(len(best)), value.reshape(len(best), -1).argmax(axis=1)]
 
 
-def _softened(problem: Problem, scatter: float) -> Problem:
-    """With white noise only, and `scatter` added to the errors."""
-    filt = make_whitener(problem.times, problem.variance + scatter**2, "white", 0.0, 1.0)
+def _softened(problem: Problem, scatter: float, bright: float = 0.0) -> Problem:
+    """With white noise only, `scatter` added to the errors, and `bright` times the excess of a
+    bright epoch: caustic spikes and flares do not count until the dip has been found."""
+    excess = np.maximum(problem.flux - np.quantile(problem.flux, BASELINE_QUANTILE), 0)
+    variance = problem.variance + scatter**2 + (bright * excess) ** 2
+    filt = make_whitener(problem.times, variance, "white", 0.0, 1.0)
     return replace(problem, filters=[filt], log_noise=np.zeros(1))
 
 
@@ -281,7 +287,7 @@ def _first_spread(
     todo = np.ones(len(KINDS), dtype=bool)
     for part in FIRST_SCALES:
         tried = np.stack(
-            [np.diag((part * np.array([2.0, 1.0, 1.0, 0.1, 0.1 * w])) ** 2) for w in found.width]
+            [np.diag((part * np.array([3.0, 1.0, 1.0, 0.1, 0.1 * w])) ** 2) for w in found.width]
         )
         spread[todo] = tried[todo]
         vector, log_proposal = _draw(kinds, mean, tried, random)
