@@ -19,7 +19,9 @@ from scipy.special import logsumexp
 
 AMPLITUDES = (0.02, 0.045, 0.1, 0.22, 0.5)
 STEP = 4.0  # ratio of neighbouring time scales, at most
-PSEUDO_SOURCES = 1.0  # weight of what is believed of the noise before any source is seen
+# weight of what is believed of the noise before any source is seen: that of so many sources, and
+# of this part of all: a kind of noise that the run has not shown yet is possible in any run
+PSEUDO_SOURCES, PSEUDO_PART = 2.0, 0.01
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,9 @@ def believed(grid: list[Noise]) -> NDArray[np.float64]:
     """Probabilities (H,) before any source is seen: half constant, half anything.
 
     Strong variability is rarer than weak (Rickett et al. 2006, ApJ 637, 346; Lovell et al. 2008,
-    ApJ 689, 108): as the inverse of the amplitude.
+    ApJ 689, 108): as the inverse root of the amplitude.
     """
-    weight = np.array([1 / noise.amplitude if noise.amplitude else 0.0 for noise in grid])
+    weight = np.array([noise.amplitude**-0.5 if noise.amplitude else 0.0 for noise in grid])
     return 0.5 * np.where(weight > 0, weight / weight.sum(), 1.0)
 
 
@@ -87,14 +89,15 @@ def learn_priors(
     """Priors of noise models and classes for S sources.
 
     `null` (S, H) are the ln L without a template, `classes` (S, H, C) the ln Bayes factors, `base`
-    (H,) what is believed of the noise before, with the weight of ``PSEUDO_SOURCES``, `rates` (C,)
+    (H,) what is believed of the noise before, `rates` (C,)
     the same of the classes, with that of `pseudo` sources, `dips` the class of dips. The
     distribution is the one of maximum likelihood (Laird 1978, J. Am. Stat. Assoc. 73, 805) with
     both added. A source takes no part in the prior of its own noise, and one that a dip explains
     better than noise in nobody's.
     """
     sources, models = null.shape
-    base = base * PSEUDO_SOURCES
+    pseudo_sources = PSEUDO_SOURCES + PSEUDO_PART * sources
+    base = base * pseudo_sources
     noise, rate = base / base.sum(), rates.copy()
     for _ in range(100):
         log_rate = np.log(rate)
@@ -106,7 +109,7 @@ def learn_priors(
         dip = logsumexp(classes[:, :, dips] + under[:, :, 0], axis=1)
         tells = dip <= logsumexp(under[:, :, 0], axis=1)
         share = joint.sum(axis=2) * tells[:, None]
-        noise = (share.sum(axis=0) + base) / (tells.sum() + PSEUDO_SOURCES)
+        noise = (share.sum(axis=0) + base) / (tells.sum() + pseudo_sources)
         rate = (joint[:, :, 1:].sum(axis=(0, 1)) + pseudo * rates) / (sources + pseudo)
         rate = np.clip(rate, rates / 4, 0.15)
     others = share.sum(axis=0) - share + base
