@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 NAMES = ("constant", "red_noise", *CLASSES)
 MODEL_POINTS = 400
+# what no template knows of a lens, and the tables blur: parts of the value, for t0 of the width
+# (scatter of known lenses about what was found, where their posteriors were narrower than that)
+TEMPLATE_ERROR = {"depth": 0.03, "t0_mjd": 0.004, "width_days": 0.01, "baseline_jy": 0.01}
+TEMPLATE_ERROR |= {"minimum_flux_jy": 0.02, "flux_fraction": 0.03}
 MIN_DEPTH_SIGMA = 4.0  # the dip itself must be there
 ACHROMATIC_BELOW = -3.0  # ln Bayes factor of a lens's colour against none
 MODEL_EPOCHS = 3000  # more cannot be drawn with the process in bearable memory
@@ -101,7 +105,12 @@ def _values(curve: LightCurve, series: Series, verdict: Verdict) -> dict[str, Va
         "alpha": strength(post.dips)[lens],
         "source_size": source_size(post.dips)[lens],
     }
-    return {name: _value(draws[name]) for name in VALUES}
+    found = {name: _value(draws[name]) for name in VALUES}
+    for name, part in TEMPLATE_ERROR.items():
+        value, error = found[name].value, found[name].error
+        scale = found["width_days"].value if name == "t0_mjd" else value
+        found[name] = Value(value, float(np.hypot(error, part * scale)))
+    return found
 
 
 def _value(draws: NDArray) -> Value:
