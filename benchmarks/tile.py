@@ -183,7 +183,7 @@ def report(work: Path, options: argparse.Namespace) -> dict:
     width = str(max(options.channels // 12, 2))
     averaging = [sys.executable, "-c", AVERAGE, str(work / "whole.ms"), str(work / "tile.ms")]
     stage("average", measured([*averaging, width], work))
-    data = json.loads((work / "whole.json").read_text())["data"] | {"calset": "none"}
+    data = json.loads((work / "whole.json").read_text())["data"] | {"calsets": ["none"]}
     write_record(work / "tile.json", product="tile.ms", stage="apply", data=data)
     stage("fit", fit(work))
     stage("image of the residual", image(work, "residual"))
