@@ -134,6 +134,20 @@ def test_colour_tells_a_lens_from_an_achromatic_dip(tmp_path):
     assert pd.read_csv(tmp_path / "c.csv")["class"].tolist() == ["achromatic_dip"]
 
 
+def test_frequencies_that_wander_and_a_part_with_few_epochs(tmp_path):
+    """Each epoch has a frequency of its own within 1 %; another part has two epochs."""
+    random = np.random.default_rng(0)
+    table = curves(3, ese=lens_dip(TIMES, 11.0, 6.0, 0.5))
+    table["freq_hz"] = 1.4e9 * random.uniform(0.995, 1.005, len(table))
+    few = table[table["mjd"] < MJD0 + 2].assign(freq_hz=3e9, flux_jy=5.0)
+    status, sources = search(tmp_path, pd.concat([table, few]))
+    assert status == 0
+    assert sources.loc["ese", "depth"] == pytest.approx(0.5, abs=0.1)
+    assert sources.loc["ese", "baseline_jy"] == pytest.approx(0.2, rel=0.1)
+    assert np.isnan(sources.loc["ese", "colour"])
+    assert (sources["n_epochs"] == len(TIMES)).all()
+
+
 def test_wrong_tables_are_errors(tmp_path, capsys):
     assert search(tmp_path, curves(2).drop(columns="mjd"))[0] == 1
     assert "lacks the columns mjd" in capsys.readouterr().err

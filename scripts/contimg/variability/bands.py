@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from contimg.variability.profiles import SMOOTH, Dips, change_at, changes
 
 TOGETHER = 1.5  # ratio to the lowest frequency up to which parts are searched together
+SAME_PART = 1.02  # ratio of frequencies up to which measurements are of the same part
+MIN_EPOCHS = 5  # of a part: with fewer its level is not known
 SAME_TIME_DAYS = 0.02
 COLOUR_SCATTER = 0.5  # of the measured over the expected colour of lenses: sources have sizes
 ACHROMATIC_SCATTER = 0.1
@@ -50,6 +52,21 @@ class Colour:
             - 0.5 * ((self.value - 1) / lens) ** 2
             + np.log(grey / lens)
         )
+
+
+def well_measured(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of one source in the parts with a level, `freq_hz` the mean one of each part.
+
+    Frequencies that follow one another within ``SAME_PART`` are one part.
+    """
+    freq = np.sort(rows["freq_hz"].unique())
+    group = np.cumsum(np.append(0, freq[1:] > SAME_PART * freq[:-1]))
+    part = rows["freq_hz"].map(dict(zip(freq, group, strict=True)))
+    rows = rows.assign(freq_hz=rows.groupby(part)["freq_hz"].transform("mean"))
+    rows = rows.drop_duplicates(["mjd", "freq_hz"])
+    count = rows.groupby("freq_hz")["mjd"].transform("size")
+    level = rows.groupby("freq_hz")["flux_jy"].transform("median")
+    return rows[(count >= MIN_EPOCHS) & (level > 0)]
 
 
 def split(rows: pd.DataFrame) -> Parts:

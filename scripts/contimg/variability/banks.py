@@ -92,7 +92,7 @@ def make_banks(times: NDArray, min_points: int, width_min: float, width_max: flo
     return _make_banks(tuple(ticks.tolist()), min_points, width_min, width_max)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1)
 def _make_banks(ticks, min_points, width_min, width_max) -> Banks:
     times = np.array(ticks) * _RESOLUTION_DAYS
     banks = {
@@ -104,11 +104,11 @@ def _make_banks(ticks, min_points, width_min, width_max) -> Banks:
     }
     banks = {name: bank for name, bank in banks.items() if bank.templates.shape[1]}
     ends = np.cumsum([0] + [bank.templates.shape[1] for bank in banks.values()])
-    return Banks(
-        banks,
-        np.concatenate([bank.templates for bank in banks.values()], axis=1),
-        {name: slice(ends[k], ends[k + 1]) for k, name in enumerate(banks)},
-    )
+    columns = {name: slice(ends[k], ends[k + 1]) for k, name in enumerate(banks)}
+    joined = np.concatenate([bank.templates for bank in banks.values()], axis=1)
+    # views of the one array: that of a long light curve is large
+    views = {n: replace(bank, templates=joined[:, columns[n]]) for n, bank in banks.items()}
+    return Banks(views, joined, columns)
 
 
 def typical_gap(times: NDArray) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import Field
 
 from contimg.core.command import Command, Files
-from contimg.variability.bands import Parts, split, together
+from contimg.variability.bands import Parts, split, together, well_measured
 from contimg.variability.ese import LightCurve, search_all, unsearchable
 from contimg.variability.options import VariabilityOptions
 from contimg.variability.products import (
@@ -69,18 +69,16 @@ def curves_of(data: Measurements) -> tuple[list[LightCurve], dict[str, Parts]]:
         rows = found.get(source)
         if rows is None:
             curves.append(LightCurve(source, blank, blank, blank))
-        elif "freq_hz" in rows.columns and rows["freq_hz"].nunique() > 1 and _bright(rows):
-            parts[source] = split(rows)
-            curves.append(LightCurve(source, *together(rows)))
+            continue
+        several = well_measured(rows) if "freq_hz" in rows.columns else rows.iloc[:0]
+        if len(several) and several["freq_hz"].nunique() > 1:
+            parts[source] = split(several)
+            curves.append(LightCurve(source, *together(several)))
         else:
+            rows = several if len(several) else rows.drop_duplicates("mjd")
             values = (rows[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy"))
             curves.append(LightCurve(source, *values))
     return curves, parts
-
-
-def _bright(rows: pd.DataFrame) -> bool:
-    """Whether every part of the band has a level that the others can be compared with."""
-    return bool((rows.groupby("freq_hz")["flux_jy"].median() > 0).all())
 
 
 def _tell(sources: pd.DataFrame, candidates: pd.DataFrame) -> None:
