@@ -151,6 +151,8 @@ def test_frequencies_that_wander_and_a_part_with_few_epochs(tmp_path):
 def test_wrong_tables_are_errors(tmp_path, capsys):
     assert search(tmp_path, curves(2).drop(columns="mjd"))[0] == 1
     assert "lacks the columns mjd" in capsys.readouterr().err
+    assert search(tmp_path, curves(2).iloc[:0])[0] == 1
+    assert "no measurement" in capsys.readouterr().err
     (tmp_path / "lc.fits").write_text("no")
     words = [f"--sources={tmp_path}/s.csv", f"--candidates={tmp_path}/c.csv"]
     assert main(["ese", f"--lightcurves={tmp_path}/lc.fits", *words]) == 1

@@ -22,7 +22,8 @@ MODEL_POINTS = 400
 # what no template knows of a lens, and the tables blur: parts of the value, for t0 of the width
 # (scatter of known lenses about what was found, where their posteriors were narrower than that)
 TEMPLATE_ERROR = {"depth": 0.03, "t0_mjd": 0.004, "width_days": 0.01, "baseline_jy": 0.01}
-TEMPLATE_ERROR |= {"minimum_flux_jy": 0.02, "flux_fraction": 0.03}
+TEMPLATE_ERROR |= {"minimum_flux_jy": 0.02, "flux_fraction": 0.03, "alpha": 0.05}
+TEMPLATE_ERROR |= {"source_size": 0.3}
 MIN_DEPTH_SIGMA = 4.0  # the dip itself must be there
 ACHROMATIC_BELOW = -3.0  # ln Bayes factor of a lens's colour against none
 MODEL_EPOCHS = 3000  # more cannot be drawn with the process in bearable memory

@@ -39,6 +39,8 @@ def read_measurements(path: Path) -> Measurements:
             f"{path}: lacks the columns {', '.join(missing)}; it has "
             f"{', '.join(map(str, table.columns))}"
         )
+    if table.empty:
+        raise ContimgError(f"{path}: holds no measurement")
     return clean(table)
 
 
