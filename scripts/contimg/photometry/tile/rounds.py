@@ -192,13 +192,17 @@ class Rounds:
         least = np.zeros((size, size), np.float32)
         apparent = np.abs(self.flux) * self.table["beam"].to_numpy()
         width = np.radians(image.beam.major_deg) / image.cell_rad
-        bright = np.flatnonzero(self.options.search_dynamic * apparent > np.median(image.noise))
+        quiet = float(np.median(image.noise))
+        bright = np.flatnonzero(self.options.search_dynamic * apparent > quiet)
         lmn = _cosines(self.table.iloc[bright], self.axes)
         index = np.arange(size)
         for (x, y), flux in zip(image.pixel(lmn).T, apparent[bright], strict=True):
-            distance = np.hypot(index[:, None] - x, index[None, :] - y) / width
+            reach = width * self.options.search_dynamic * flux / quiet  # farther out it is noise
+            rows, columns = (np.abs(index - at) <= reach for at in (x, y))
+            box = np.ix_(rows, columns)
+            distance = np.hypot(index[rows, None] - x, index[None, columns] - y) / width
             height = self.options.search_dynamic * flux / np.maximum(distance, 1)
-            np.maximum(least, height.astype(np.float32), out=least)
+            least[box] = np.maximum(least[box], height)
         return where, least
 
     def weights(self) -> float:
