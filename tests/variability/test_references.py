@@ -187,3 +187,23 @@ def test_a_light_curve_is_normalised_by_gains_without_its_source():
         assert mine["gain"].to_numpy() == pytest.approx(gain, rel=2e-4)
         assert mine["flux_norm_jy"].to_numpy() == pytest.approx(grid.flux[row] / gain, rel=2e-4)
         assert np.abs(found.gains.gain / gain - 1).max() > 1e-3, "else nothing was tested"
+
+
+def test_every_field_has_references_of_its_own():
+    """Four fields of 12 sources in turn, the last one faint: each is normalised by its own."""
+    options = OPTIONS.model_copy(update={"max_references": 10})
+    grid, gains, _ = made.grid(48, 40, 5, excess=0.005)
+    field, turn = np.arange(48) // 12, np.arange(40) % 4
+    seen = field[:, None] == turn
+    error = np.where((field == 3)[:, None], 2 * grid.error.clip(grid.flux / 60), grid.error)
+    mjd = np.where(seen, grid.mjd, np.nan)
+    found = find_gains(
+        made.Grid(**{**vars(grid), "good": grid.good & seen, "mjd": mjd, "error": error}), options
+    )
+    assert found.normalised.all()
+    assert (found.n_references <= 10).all() and (found.n_references >= 5).all()
+    for k in range(4):
+        ratio = np.log(found.gains.gain / gains)[turn == k]
+        assert np.std(ratio) < 0.02
+        own = [row for row in found.references if field[row] == k]
+        assert len(own) >= 5

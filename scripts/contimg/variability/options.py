@@ -24,7 +24,9 @@ class VariabilityOptions(Options):
         5, ge=2, description="an epoch with fewer good references is not normalised"
     )
     max_references: int = Field(
-        60, ge=2, description="the brightest so many sources (by signal to noise) are references"
+        60,
+        ge=2,
+        description="references are so many sources of every mosaic, by signal to noise",
     )
     gain_error_prior: float = Field(
         0.05, gt=0, lt=1, description="fractional gain error of an epoch that is not normalised"

@@ -60,7 +60,8 @@ def candidates(grid: Grid, options: VariabilityOptions) -> list[int]:
     """Rows fit to be references: bright, isolated and well measured; the brightest first.
 
     What part of the measurements is good counts where a source was measured at all: epochs may
-    show different fields. It takes three good ones to speak of stability.
+    show different fields. It takes three good ones to speak of stability. The brightest
+    `max_references` of every mosaic are taken, so that no field is left without.
     """
     measured = np.isfinite(grid.mjd).sum(axis=1)
     n_good = grid.good.sum(axis=1)
@@ -75,15 +76,60 @@ def candidates(grid: Grid, options: VariabilityOptions) -> list[int]:
         & (snr >= options.reference_min_snr)
     )
     # sorted() keeps the order of names among equals
-    return sorted(np.flatnonzero(fit), key=lambda row: -snr[row])[: options.max_references]
+    order = np.array(sorted(np.flatnonzero(fit), key=lambda row: -snr[row]), dtype=int)
+    place = np.cumsum(grid.good[order], axis=0)  # among the good ones of each mosaic
+    taken = (grid.good[order] & (place <= options.max_references)).any(axis=1)
+    return order[taken].tolist()
 
 
 def find_gains(grid: Grid, options: VariabilityOptions) -> Normalisation:
     """Choose references, drop the unstable ones one after the other, fit the gains.
 
+    Mosaics that no reference joins have nothing to do with each other and are fitted apart.
+    """
+    rows = np.array(sorted(candidates(grid, options)), dtype=int)
+    found = [_find_gains(grid, part, options) for part in _joined(grid, rows)]
+    merged = found[0]
+    for other in found[1:]:
+        merged = _merge(merged, other)
+    return merged
+
+
+def _joined(grid: Grid, rows: NDArray) -> list[list[int]]:
+    """`rows` in groups: those that are joined by mosaics in which they are good."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not len(rows):
+        return [[]]
+    good = csr_array(grid.good[rows].astype(int))
+    _, label = connected_components(good @ good.T, directed=False)
+    return [rows[label == k].tolist() for k in range(label.max() + 1)]
+
+
+def _merge(one: Normalisation, two: Normalisation) -> Normalisation:
+    """Normalisation of all mosaics from those of two groups that share none."""
+
+    def either(first: NDArray, second: NDArray) -> NDArray:
+        return np.where(two.normalised, second, first)
+
+    names = ("gain", "gain_err", "excess")
+    gains = [either(getattr(one.gains, n), getattr(two.gains, n)) for n in names]
+    return Normalisation(
+        sorted(one.references + two.references),
+        one.dropped | two.dropped,
+        one.normalised | two.normalised,
+        one.n_references + two.n_references,
+        GainFit(*gains, np.concatenate([one.gains.level, two.gains.level])),
+        one.own | two.own,
+    )
+
+
+def _find_gains(grid: Grid, rows: list[int], options: VariabilityOptions) -> Normalisation:
+    """The gains of the mosaics of one group of references.
+
     Each reference is judged with the gains of the others, so that it cannot hide in them.
     """
-    rows = sorted(candidates(grid, options))
     dropped: dict[str, str] = {}
     while len(rows) >= options.min_references:
         n_references = grid.good[rows].sum(axis=0)
