@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from contimg.variability import banks as templates
 from contimg.variability.bands import Parts
 from contimg.variability.banks import CLASSES, Banks
+from contimg.variability.density import make_problem
 from contimg.variability.event import Event, describe
 from contimg.variability.evidence import (
     Evidence,
@@ -23,8 +24,9 @@ from contimg.variability.evidence import (
 from contimg.variability.noise import Noise, Priors, believed, learn_priors, noise_grid
 from contimg.variability.options import VariabilityOptions
 from contimg.variability.parallel import parallel_map
+from contimg.variability.posterior import Posterior
 from contimg.variability.profiles import tables
-from contimg.variability.refine import Posterior, make_problem, refine
+from contimg.variability.refine import refine
 from contimg.variability.rivals import sharpen
 from contimg.variability.significance import (
     NullDistribution,

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.variability.banks import CLASSES, MAX_CHANGE, MAX_FLARE, Bank, Banks, flares, sines
+from contimg.variability.density import Problem
 from contimg.variability.evidence import Evidence, fit_templates
-from contimg.variability.refine import Problem
 
 ROUNDS, TRIALS, SHRINK, NOISES = 7, 48, 0.6, 4
 

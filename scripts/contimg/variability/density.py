@@ -1,0 +1,96 @@
+"""The posterior density of a dip, given one light curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contimg.variability.banks import Bank, constrained, widths
+from contimg.variability.evidence import Fit, fit_templates, log_sum
+from contimg.variability.filters import Whitener
+from contimg.variability.profiles import ALPHAS, IMPACTS, RING, SIZES, Dips, changes, depths
+
+KIND_PRIOR = np.array([0.4, 0.3, 0.3])  # of KINDS
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One light curve in medians, the noise models and their ln (prior L) without a template."""
+
+    times: NDArray[np.float64]
+    flux: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    filters: list[Whitener]
+    log_noise: NDArray[np.float64]  # (H,)
+    min_points: int
+    width_min: float
+    width_max: float
+
+
+def make_problem(
+    times: NDArray,
+    flux: NDArray,
+    variance: NDArray,
+    filters: list[Whitener],
+    log_noise: NDArray,
+    min_points: int,
+    width_min: float,
+    width_max: float | None,
+) -> Problem:
+    """Limits of the widths as in the bank."""
+    chosen = widths(times, width_min, width_max or times[-1])
+    widest = max(chosen[-1], 1.01 * chosen[0])
+    return Problem(times, flux, variance, filters, log_noise, min_points, chosen[0], widest)
+
+
+def log_density(
+    problem: Problem, dips: Dips, noises: NDArray
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[Fit]]:
+    """ln (prior L) of dips (K,), the same by noise model (K, len(noises)), and the fits."""
+    prior = _log_prior(problem, dips)
+    dips = _within_tables(dips)
+    change = changes(dips, problem.times)
+    prior = np.where(constrained(change, problem.min_points), prior, -np.inf)
+    number = len(dips)
+    bank = Bank(
+        np.ascontiguousarray(change, dtype=np.float32),
+        prior,
+        np.zeros(number),
+        depths(dips),
+        np.empty((number, 0)),
+    )
+    fits = [fit_templates(problem.flux, bank, problem.filters[h]) for h in noises]
+    by_noise = np.stack([f.log_factor for f in fits], axis=1)
+    by_noise = by_noise + problem.log_noise[noises] + prior[:, None]
+    return log_sum(by_noise, axis=1), by_noise, fits
+
+
+def _within_tables(dips: Dips) -> Dips:
+    """The same with shapes at the ends of the tables where they are beyond."""
+    alpha = np.clip(dips.alpha, 0, len(ALPHAS) - 1)
+    size, impact = np.clip(dips.size, 0, len(SIZES) - 1), np.clip(dips.impact, 0, len(IMPACTS) - 1)
+    return Dips(dips.kind, alpha, size, impact, dips.width, dips.t0)
+
+
+def _log_prior(problem: Problem, dips: Dips) -> NDArray[np.float64]:
+    """Uniform in the places of shape, ln width and t0."""
+    span = problem.times[-1]
+    inside = (
+        (dips.alpha >= 0)
+        & (dips.alpha <= len(ALPHAS) - 1)
+        & (dips.size >= 0)
+        & (dips.size <= len(SIZES) - 1)
+        & (dips.width >= problem.width_min)
+        & (dips.width <= problem.width_max)
+        & (np.abs(dips.t0 - span / 2) <= span / 2 + dips.width / 3)
+    )
+    volume = (len(ALPHAS) - 1) * (len(SIZES) - 1) * np.log(problem.width_max / problem.width_min)
+    density = np.log(KIND_PRIOR[dips.kind] / volume / (span + 2 * dips.width / 3))
+    ring = dips.kind == RING
+    inside &= ~ring | ((dips.impact >= 0) & (dips.impact <= len(IMPACTS) - 1))
+    # the coordinate that is not used has a Gaussian of its own, which integrates to one
+    unused = -0.5 * (dips.impact**2 + np.log(2 * np.pi))
+    density = density + np.where(ring, -np.log(len(IMPACTS) - 1), unused)
+    return np.where(inside, density, -np.inf)
