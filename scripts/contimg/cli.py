@@ -146,6 +146,7 @@ def _main(argv: list[str], note: Note) -> int:
     namespace = build_parser(verb).parse_args(words)
     try:
         files, options = read(command, namespace)
+        records.GIVEN = lambda: options
         status = command.run(files, *options) or 0
     except ValidationError as error:
         note.error = _complain(verb, error)

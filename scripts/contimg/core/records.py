@@ -37,6 +37,8 @@ _LARGE_BYTES = 64_000_000  # a FITS file of more is known by its sums
 _ABANDONED_S = 86400.0  # no job takes so long
 # What the command line sets before a verb runs: the modules behind it, with their hashes.
 CODE: Callable[[], Mapping[str, str]] = dict
+# And the options that the verb was given, before any preset filled what is unset.
+GIVEN: Callable[[], Sequence[BaseModel]] = tuple
 _SOFTWARE = ("numpy", "astropy", "pyuvdata", "casatools", "python-casacore", "snakemake")
 
 
@@ -131,6 +133,17 @@ def _held_against(entry: dict[str, Any], limits: Mapping[str, float]) -> dict[st
     return json.loads(
         json.dumps(asdict(check(entry["metric"], entry["value"], entry["unit"], **fixed, **now)))
     )
+
+
+def _given(options: Sequence[BaseModel]) -> dict[str, dict[str, Any]]:
+    """Options as they were given, where the parameters have them otherwise (from a preset)."""
+    used = _parameters(options)
+    found: dict[str, dict[str, Any]] = {}
+    for section, leaves in _parameters(GIVEN()).items():
+        for leaf, value in leaves.items():
+            if section in used and used[section].get(leaf) != value:
+                found.setdefault(section, {})[leaf] = value
+    return found
 
 
 def _named_files(options: Sequence[BaseModel]) -> dict[str, str]:
@@ -234,6 +247,7 @@ def write_record(
         "checks": [asdict(c) for c in checks],
         "data": data,
         "parameters": _parameters(options),
+        "given": _given(options),
         "files": _named_files(options),
         "inputs": [identify(p) for p in inputs],
         "code": dict(CODE()),

@@ -146,6 +146,8 @@ def _options(verb: str, content: Mapping[str, Any], config: Config) -> Iterator[
     for leaf, value in dependencies.options(config, verb).items():
         section, name = leaf.split(".", 1)
         kept = content["parameters"].get(section)
+        if kept is not None:
+            kept = kept | content.get("given", {}).get(section, {})
         if kept is not None and name not in kept:
             yield f"option {leaf} is new: {value}"
         elif kept is not None and kept[name] != _plain(value):
