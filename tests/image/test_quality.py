@@ -12,13 +12,14 @@ from astropy.wcs import WCS
 from scipy.ndimage import gaussian_filter
 
 from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image
-from contimg.core.records import VERDICTS
+from contimg.core.records import VERDICTS, Check
+from contimg.image import against, subbands
 from contimg.image.finder import find_peaks
 from contimg.image.grid import Grid
 from contimg.image.options import ImageOptions
 from contimg.image.quality import checks as image_checks
 from contimg.image.quality import noise_map, uncleaned_ratio
-from contimg.image.validate import checks, huber_location, summarise, validate
+from contimg.image.validate import checks, huber_location, row_flags, summarise, validate
 from contimg.image.visibilities import read_sampling
 
 CELL = 5 / 3600
@@ -87,7 +88,10 @@ def compare(field, tmp_path, table=None, shift=(0.0, 0.0), scale=1.0, pb=1.0):
     ).to_csv(catalog, index=False)
     rms = np.full(image.data.shape, NOISE, np.float32)
     response = np.full_like(rms, pb)
-    found = validate(image, response, rms, BEAM, catalog, 1.4e9, ImageOptions())
+    found = validate(
+        *(image, response, rms, BEAM, catalog, 1.4e9, ImageOptions()),
+        beam_slope=lambda ra, dec: -((ra - ra.mean()) ** 2) - (dec - dec.mean()) ** 2,
+    )
     return found, summarise(found, BEAM)
 
 
@@ -119,22 +123,22 @@ def test_a_good_image_agrees_with_its_catalogue(field, tmp_path):
         assert 0 < error < 0.5 and abs(summary[f"offset_{axis}_arcsec"]) < 4 * error
     assert summary["completeness_10_sigma"] == 1 and summary["reliability"] > 0.97
     assert sum(b["catalogued"] for b in summary["bins"]) == 120
-    assert all(c.verdict == "pass" for c in checks(summary, ImageOptions()))
+    assert all(c.verdict == "pass" for c in checks(summary, BEAM, ImageOptions()))
     assert found.negative <= 1
 
 
 @pytest.mark.parametrize(
     ("change", "metric"),
     [
-        ({"shift": (6.0, 0.0)}, "median offset"),
-        ({"shift": (0.0, -5.0)}, "median offset"),
+        ({"shift": (6.0, 0.0)}, "offset from the catalogue"),
+        ({"shift": (0.0, -5.0)}, "offset from the catalogue"),
         ({"scale": 1.3}, "flux scale"),
         ({"scale": 0.5}, "flux scale"),
     ],
 )
 def test_a_bad_image_warns(field, tmp_path, change, metric):
     _, summary = compare(field, tmp_path, **change)
-    warned = [c.metric for c in checks(summary, ImageOptions()) if c.verdict == "warn"]
+    warned = [c.metric for c in checks(summary, BEAM, ImageOptions()) if c.verdict == "warn"]
     assert len(warned) == 1 and metric in warned[0]
     if "shift" in change:
         east, north = change["shift"]
@@ -163,7 +167,8 @@ def test_what_is_missing_and_what_is_false_are_counted(field, tmp_path):
     assert summary["completeness_10_sigma"] < 0.9
     assert 20 <= summary["detections_not_in_catalogue"] <= 27
     assert any(
-        "completeness" in c.metric and c.verdict == "warn" for c in checks(summary, ImageOptions())
+        "completeness" in c.metric and c.verdict == "warn"
+        for c in checks(summary, BEAM, ImageOptions())
     )
 
 
@@ -249,3 +254,85 @@ def test_what_is_not_cleaned_reads_by_its_shape(pa_deg):
     assert uncleaned_ratio(psf(1.0), beam) == pytest.approx(1, abs=1e-6)
     assert uncleaned_ratio(psf(0.5), beam) == pytest.approx(0.4, abs=0.01)
     assert uncleaned_ratio(psf(1.0, halo=0.2), beam) > 1.1
+
+
+def matched(rng, n=60, scatter=0.03, **true) -> against.Matched:
+    """Sources of a tile with errors, and what `true` says is wrong with it; a tenth are far off."""
+    e, north = rng.uniform(-1.2, 1.2, (2, n))
+    turn, stretch = true.get("turn", 0.0), true.get("stretch", 0.0)
+    east, up = true.get("shift", (0.0, 0.0))
+    error = rng.uniform(0.1, 1.0, n)
+    offset = np.stack([east - turn * north + stretch * e, up + turn * e + stretch * north], axis=1)
+    offset = offset + error[:, None] * rng.normal(size=(n, 2))
+    slope = -1.5 * (e**2 + north**2)
+    gradient = true.get("gradient", (0.0, 0.0))
+    log = true.get("level", 0.0) + gradient[0] * e + gradient[1] * north
+    log = log + true.get("dish", 0.0) * slope + np.hypot(0.01, scatter) * rng.normal(size=n)
+    log[::10] += 0.5
+    offset[::10] += 8
+    return against.Matched(e, north, offset, error, np.exp(log), np.full(n, 0.01), slope)
+
+
+@pytest.mark.parametrize(
+    ("true", "word"),
+    [
+        ({}, ""),
+        ({"shift": (2.0, -1.0)}, "offset from the catalogue"),
+        ({"turn": 2.5}, "rotation"),
+        ({"stretch": -2.0}, "scale of positions"),
+        ({"level": 0.12}, "flux scale"),
+        ({"gradient": (0.08, 0.0)}, "gradient"),
+        ({"dish": -0.08}, "dish"),
+    ],
+)
+def test_what_is_wrong_with_a_field_is_found_and_nothing_else(true, word):
+    """Of 20 fields each; 5 sigma and outliers of a tenth of the sources."""
+    rng = np.random.default_rng(8)
+    names = {"turn": "rotation_arcsec_deg", "stretch": "scale_arcsec_deg", "level": "log_level"}
+    names |= {"dish": "log_dish"}
+    pulls = []
+    for _ in range(20):
+        found = against.fit_field(matched(rng, **true), 4.65)
+        verdicts = against.checks(found, 30 / 3600, ImageOptions())
+        warned = [c.metric for c in verdicts if c.verdict != "pass"]
+        assert [word in metric for metric in warned] == ([True] if word else []), warned
+        for key, name in names.items():
+            pulls.append((found[name] - true.get(key, 0.0)) / found[f"{name}_err"])
+    # outliers of one sign pull a Huber estimate by a part of an error
+    assert np.std(pulls) == pytest.approx(1.0, abs=0.35)
+
+
+def test_what_could_not_be_measured_warns_with_its_reason():
+    few = against.fit_field(matched(np.random.default_rng(1), n=3), 4.65)
+    assert few["log_level"] is None and few["dish_diameter_m"] is None
+    verdicts = against.checks(few, 30 / 3600, ImageOptions())
+    assert {c.verdict for c in verdicts} == {"warn"} and len(verdicts) == 6
+    assert all("could not be measured: 3 isolated sources" in c.reason for c in verdicts)
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "phase", "verdicts"),
+    [
+        ((1, 1, 1.001), (0, 0, 0), ["pass", "pass"]),
+        ((1, 1, 1.08), (0, 0, 0), ["warn", "pass"]),
+        ((1, 1, 1.2), (0, 0, 0), ["fail", "pass"]),
+        ((1, 1, 1), (0, 5, 0), ["pass", "warn"]),
+        ((1,), (0,), ["warn", "warn"]),
+    ],
+)
+def test_subbands_are_held_against_each_other(amplitude, phase, verdicts):
+    found = [
+        {"subband": k, "amplitude": a, "phase_deg": p, "error": 0.002}
+        for k, (a, p) in enumerate(zip(amplitude, phase, strict=True))
+    ]
+    assert [c.verdict for c in subbands.checks(found, 0.05)] == verdicts
+
+
+def test_flags_of_rows_follow_from_checks():
+    off = [Check("gradient of fluxes", 0.1, "", "", "warn", "r")]
+    lost = [Check("gradient of fluxes", None, "", "", "warn", "not measured")]
+    good, warned = {"verdict": "pass"}, {"verdict": "warn"}
+    assert row_flags(off, good, None) == ["flux_scale"]
+    assert row_flags(lost, good, None) == []
+    assert row_flags([], warned, None) == ["calibration"]
+    assert row_flags([], warned, "cleared") == []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from contimg.calibrate import apply
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions
 from contimg.convert import command as convert
 from contimg.convert.options import ConvertOptions
+from contimg.core.errors import DataQualityError
 from contimg.core.groups import read_manifest
 from contimg.flag.options import FlagOptions
 from contimg.image import command as image
@@ -32,15 +34,25 @@ IMAGE = ImageOptions(cell_arcsec=7, imsize=1536)
 
 @dataclass
 class Measured:
-    """What came out of one tile: rows and the record of every stage."""
+    """What came out of one tile: rows and the record of every stage that ran."""
 
     rows: pd.DataFrame
     records: dict[str, dict]
-    paths: dict[str, Path] = field(default_factory=dict)
+    failed: str = ""
+
+    def keep(self, stage: str, record: Path, run: Callable, *arguments):
+        """Run a stage and keep its record; what it returns."""
+        result = run(*arguments)
+        self.records[stage] = json.loads(record.read_text())
+        return result
 
     def verdicts(self) -> dict[str, str]:
         """Verdict of each stage."""
         return {stage: record["verdict"] for stage, record in self.records.items()}
+
+    def told(self) -> str:
+        """All that any stage says against the data."""
+        return "; ".join([*(r["reason"] for r in self.records.values()), self.failed])
 
 
 def tables(directory: Path, catalog: pd.DataFrame) -> None:
@@ -74,12 +86,28 @@ def measured(
     options: ImageOptions = IMAGE,
     applied: ApplyOptions | None = None,
 ) -> Measured:
-    """Convert, apply, image, mosaic of one tile, photometry."""
+    """Convert, apply, image, mosaic of one tile, photometry: up to where the data fail."""
     directory.mkdir(parents=True, exist_ok=True)
-    ms = converted(directory, manifest)
-    files = apply_files(ms, [calset], directory, catalog=catalog)
-    apply.run(files, INSTRUMENT, applied or ApplyOptions())
-    tile = image.ImageFiles(
+    found = Measured(pd.DataFrame({"source": []}), {})
+    try:
+        ms = found.keep("convert", directory / "tile.json", converted, directory, manifest)
+        files = apply_files(ms, [calset], directory, catalog=catalog)
+        found.keep("apply", files.record, apply.run, files, INSTRUMENT, applied or ApplyOptions())
+        tile = _tile_files(directory, files, catalog)
+        found.keep("image", tile.record, image.run, tile, INSTRUMENT, options)
+        made = _mosaic_files(directory, tile)
+        found.keep("mosaic", made.record, mosaic.run, made, MosaicOptions())
+        seen = _photometry_files(directory, made, catalog)
+        found.keep("photometry", seen.record, photometry.run, seen, PhotometryOptions())
+    except DataQualityError as error:
+        found.failed = str(error)
+        return found
+    found.rows = pd.read_parquet(seen.table)
+    return found
+
+
+def _tile_files(directory: Path, files, catalog: Path) -> image.ImageFiles:
+    return image.ImageFiles(
         ms=files.calibrated,
         ms_record=files.record,
         catalog=catalog,
@@ -88,8 +116,10 @@ def measured(
         record=directory / "image.json",
         **{name: directory / f"tile.{name}.fits" for name in _TILE},
     )
-    image.run(tile, INSTRUMENT, options)
-    made = mosaic.MosaicFiles(
+
+
+def _mosaic_files(directory: Path, tile: image.ImageFiles) -> mosaic.MosaicFiles:
+    return mosaic.MosaicFiles(
         images=[tile.image],
         residuals=[tile.residual],
         pbs=[tile.pb],
@@ -99,8 +129,10 @@ def measured(
         plot=directory / "mosaic.png",
         **{name: directory / f"mosaic.{name}.fits" for name in _MOSAIC},
     )
-    mosaic.run(made, MosaicOptions())
-    seen = photometry.PhotometryFiles(
+
+
+def _photometry_files(directory: Path, made, catalog: Path) -> photometry.PhotometryFiles:
+    return photometry.PhotometryFiles(
         mosaic=made.image,
         residual=made.residual,
         rms=made.rms,
@@ -110,11 +142,6 @@ def measured(
         table=directory / "photometry.parquet",
         record=directory / "photometry.json",
     )
-    photometry.run(seen, PhotometryOptions())
-    names = {"convert": ms.with_suffix(".json"), "apply": files.record, "image": tile.record}
-    names |= {"mosaic": made.record, "photometry": seen.record}
-    records = {stage: json.loads(path.read_text()) for stage, path in names.items()}
-    return Measured(pd.read_parquet(seen.table), records, {"ms": files.calibrated, **names})
 
 
 def against(rows: pd.DataFrame, sky: pd.DataFrame) -> pd.DataFrame:

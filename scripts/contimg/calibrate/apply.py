@@ -25,7 +25,7 @@ from contimg.core.errors import DataQualityError
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import read_axes
 from contimg.core.plain import plain
-from contimg.core.records import Check, atomic, check, read_record, write_record
+from contimg.core.records import Check, atomic, check, inherited, read_record, write_record
 from contimg.core.shared import DEC_TOLERANCE_DEG, STALENESS_HOURS
 
 # How CASA applies a table. linearflag: no bandpass is made up for channels that have none; CASA
@@ -125,6 +125,7 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
             *usable.checks(summary, after, options),
             *_choice_checks(choice),
             _refinement_check(refined),
+            *inherited([converted, *map(read_record, (*(c.path for c in choice.used), *judged))]),
         ],
         options=(instrument, options),
         inputs=[

@@ -106,6 +106,7 @@ def fit_field(
     fixed = ~distinct(*place, _SAME_RAD)
     fixed[0] = True
     flux, fitted, error = catalogued, np.full(len(sources), np.nan), np.full(len(sources), np.nan)
+    known = np.zeros(len(sources), bool)
     phase, first, moved, rounds = None, None, np.inf, 0
     while moved > _SETTLED and rounds < _ROUNDS:
         rounds += 1
@@ -114,7 +115,8 @@ def fit_field(
         found = fit(model, _corrected(sample, gain, phase), start=flux, fixed=fixed, tolerance=0.03)
         fitted = np.where(fixed, np.nan, found.flux_jy)
         error = np.where(fixed, np.nan, found.error_jy)
-        before, flux = flux, _believed(catalogued, fitted, error)
+        known |= _known(catalogued, fitted, error)  # none goes back, or it might go on for ever
+        before, flux = flux, np.where(known, np.maximum(fitted, _FAINTEST_JY), catalogued)
         with np.errstate(invalid="ignore", divide="ignore"):
             moved = float(np.nanmax(np.abs(flux - before) / error, initial=0.0))
     amplitude, turn = _changes(first, gain)
@@ -131,11 +133,10 @@ def fit_field(
     )
 
 
-def _believed(catalogued: NDArray, fitted: NDArray, error: NDArray) -> NDArray[np.float64]:
-    """What the data say where they know better than the catalogue."""
+def _known(catalogued: NDArray, fitted: NDArray, error: NDArray) -> NDArray[np.bool_]:
+    """Where the data know better than the catalogue."""
     with np.errstate(invalid="ignore"):
-        known = (fitted > _KNOWN * error) | (np.abs(fitted - catalogued) > _KNOWN * error)
-    return np.where(known, np.maximum(fitted, _FAINTEST_JY), catalogued)
+        return (fitted > _KNOWN * error) | (np.abs(fitted - catalogued) > _KNOWN * error)
 
 
 def visibilities(model: Design, flux: NDArray) -> NDArray[np.complex64]:

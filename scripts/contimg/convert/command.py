@@ -291,6 +291,7 @@ def _checks(missing, layout, phasing, moved, convert: ConvertOptions) -> list[Ch
             float(difference),
             "m",
             warn_above=convert.uvw_tolerance_m,
+            fail_above=convert.uvw_fail_m,
         ),
     ]
 

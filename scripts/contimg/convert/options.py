@@ -18,6 +18,11 @@ class ConvertOptions(Options):
         gt=0,
         description="warn when uvw of the file and of its antenna positions differ by more [m]",
     )
+    uvw_fail_m: Limit = Field(
+        5.0,
+        gt=0,
+        description="fail when they differ by more: then antennas are not where the file says [m]",
+    )
     max_broken_subbands: int = Field(
         2,
         ge=0,

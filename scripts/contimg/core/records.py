@@ -18,7 +18,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -165,6 +165,25 @@ def _parameters(options: Sequence[BaseModel]) -> dict[str, Any]:
         getattr(o, "section", "") or type(o).__name__.lower(): o.model_dump(mode="json")
         for o in options
     }
+
+
+def inherited(records: Iterable[Mapping[str, Any]]) -> list[Check]:
+    """The warnings of the inputs, as warnings of what is made from them.
+
+    A product is no better than what its numbers come from, until something measured clears it.
+    """
+    return [
+        Check(
+            metric=f"{record['stage']} of {record['product']}",
+            value=None,
+            unit="",
+            limit="",
+            verdict="warn",
+            reason=f"{record['product']} ({record['stage']}): {record['reason']}",
+        )
+        for record in records
+        if record["verdict"] == "warn"
+    ]
 
 
 def worst(checks: Sequence[Check]) -> str:

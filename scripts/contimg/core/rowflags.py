@@ -23,8 +23,11 @@ LEAVE_OUT = {
     "neighbour": "a peak that is not in the catalogue, above 5 sigma and 5 % of the source, within"
     " two beams",
     "negative_bowl": "a hole below -5 sigma and 5 % of the source within two beams",
-    "flux_scale": "the flux scale of a tile that covers the source is off or was not measured",
-    "position": "the positions of a tile that covers the source are off or were not measured",
+    "flux_scale": "the flux scale of a tile that covers the source is off: as a whole, over the"
+    " field, with the beam, or between subbands",
+    "position": "the positions of a tile that covers the source are off",
+    "image": "the image of a tile that covers the source lacks sources, or has too many that are"
+    " not real, or holes",
     "calibration": "a warning about the calibration or the data of a tile that covers the source,"
     " which nothing measured has cleared",
 }

@@ -13,7 +13,7 @@ from contimg.core.errors import ContimgError
 from contimg.core.fits import Beam, Image, read_image
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.judge import by_checks
-from contimg.core.records import require, write_record
+from contimg.core.records import inherited, require, worst, write_record
 from contimg.image import masks, quality, residual, tclean, wsclean
 from contimg.image.cube import write_cube
 from contimg.image.fitted import Fitted, restore, subtract_sources
@@ -24,12 +24,13 @@ from contimg.image.options import ImageOptions
 from contimg.image.outliers import Outliers, describe, subtract_outliers
 from contimg.image.page import draw_validation, write_page
 from contimg.image.preview import draw
-from contimg.image.primary_beam import drift_averaged_beam
+from contimg.image.primary_beam import diameter_slope, drift_averaged_beam
 from contimg.image.process import scratch_directory
 from contimg.image.products import FITS, planes, write_products
+from contimg.image.subbands import checks as subband_checks
 from contimg.image.tiers import effective, explicit
 from contimg.image.validate import checks as validation_checks
-from contimg.image.validate import summarise, validate
+from contimg.image.validate import row_flags, summarise, validate
 from contimg.image.visibilities import Sampling, mean_frequency, mean_mjd, read_sampling
 
 IMAGERS = {"wsclean": wsclean, "tclean": tclean, "residual": residual}
@@ -61,7 +62,8 @@ class ImageFiles(Files):
 
 def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions) -> None:
     """Image one tile."""
-    upstream = require(files.ms_record)["data"]
+    calibrated = require(files.ms_record)
+    upstream = calibrated["data"]
     settings = effective(options, has_catalog=files.catalog is not None)
     sampling = read_sampling(files.ms, settings.uv_min_lambda, settings.uv_max_lambda)
     beam = PrimaryBeam(instrument)
@@ -69,7 +71,7 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
     print(f"{settings.backend}: {grid.size} x {grid.size} pixels of {grid.cell_arcsec} arcsec")
     with scratch_directory(files.image) as scratch:
         made, outliers, fitted, masked = _make(
-            files, scratch, sampling, beam, grid, settings, upstream, instrument.sefd_jy
+            files, scratch, sampling, beam, grid, settings, upstream, instrument
         )
         images = {name: read_image(path) for name, path in made.paths.items()}
         for name, content in images.items():
@@ -105,13 +107,25 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
         **describe_fitted(fitted),
         "cube": spectrum,
     }
-    found = None
+    found, judged = None, []
     if files.catalog is not None:
         found = validate(
-            images["image"], pb, noise[0], restored, files.catalog, data["freq_hz"], settings
+            *(images["image"], pb, noise[0], restored, files.catalog, data["freq_hz"], settings),
+            fitted.sources,
+            lambda ra, dec: diameter_slope(beam, sampling, ra, dec),
         )
-        data["validation"] = summarise(found, restored)
-        results += validation_checks(data["validation"], settings)
+        data["validation"] = summarise(found, restored, instrument.dish_diameter_m)
+        judged = validation_checks(data["validation"], restored, settings)
+        if fitted.subbands:
+            judged += subband_checks(fitted.subbands, settings.max_subband_error)
+        results += judged
+    cleared = None
+    if calibrated["verdict"] == "warn":
+        if found is not None and worst(judged) == "pass":
+            cleared = calibrated["reason"]
+        else:
+            results += inherited([calibrated])
+    data |= {"cleared_by_measurement": cleared, "row_flags": row_flags(judged, calibrated, cleared)}
     content = planes(images, pb, noise[0], restored, settings.pb_limit)
     paths = {name: getattr(files, name) for name in FITS}
     write_products(paths, content, wcs, sampling, settings, upstream, made.software)
@@ -147,7 +161,7 @@ def _make(
     grid: Grid,
     settings: ImageOptions,
     upstream: dict[str, Any],
-    sefd_jy: float,
+    instrument: InstrumentOptions,
 ) -> tuple[ImagerOutput, Outliers, Fitted, float | None]:
     """Outliers, sources, mask, imager; the part of the image that clean was allowed to touch."""
     imager = IMAGERS[settings.backend]
@@ -161,7 +175,7 @@ def _make(
     )
     fitted = subtract_sources(
         *(outliers.ms, scratch, files.catalog, beam, sampling, wcs, grid.size),
-        *(grid.beam.minor_deg, upstream, sefd_jy, settings),
+        *(grid.beam.minor_deg, upstream, instrument, settings),
     )
     mask = masks.clean_mask(grid, wcs, settings, files.catalog, beam, sampling)
     mask_file = None

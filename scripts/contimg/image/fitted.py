@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import pandas as pd
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import C_M_S, InstrumentOptions, PrimaryBeam
 from contimg.core.catalog import flux_density, read_sources, with_flux
 from contimg.core.coords import distinct
 from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image
@@ -35,6 +35,7 @@ from contimg.core.stokes import read_stokes_i
 from contimg.image.masks import apparent_fluxes
 from contimg.image.options import ImageOptions
 from contimg.image.primary_beam import drift_averaged_response
+from contimg.image.subbands import Ratio
 from contimg.image.visibilities import Sampling, mean_frequency, thermal_noise
 
 _NEAR_BEAMS = 0.15  # two entries nearer than this are fitted as one
@@ -51,6 +52,7 @@ class Fitted:
     # those of the catalogue at the places found, with what they were found to be: fitted_jy and, of
     # the catalogue, told_jy at the frequency of the image, flux_err_jy, snr, offset_*_arcsec
     sources: pd.DataFrame
+    subbands: list[dict[str, Any]] = field(default_factory=list)  # data over model
 
 
 def subtract_sources(
@@ -63,7 +65,7 @@ def subtract_sources(
     size: int,
     beam_deg: float,
     upstream: Mapping[str, Any],
-    sefd_jy: float,
+    instrument: InstrumentOptions,
     options: ImageOptions,
 ) -> Fitted:
     """Fit and subtract into a copy of `ms`; the input itself where there is nothing to subtract.
@@ -73,7 +75,7 @@ def subtract_sources(
     """
     if catalog is None or not options.subtract_sources or options.niter == 0:
         return Fitted(ms, pd.DataFrame({"name": []}))
-    least = options.subtract_min_sigma * thermal_noise(sampling, sefd_jy)
+    least = options.subtract_min_sigma * thermal_noise(sampling, instrument.sefd_jy)
     sources = _inside(catalog, beam, sampling, wcs, size, least, beam_deg)
     if sources.empty:
         return Fitted(ms, sources)
@@ -99,7 +101,7 @@ def subtract_sources(
         found = fit(made, blocks, start=found.flux_jy, tolerance=_TOLERANCE)
     copy = scratch / "residual.ms"
     shutil.copytree(ms, copy)
-    _subtract(copy, axes, made, found.flux_jy)
+    ratio = _subtract(copy, axes, made, found.flux_jy, blocks)
     return Fitted(
         copy,
         sources.assign(
@@ -110,6 +112,7 @@ def subtract_sources(
             offset_east_arcsec=np.degrees(shift[:, 0]) * 3600,
             offset_north_arcsec=np.degrees(shift[:, 1]) * 3600,
         ),
+        ratio.describe(instrument.subbands, found.noise),
     )
 
 
@@ -196,12 +199,17 @@ def _moved(sources: pd.DataFrame, shift_rad: NDArray[np.float64]) -> pd.DataFram
     )
 
 
-def _subtract(ms: Path, axes: Axes, made: Design, flux: NDArray[np.float64]) -> None:
-    n_base = axes.shape[1]
+def _subtract(
+    ms: Path, axes: Axes, made: Design, flux: NDArray[np.float64], blocks: Arrays
+) -> Ratio:
+    """Subtract the model from `ms`; what `blocks`, its data, are over the model."""
+    n_base, ratio = axes.shape[1], Ratio(axes.freq_hz.size)
     with open_table(ms, writable=True) as table:
         for time, there in enumerate(model_of(made, np.nan_to_num(flux))):
+            ratio.add(blocks, time, there)
             rows = {"startrow": time * n_base, "nrow": n_base}
             table.putcol("DATA", table.getcol("DATA", **rows) - there[..., None], **rows)
+    return ratio
 
 
 def restore(
@@ -239,9 +247,9 @@ def restore(
 def describe(fitted: Fitted) -> dict[str, object]:
     """For the record: what was subtracted and put back, brightest (apparent) first."""
     if fitted.sources.empty:
-        return {"sources_subtracted": []}
+        return {"sources_subtracted": [], "subbands": fitted.subbands}
     table = fitted.sources[fitted.sources["fitted_jy"] != 0]
     digits = dict.fromkeys(("ra_deg", "dec_deg", "flux_jy", "flux_err_jy"), 7)
     digits |= dict.fromkeys(("offset_east_arcsec", "offset_north_arcsec"), 4)
     table = table.assign(flux_jy=table["fitted_jy"])[["name", *digits]].round(digits)
-    return {"sources_subtracted": table.to_dict("records")}
+    return {"sources_subtracted": table.to_dict("records"), "subbands": fitted.subbands}

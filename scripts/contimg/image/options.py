@@ -166,10 +166,39 @@ class ImageOptions(Options):
         1.3, gt=1, description="beam axis over that of the uv coverage that warns, either way"
     )
     max_offset_beams: Limit = Field(
-        0.1, gt=0, description="median offset from the catalogue that warns [beam minor axes]"
+        0.1, gt=0, description="offset from the catalogue that warns [beam minor axes]"
+    )
+    max_offset_arcsec: Limit = Field(
+        1.0, gt=0, description="offset from the catalogue that warns, if that is less [arcsec]"
+    )
+    max_turn_arcsec_deg: Limit = Field(
+        1.0,
+        gt=0,
+        description="rotation, or error of the scale, of positions that warns [arcsec/deg]",
     )
     max_flux_scale_error: Limit = Field(
-        0.15, gt=0, description="error of the flux scale against the catalogue that warns"
+        0.05, gt=0, description="error of the flux scale against the catalogue that warns"
+    )
+    max_flux_gradient: Limit = Field(
+        0.02, gt=0, description="gradient of flux ratios over the field that warns [1/deg]"
+    )
+    max_dish_error: Limit = Field(
+        0.02, gt=0, description="relative error of the dish diameter that makes the beam that warns"
+    )
+    max_subband_error: Limit = Field(
+        0.05,
+        gt=0,
+        description="a subband against the others, relative amplitude or rad, that warns",
+    )
+    max_negative_peaks: Limit = Field(
+        5.0, ge=0, description="peaks below -5 sigma beyond which an image warns"
+    )
+    min_reliability: Limit = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="part of the detections above 5 sigma, and above the faint end of the"
+        " catalogue, that the catalogue must have",
     )
     min_completeness: Limit = Field(
         0.9, ge=0, le=1, description="part of the catalogued sources above 10 sigma to be found"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
@@ -50,3 +52,26 @@ def drift_averaged_response(
                 freq = (weight[time, band] * axes.freq_hz[band]).sum() / w
                 total += w * beam.power(distance, freq)
     return total / weight.sum()
+
+
+def diameter_slope(
+    beam: PrimaryBeam, sampling: Sampling, ra: NDArray, dec: NDArray
+) -> NDArray[np.float64]:
+    """dlnB/dlnD at positions [rad], D the diameter of the dish.
+
+    The beam is a function of sin(theta) nu D: another diameter is another frequency.
+    """
+    step = 0.01
+    low, high = (
+        drift_averaged_response(
+            beam,
+            dataclasses.replace(
+                sampling,
+                axes=dataclasses.replace(sampling.axes, freq_hz=sampling.axes.freq_hz * factor),
+            ),
+            ra,
+            dec,
+        )
+        for factor in (1 - step, 1 + step)
+    )
+    return (np.log(high) - np.log(low)) / np.log((1 + step) / (1 - step))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
@@ -15,12 +17,18 @@ from contimg.core.catalog import flux_density, read_sources
 from contimg.core.fits import Beam, Image
 from contimg.core.records import Check, check
 from contimg.core.robust import robust_rms
+from contimg.image.against import Matched, fit_field
+from contimg.image.against import checks as field_checks
 from contimg.image.finder import Peaks, find_peaks
 from contimg.image.options import ImageOptions
 
 DETECTION_SNR = 5.0
 SNR_EDGES = (5.0, 7.0, 10.0, 20.0, 50.0, np.inf)
-_MATCH_SNR = 10.0  # sources that measure positions and the flux scale
+_MATCH_SNR = 10.0  # sources that measure positions
+_FLUX_SNR = 20.0  # and the flux scale: the height of a peak is high by a noise squared
+_HALF = 0.5  # less than half of what must be there, or of what is there: another sky
+_UNKNOWN_SNR = 10.0  # detections that are listed if the catalogue does not have them
+_FAINT_END = 0.1  # quantile of the catalogue's flux densities in the image
 _CLEAR_BEAMS = 2.5  # no neighbour of a tenth of its brightness within so many major axes
 _HUBER = 1.5
 
@@ -40,6 +48,11 @@ class Validation:
     peak_matched: NDArray[np.bool_]
     negative: int  # peaks of the negative image above the same level
     offset_arcsec: NDArray[np.float64]  # (source, 2): image minus catalogue, east and north
+    place_deg: NDArray[np.float64]  # (source, 2): from the centre of the image, east and north
+    beam_slope: NDArray[np.float64]  # (source,) dlnB/dlnD
+    peak_deep: NDArray[np.bool_]  # peaks above the faint end of the catalogue
+    ratio: NDArray[np.float64]  # (source, 2): fitted over catalogued, error; NaN if not fitted
+    unknown: list[dict[str, float]]  # bright peaks that the catalogue does not have
 
 
 def validate(
@@ -50,8 +63,15 @@ def validate(
     catalog: Path,
     freq_hz: float,
     options: ImageOptions,
+    fitted: pd.DataFrame | None = None,
+    beam_slope: Callable[[NDArray, NDArray], NDArray] | None = None,
 ) -> Validation:
-    """Find the peaks of `image` and match them with `catalog` within half a beam."""
+    """Find the peaks of `image` and match them with `catalog` within half a beam.
+
+    `fitted` are sources as fitted to the visibilities (:mod:`contimg.image.fitted`), whose flux
+    densities are better than heights of peaks. `beam_slope` gives dlnB/dlnD at positions (ra, dec)
+    [rad]; without it the beam is not judged.
+    """
     cell = image.cell_deg
     radius = beam.major_deg / cell
     inside = pb >= options.pb_limit
@@ -68,6 +88,12 @@ def validate(
     x, y, ix, iy = x[ok], y[ok], ix[ok], iy[ok]
     expected = flux[ok] * pb[iy, ix]
     match, matched = _match(x, y, peaks, radius / 2)
+    middle = (np.array(image.data.shape[::-1]) - 1) / 2
+    place = np.stack([-(x - middle[0]) * cell, (y - middle[1]) * cell], axis=1)
+    radians = np.radians(position[ok].T)
+    slope = np.zeros(x.size) if beam_slope is None else beam_slope(*radians)
+    peak_pb = pb[np.rint(peaks.y).astype(int), np.rint(peaks.x).astype(int)]
+    faint_end = np.quantile(flux[ok], _FAINT_END) if x.size else np.inf
     offset = np.full((x.size, 2), np.nan)
     good = match >= 0
     offset[good, 0] = -(peaks.x[match[good]] - x[good]) * cell * 3600
@@ -84,7 +110,42 @@ def validate(
         peak_matched=matched,
         negative=negative.x.size,
         offset_arcsec=offset,
+        place_deg=place,
+        beam_slope=slope,
+        peak_deep=peaks.peak_jy_beam > faint_end * peak_pb,
+        ratio=_ratios(list(sources["name"][ok]), fitted),
+        unknown=_unknown(image, peaks, matched, peak_pb),
     )
+
+
+def _ratios(names: list[str], fitted: pd.DataFrame | None) -> NDArray[np.float64]:
+    result = np.full((len(names), 2), np.nan)
+    if fitted is not None and not fitted.empty:
+        told = fitted["told_jy"]
+        table = pd.DataFrame(
+            {"ratio": fitted["fitted_jy"] / told, "error": fitted["flux_err_jy"] / told}
+        )
+        result[:] = table.set_index(fitted["name"]).reindex(names).to_numpy()
+    return result
+
+
+def _unknown(
+    image: Image, peaks: Peaks, matched: NDArray[np.bool_], pb: NDArray[np.floating]
+) -> list[dict[str, float]]:
+    """Position, flux density and signal to noise of bright peaks that no source is near."""
+    rows = np.flatnonzero(~matched & (peaks.snr > _UNKNOWN_SNR))
+    if not rows.size:
+        return []
+    sky = image.wcs.all_pix2world(np.stack([peaks.x[rows], peaks.y[rows]], axis=1), 0)
+    return [
+        {
+            "ra_deg": round(float(ra) % 360, 6),
+            "dec_deg": round(float(dec), 6),
+            "flux_jy": round(float(peaks.peak_jy_beam[k] / pb[k]), 6),
+            "snr": round(float(peaks.snr[k]), 1),
+        }
+        for k, (ra, dec) in zip(rows, sky, strict=True)
+    ]
 
 
 def _match(
@@ -111,8 +172,8 @@ def _clear(x: NDArray, y: NDArray, flux: NDArray, distance: float) -> NDArray[np
     return np.array([all(j == k or flux[j] < 0.1 * flux[k] for j in n) for k, n in enumerate(near)])
 
 
-def summarise(found: Validation, beam: Beam) -> dict[str, Any]:
-    """Numbers for the record; what cannot be measured is None."""
+def summarise(found: Validation, beam: Beam, dish_m: float = 0.0) -> dict[str, Any]:
+    """Numbers for the record; what cannot be measured is None. `dish_m` is the dish assumed [m]."""
     used = found.clear & (found.match >= 0) & (found.expected_snr >= _MATCH_SNR)
     peak = found.peaks.peak_jy_beam[found.match[used]]
     ratio, ratio_error = huber_location(peak / found.expected_jy_beam[used])
@@ -135,7 +196,9 @@ def summarise(found: Validation, beam: Beam) -> dict[str, Any]:
         )
     strong = (found.expected_snr >= _MATCH_SNR) & found.clear
     n_peaks = found.peaks.x.size
+    deep = found.peak_deep
     return {
+        "field": fit_field(_matched(found, used, beam), dish_m),
         "matched": int(used.sum()),
         "offset_east_arcsec": east,
         "offset_east_err_arcsec": east_error,
@@ -150,9 +213,31 @@ def summarise(found: Validation, beam: Beam) -> dict[str, Any]:
         "negative_peaks": found.negative,
         "detections": n_peaks,
         "detections_not_in_catalogue": int((~found.peak_matched).sum()),
-        "reliability": float(found.peak_matched.mean()) if n_peaks else None,
+        "reliability": float(found.peak_matched[deep].mean()) if deep.any() else None,
+        "unknown_above_10_sigma": found.unknown,
         "bins": bins,
     }
+
+
+def _matched(found: Validation, used: NDArray[np.bool_], beam: Beam) -> Matched:
+    """Sources that measure; those too faint for the flux scale have no ratio."""
+    peaks, match = found.peaks, found.match[used]
+    snr = peaks.snr[match]
+    ratio, error = found.ratio[used].T
+    if not np.isfinite(ratio).any():  # nothing was fitted: the heights of bright peaks
+        ratio = peaks.peak_jy_beam[match] / found.expected_jy_beam[used]
+        ratio = np.where(found.expected_snr[used] >= _FLUX_SNR, ratio, np.nan)
+        error = 1 / snr
+    width = 3600 * np.sqrt(beam.major_deg * beam.minor_deg)
+    return Matched(
+        east_deg=found.place_deg[used, 0],
+        north_deg=found.place_deg[used, 1],
+        offset_arcsec=found.offset_arcsec[used],
+        offset_err_arcsec=0.6 * width / snr,  # beam / sqrt(8 ln 2) / snr, and noise like the beam
+        ratio=ratio,
+        ratio_err=error,
+        beam_slope=found.beam_slope[used],
+    )
 
 
 def _flux_at(found: Validation, snr: float) -> float | None:
@@ -189,40 +274,58 @@ def huber_location(values: NDArray) -> tuple[float | None, float | None]:
     return location, float(error)
 
 
-def checks(summary: dict[str, Any], options: ImageOptions) -> list[Check]:
-    """Verdicts; of what could not be measured there is none.
-
-    A deviation counts only when it is three times its error.
-    """
-    result = []
-    if summary["offset_minor_axes"] is not None:
-        size = np.hypot(summary["offset_east_arcsec"], summary["offset_north_arcsec"])
-        error = np.hypot(summary["offset_east_err_arcsec"], summary["offset_north_err_arcsec"])
-        sure = size > 3 * error
-        result.append(
-            check(
-                "median offset from the catalogue",
-                summary["offset_minor_axes"],
-                "beam minor axes",
-                warn_above=options.max_offset_beams if sure else None,
-            )
-        )
-    if summary["flux_ratio"] is not None:
-        deviation = abs(summary["flux_ratio"] - 1)
-        sure = deviation > 3 * summary["flux_ratio_err"]
-        result.append(
-            check(
-                "error of the flux scale against the catalogue",
-                deviation,
-                warn_above=options.max_flux_scale_error if sure else None,
-            )
-        )
-    if summary["completeness_10_sigma"] is not None:
-        result.append(
-            check(
-                "completeness above 10 sigma",
-                summary["completeness_10_sigma"],
-                warn_below=options.min_completeness,
-            )
-        )
+def checks(summary: dict[str, Any], beam: Beam, options: ImageOptions) -> list[Check]:
+    """Verdicts; what could not be measured warns. `beam` is the restoring beam."""
+    result = field_checks(summary["field"], beam.minor_deg, options)
+    for metric, value, limit in (
+        ("completeness above 10 sigma", summary["completeness_10_sigma"], options.min_completeness),
+        (
+            "reliability of detections above 5 sigma",
+            summary["reliability"],
+            options.min_reliability,
+        ),
+    ):
+        if value is None:
+            reason = f"{metric} could not be measured: no source so bright"
+            result.append(Check(metric, None, "", f"warn if < {limit:g}", "warn", reason))
+        else:
+            result.append(check(metric, value, warn_below=limit, fail_below=_HALF))
+    negative = summary["negative_peaks"]
+    result.append(
+        check("peaks below -5 sigma", negative, warn_above=options.max_negative_peaks)
+    )
     return result
+
+
+# what a check that fails or warns says of every row measured on the image: core/rowflags.py
+_WORDS = {
+    "position": (
+        "offset from the catalogue",
+        "rotation against the catalogue",
+        "scale of positions",
+    ),
+    "flux_scale": (
+        "error of the flux scale against the catalogue",
+        "gradient of fluxes",
+        "dish diameter that the fluxes prefer, relative to that assumed",
+        "amplitude of a subband against the others",
+        "phase of a subband against the others",
+    ),
+    "image": (
+        "completeness above 10 sigma",
+        "reliability of detections above 5 sigma",
+        "peaks below -5 sigma",
+    ),
+}
+
+
+def row_flags(checks: list[Check], calibrated: Mapping[str, Any], cleared: str | None) -> list[str]:
+    """Words for the rows of this image: of what was measured and is off, and of the calibration.
+
+    `calibrated` is the record of the calibrated MS; its warning is told unless it was `cleared`.
+    """
+    off = {c.metric for c in checks if c.verdict != "pass" and c.value is not None}
+    words = [word for word, metrics in _WORDS.items() if off & set(metrics)]
+    if calibrated["verdict"] == "warn" and cleared is None:
+        words.append("calibration")
+    return words

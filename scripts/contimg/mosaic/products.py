@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from contimg.core.fits import Beam, write_image
-from contimg.core.records import Check, atomic, check
+from contimg.core.records import Check, atomic, check, inherited
 from contimg.mosaic.beams import spread
 from contimg.mosaic.combine import Mosaic, mid_frequency
 from contimg.mosaic.grid import Grid
@@ -99,6 +99,11 @@ def facts(
             if tile.decision is not None
         ],
         "tiles_corrected_for_pb": [tile.name for tile in used if tile.image_corrected],
+        "tile_flags": [
+            {"tile": tile.name, "flags": tile.row_flags, "s_region": region(tile)}
+            for tile in used
+            if tile.row_flags
+        ],
         "calsets": sorted({name for t in used for name in t.calibration.calsets}),
     }
 
@@ -127,6 +132,11 @@ def checks(tiles: Sequence[Tile], factors: Factors) -> list[Check]:
     edge = [t.edge_noise_ratio for t in used if np.isfinite(t.edge_noise_ratio)]
     if edge:  # rises when tiles are corrected for the primary beam without saying so
         made.append(check("edge_over_centre_noise", float(np.median(edge)), warn_above=1.6))
+    made += inherited(
+        {"stage": "image", "product": t.name, "verdict": "warn", "reason": t.warning}
+        for t in used
+        if t.warning
+    )
     if np.isfinite(freq).all():
         made.append(check("frequency_spread", max(freq) / min(freq) - 1, warn_above=0.02))
     return made

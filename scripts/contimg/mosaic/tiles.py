@@ -26,8 +26,9 @@ _OUTLINE = 72  # points of the outline kept for the tile list
 class Tile:
     """One image of a short observation.
 
-    `broken` says why there is nothing to add; `reasons` why a tile that could be added is not.
-    `outline` holds (ra, dec) [deg] around the usable region. `pb_width_deg` is the root of the
+    `broken` says why there is nothing to add; `warning` and `row_flags` are what its record says
+    against it and against each source measured on it; `reasons` why a tile that could be added is
+    not. `outline` holds (ra, dec) [deg] around the usable region. `pb_width_deg` is the root of the
     area where the primary beam is above half its peak. `noise_gain` is what the common beam does
     to the noise.
     """
@@ -39,6 +40,8 @@ class Tile:
     record: Path
     broken: str = ""
     reasons: list[str] = field(default_factory=list)
+    warning: str = ""
+    row_flags: list[str] = field(default_factory=list)
     decision: tuple[str, str] | None = None
     rms_jy_beam: float = np.nan
     mjd: float = np.nan
@@ -146,6 +149,8 @@ def _from_record(image: Path, residual: Path, pb: Path, record: Path) -> Tile:
     for key in ("rms_jy_beam", "mjd", "freq_hz", "integration_s", "dynamic_range"):
         value = data.get(key)
         setattr(tile, key, float(value) if value is not None else np.nan)
+    if content["verdict"] == "warn":
+        tile.warning, tile.row_flags = content["reason"], list(data.get("row_flags", []))
     if content["verdict"] == "fail":
         tile.broken = f"failed: {content['reason']}"
     elif not (np.isfinite(tile.rms_jy_beam) and tile.rms_jy_beam > 0):

@@ -15,10 +15,10 @@ from contimg.core.catalog import read_sources
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError
 from contimg.core.fits import Image, read_image
-from contimg.core.records import Check, check, require, write_record
+from contimg.core.records import Check, check, inherited, require, write_record
 from contimg.photometry.extent import measure_extents
 from contimg.photometry.forced import forced_fit, group
-from contimg.photometry.geometry import Sources, locate
+from contimg.photometry.geometry import Sources, inside, locate
 from contimg.photometry.judge import judge
 from contimg.photometry.noise import Correlation, measure_correlation
 from contimg.photometry.options import PhotometryOptions
@@ -58,13 +58,14 @@ def run(files: PhotometryFiles, options: PhotometryOptions) -> None:
     table, correlation = measure(
         mosaic, residual, rms, mjd, catalog, str(record["product"]), options
     )
+    table["flag"] = with_tile_flags(table, record["data"].get("tile_flags", []))
     write_table(files.table, table)
     write_record(
         files.record,
         product=files.record.stem,
         stage="photometry",
         data=_facts(table, correlation, mosaic, record),
-        checks=_checks(table, mosaic),
+        checks=[*_checks(table, mosaic), *inherited([record])],
         options=[options],
         inputs=[*inputs, files.mosaic_record, files.catalog],
     )
@@ -147,6 +148,18 @@ def measure(
         "flag": rowflags.text(flags, index.size),
     }
     return pd.DataFrame(columns), correlation
+
+
+def with_tile_flags(table: pd.DataFrame, tiles: list[dict[str, Any]]) -> list[str]:
+    """The column ``flag`` with the words of the tiles that cover each source.
+
+    `tiles` of the record of the mosaic: ``flags`` and ``s_region`` (POLYGON ICRS) of each tile.
+    """
+    raised = [text.split(";") if text else [] for text in table["flag"]]
+    for tile in tiles:
+        for row in np.flatnonzero(inside(tile["s_region"], table["ra_deg"], table["dec_deg"])):
+            raised[row] += [word for word in tile["flags"] if word not in raised[row]]
+    return [";".join(words) for words in raised]
 
 
 def _merge(sources: Sources, distance: float) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
