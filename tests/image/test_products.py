@@ -145,7 +145,7 @@ def test_the_record_tells_settings_checks_and_validation(made):
     assert {c["metric"] for c in record["checks"]} >= {
         "rms over thermal noise",
         "gridded fraction of the unflagged visibilities",
-        "median offset from the catalogue",
+        "offset from the catalogue",
         "peak of the residual over the local noise",
     }
 

@@ -132,6 +132,8 @@ def test_no_option_is_without_a_test_here():
         *("outliers", "outlier_min_jy", "mask_min_jy", "mask_radius_beams", "mask_regions"),
         *("max_noise_ratio", "fail_noise_ratio", "max_residual_sigma", "max_beam_ratio"),
         *("max_offset_beams", "max_flux_scale_error", "min_completeness", "min_gridded"),
+        *("max_offset_arcsec", "max_turn_arcsec_deg", "max_flux_gradient", "max_dish_error"),
+        *("max_subband_error", "max_negative_peaks", "min_reliability"),
         *("pb_limit", "pb_edge", "subtract_sources", "subtract_min_sigma"),
     }
     missing = [n for n in ImageOptions.model_fields if n not in elsewhere and f"{n}" not in text]

@@ -88,7 +88,10 @@ def simulate_group(
     )
     entries = []
     for subband, freq in enumerate(channels):
-        model = sky_visibilities(geometry, freq, flux[:, subband], beam, interference[:, subband])
+        smeared = width if simulate.fringe_smearing else 0.0
+        model = sky_visibilities(
+            geometry, freq, flux[:, subband], beam, interference[:, subband], smeared
+        )
         gain = gains(simulate, group, freq)[numbers - 1]
         raw = corrupt(simulate, group, subband, model, gain, width, instrument.sefd_jy)
         path = out_dir / file_name(group, subband)

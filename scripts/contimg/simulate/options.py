@@ -106,7 +106,7 @@ class SimulateOptions(Options):
     noise: bool = Field(True, description="add thermal noise")
     rfi: bool = Field(True, description="add narrow-band interference and one broadband burst")
     fringe_smearing: bool = Field(
-        True, description="average the turning fringes inside an integration"
+        True, description="average the turning fringes inside an integration and a channel"
     )
 
     @model_validator(mode="after")

@@ -98,11 +98,12 @@ def sky_visibilities(
     flux_jy: NDArray[np.float64],
     beam: PrimaryBeam,
     interference_jy: NDArray[np.float64],
+    width_hz: float = 0.0,
 ) -> NDArray[np.complex64]:
     """Visibilities [Jy], shape (times, baselines, channels); baselines as `array.baselines`.
 
     `freq_hz`: (channels,), equally spaced. `flux_jy`: (sources, channels).
-    `interference_jy`: (times, channels, 2).
+    `interference_jy`: (times, channels, 2). With `width_hz` what a channel of that width averages.
     """
     from scipy.linalg.blas import cherk
 
@@ -111,21 +112,24 @@ def sky_visibilities(
     step_hz = freq_hz[1] - freq_hz[0] if freq_hz.size > 1 else 0.0
     out = np.empty((n_times, lower[0].size, freq_hz.size), dtype=np.complex64)
     block = np.empty((freq_hz.size, lower[0].size), dtype=np.complex64)
+    parts = [step * width_hz / 2 for step in _SUBSTEPS] if width_hz else [0.0]
     for time in range(n_times):
         power = beam.power(geometry.off_axis_rad[time][:, None], freq_hz[None, :]) * flux_jy
         power = np.concatenate(
             [*[power / geometry.substeps] * geometry.substeps, interference_jy[time].T]
         )
         path = np.concatenate([geometry.path_m[time], geometry.interference_m])
-        amplitude = np.sqrt(power.T, dtype=np.float32)[:, :, None]
-        field = _phasor(path, freq_hz[0])
+        amplitude = np.sqrt(power.T / len(parts), dtype=np.float32)[:, :, None]
+        fields = [_phasor(path, freq_hz[0] + part) for part in parts]
         rotation = _phasor(path, step_hz)
         for channel in range(freq_hz.size):
             # The lower triangle [q, p] of F^T conj(F) is V_pq for p <= q, row by row in the
             # order of the file; reading (rows, antennas) transposed costs no copy.
-            update = cherk(1.0, (field * amplitude[channel]).T, lower=1)
-            block[channel] = update[lower]
-            field *= rotation
+            block[channel] = 0
+            for field in fields:
+                update = cherk(1.0, (field * amplitude[channel]).T, lower=1)
+                block[channel] += update[lower]
+                field *= rotation
         out[time] = block.T
     return out
 
