@@ -128,7 +128,7 @@ def test_a_catalogue_beside_the_sky_is_told(healthy):
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (changed(screen_deg=60.0), "reliability of detections"),
+        (changed(screen_deg=60.0), "rms over thermal noise"),
         (changed(subband_gain=(1, 1.2)), "amplitude of a subband against the others"),
         (changed(swapped=(3, 28)), "uvw of the file against antenna positions"),
     ],
@@ -138,6 +138,19 @@ def test_data_that_cannot_be_right_fail_with_the_reason(healthy, fault, words):
     found = tile(healthy, words.split()[0], fault=fault)
     assert found.failed and words in found.failed, found.told()
     assert found.rows.empty
+
+
+def test_time_tags_that_are_late_turn_the_field(healthy):
+    """One integration, of transit and tile alike: the calibrator stays in place."""
+    sky, _, directory = healthy
+    group = independent.transit_group(INSTRUMENT)
+    chain.tables(directory / "late", sky)
+    place = directory / "late"
+    manifest = independent.observe(place / "obs", INSTRUMENT, group, sky, changed(late=1))
+    calset = chain.solved(place, manifest)
+    found = chain.measured(place, manifest, calset, place / "catalog.csv")
+    assert "rotation against the catalogue" in found.told(), found.told()
+    assert found.failed or not rowflags.usable(found.rows["flag"]).any()
 
 
 def test_an_antenna_that_changed_its_gain_is_told(healthy):

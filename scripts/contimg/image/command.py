@@ -9,11 +9,11 @@ from pydantic import Field
 
 from contimg.core.beam import PrimaryBeam
 from contimg.core.command import Command, Files
-from contimg.core.errors import ContimgError
+from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import Beam, Image, read_image
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.judge import by_checks
-from contimg.core.records import inherited, require, worst, write_record
+from contimg.core.records import Check, inherited, require, worst, write_record
 from contimg.image import masks, quality, residual, tclean, wsclean
 from contimg.image.cube import write_cube
 from contimg.image.fitted import Fitted, restore, subtract_sources
@@ -70,16 +70,10 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
     grid = image_grid(sampling, beam, settings)
     print(f"{settings.backend}: {grid.size} x {grid.size} pixels of {grid.cell_arcsec} arcsec")
     with scratch_directory(files.image) as scratch:
-        made, outliers, fitted, masked = _make(
-            files, scratch, sampling, beam, grid, settings, upstream, instrument
+        inputs = (files, scratch, sampling, beam, grid)
+        (made, outliers, fitted, masked), images, deconvolved, given_up = _image(
+            *inputs, settings, upstream, instrument
         )
-        images = {name: read_image(path) for name, path in made.paths.items()}
-        for name, content in images.items():
-            if content.data.shape != (grid.size, grid.size):
-                raise ContimgError(
-                    f"{made.software} made the {name} of {content.data.shape} pixels, not of"
-                    f" {grid.size}; give another image.imsize"
-                )
         spectrum = None
         if files.cube is not None:
             if len(made.channels) < 2:
@@ -88,7 +82,6 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
                 files.cube, made.channels, beam, sampling, settings.pb_limit, fitted
             )
     restored = restoring_beam(images["image"])
-    deconvolved = check_deconvolution(images, made.log)
     images["image"] = restore(images["image"], fitted, restored, beam, sampling)
     wcs = images["image"].wcs
     pb = drift_averaged_beam(beam, sampling, wcs, (grid.size, grid.size))
@@ -96,6 +89,7 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
     gridded = made.gridded_fraction(sampling.count, float(sampling.weight.sum()))
     measured = quality.measure(images, pb, noise, sampling, instrument, settings, gridded, restored)
     results = quality.checks(measured, restored, grid, sampling, settings)
+    results += given_up
     data: dict[str, Any] = {
         **{k: upstream[k] for k in ("group", "ra_deg", "dec_deg", "calsets")},
         **_described(settings, sampling, grid, restored, made),
@@ -151,6 +145,49 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
         options=(instrument, settings),
         inputs=[p for p in (files.ms_record, files.catalog, settings.mask_regions) if p],
     )
+
+
+def _image(
+    files: ImageFiles,
+    scratch: Path,
+    sampling: Sampling,
+    beam: PrimaryBeam,
+    grid: Grid,
+    settings: ImageOptions,
+    upstream: dict[str, Any],
+    instrument: InstrumentOptions,
+) -> tuple[tuple, dict[str, Image], dict[str, float], list[Check]]:
+    """What :func:`_make` made, its images, how clean went.
+
+    Where sources were fitted first and that or the clean of what they leave does not converge (data
+    that the model cannot describe), the tile is imaged without, and a warning says so.
+    """
+    rest = (upstream, instrument)
+    try:
+        made = _make(files, scratch, sampling, beam, grid, settings, *rest)
+        images = _read(made[0], grid)
+        return made, images, check_deconvolution(images, made[0].log), []
+    except DataQualityError as error:
+        fitted = files.catalog is not None and settings.subtract_sources and settings.niter != 0
+        if not fitted or settings.backend == "residual":  # which is made for what a fit leaves
+            raise
+        print(f"{error}: imaged again without sources fitted first")
+        warning = Check("fit of the sources", None, "", "", "warn", f"sources not fitted: {error}")
+    plain = settings.model_copy(update={"subtract_sources": False})
+    made = _make(files, scratch, sampling, beam, grid, plain, *rest)
+    images = _read(made[0], grid)
+    return made, images, check_deconvolution(images, made[0].log), [warning]
+
+
+def _read(made: ImagerOutput, grid: Grid) -> dict[str, Image]:
+    images = {name: read_image(path) for name, path in made.paths.items()}
+    for name, content in images.items():
+        if content.data.shape != (grid.size, grid.size):
+            raise ContimgError(
+                f"{made.software} made the {name} of {content.data.shape} pixels, not of"
+                f" {grid.size}; give another image.imsize"
+            )
+    return images
 
 
 def _make(

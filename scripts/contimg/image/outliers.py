@@ -74,6 +74,8 @@ def subtract_outliers(
     inside = [int(k) for k in order if not outside[k] and apparent[k] >= _FAINTEST_JY]
     solved, fixed = taken + inside[:_INSIDE], inside[_INSIDE:]
     copy = scratch / "without_outliers.ms"
+    if copy.exists():  # of a first try
+        shutil.rmtree(copy)
     shutil.copytree(ms, copy)
     amplitude = _solve(copy, sources.iloc[solved], sources.iloc[fixed], beam)
     flux = _subtract(copy, sources.iloc[taken], amplitude[:, : len(taken)], beam)

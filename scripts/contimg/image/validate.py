@@ -26,7 +26,7 @@ DETECTION_SNR = 5.0
 SNR_EDGES = (5.0, 7.0, 10.0, 20.0, 50.0, np.inf)
 _MATCH_SNR = 10.0  # sources that measure positions
 _FLUX_SNR = 20.0  # and the flux scale: the height of a peak is high by a noise squared
-_HALF = 0.5  # less than half of what must be there, or of what is there: another sky
+_HALF = 0.5  # less than half of what must be there: another sky
 _UNKNOWN_SNR = 10.0  # detections that are listed if the catalogue does not have them
 _FAINT_END = 0.1  # quantile of the catalogue's flux densities in the image
 _CLEAR_BEAMS = 2.5  # no neighbour of a tenth of its brightness within so many major axes
@@ -277,19 +277,16 @@ def huber_location(values: NDArray) -> tuple[float | None, float | None]:
 def checks(summary: dict[str, Any], beam: Beam, options: ImageOptions) -> list[Check]:
     """Verdicts; what could not be measured warns. `beam` is the restoring beam."""
     result = field_checks(summary["field"], beam.minor_deg, options)
-    for metric, value, limit in (
-        ("completeness above 10 sigma", summary["completeness_10_sigma"], options.min_completeness),
-        (
-            "reliability of detections above 5 sigma",
-            summary["reliability"],
-            options.min_reliability,
-        ),
+    complete, reliable = summary["completeness_10_sigma"], summary["reliability"]
+    for metric, value, limit, worst in (
+        ("completeness above 10 sigma", complete, options.min_completeness, _HALF),
+        ("reliability of detections above 5 sigma", reliable, options.min_reliability, None),
     ):
         if value is None:
             reason = f"{metric} could not be measured: no source so bright"
             result.append(Check(metric, None, "", f"warn if < {limit:g}", "warn", reason))
         else:
-            result.append(check(metric, value, warn_below=limit, fail_below=_HALF))
+            result.append(check(metric, value, warn_below=limit, fail_below=worst))
     negative = summary["negative_peaks"]
     result.append(
         check("peaks below -5 sigma", negative, warn_above=options.max_negative_peaks)
