@@ -288,9 +288,7 @@ def checks(summary: dict[str, Any], beam: Beam, options: ImageOptions) -> list[C
         else:
             result.append(check(metric, value, warn_below=limit, fail_below=worst))
     negative = summary["negative_peaks"]
-    result.append(
-        check("peaks below -5 sigma", negative, warn_above=options.max_negative_peaks)
-    )
+    result.append(check("peaks below -5 sigma", negative, warn_above=options.max_negative_peaks))
     return result
 
 
