@@ -27,7 +27,7 @@ from contimg.core.catalog import flux_density, read_sources, with_flux
 from contimg.core.coords import distinct
 from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image
 from contimg.core.fluxfit.design import Design, design
-from contimg.core.fluxfit.solve import fit, residuals
+from contimg.core.fluxfit.solve import Solution, fit, residuals
 from contimg.core.fluxfit.sweep import Arrays, model_of, parts_of, sweep
 from contimg.core.ms import Axes, open_table
 from contimg.core.steady import subtracted
@@ -42,6 +42,8 @@ _NEAR_BEAMS = 0.15  # two entries nearer than this are fitted as one
 _POSITION_SNR = 100.0  # from here on positions are fitted too
 _STEP_RAD = np.radians(0.5 / 3600)  # of the derivative by position
 _TOLERANCE = 0.1  # of an error: what is left stays in the residual
+_PARTS = 16  # of the band, for sources whose spectrum is not that of the catalogue
+_OTHER_SPECTRUM = 25.0  # chi^2 of the parts, over their number, from which it is not
 
 
 @dataclass(frozen=True)
@@ -98,10 +100,10 @@ def subtract_sources(
         shift[bright] = _shifts(model, sources, bright, found.flux_jy[bright], left, axes, beam_deg)
         sources = _moved(sources, shift)
         made = model(sources)
-        found = fit(made, blocks, start=found.flux_jy, tolerance=_TOLERANCE)
+        found = fit(made, blocks, start=found.flux_jy, tolerance=_TOLERANCE, parts=_PARTS)
     copy = scratch / "residual.ms"
     shutil.copytree(ms, copy)
-    ratio = _subtract(copy, axes, made, found.flux_jy, blocks)
+    ratio = _subtract(copy, axes, made, _by_parts(made, found), found.flux_jy, blocks)
     return Fitted(
         copy,
         sources.assign(
@@ -199,14 +201,35 @@ def _moved(sources: pd.DataFrame, shift_rad: NDArray[np.float64]) -> pd.DataFram
     )
 
 
+def _by_parts(made: Design, found: Solution) -> Design:
+    """`made` with the spectra, in parts of the band, of sources that are not as catalogued.
+
+    A lens, a curved spectrum or a subband that is too strong would leave a source with holes.
+    """
+    part = parts_of(made.axes.freq_hz.size, len(found.part_hz))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        pull = (found.part_flux_jy - found.flux_jy) / found.part_error_jy
+        factor = found.part_flux_jy / found.flux_jy
+        bright = found.flux_jy > _POSITION_SNR * found.error_jy
+    odd = bright & (np.nanmean(pull**2, axis=0) > _OTHER_SPECTRUM)
+    factor = np.where(odd & np.isfinite(factor), factor, 1.0)[part].T  # (source, channel)
+    return dataclasses.replace(made, amplitude=(made.amplitude * factor).astype(np.float32))
+
+
 def _subtract(
-    ms: Path, axes: Axes, made: Design, flux: NDArray[np.float64], blocks: Arrays
+    ms: Path,
+    axes: Axes,
+    made: Design,
+    exact: Design,
+    flux: NDArray[np.float64],
+    blocks: Arrays,
 ) -> Ratio:
-    """Subtract the model from `ms`; what `blocks`, its data, are over the model."""
-    n_base, ratio = axes.shape[1], Ratio(axes.freq_hz.size)
+    """Subtract the model `exact` from `ms`; what `blocks`, its data, are over the model `made`."""
+    n_base, ratio, flux = axes.shape[1], Ratio(axes.freq_hz.size), np.nan_to_num(flux)
+    models = zip(model_of(made, flux), model_of(exact, flux), strict=True)
     with open_table(ms, writable=True) as table:
-        for time, there in enumerate(model_of(made, np.nan_to_num(flux))):
-            ratio.add(blocks, time, there)
+        for time, (smooth, there) in enumerate(models):
+            ratio.add(blocks, time, smooth)
             rows = {"startrow": time * n_base, "nrow": n_base}
             table.putcol("DATA", table.getcol("DATA", **rows) - there[..., None], **rows)
     return ratio

@@ -191,7 +191,7 @@ class ImageOptions(Options):
         description="a subband against the others, relative amplitude or rad, that warns",
     )
     max_negative_peaks: Limit = Field(
-        5.0, ge=0, description="peaks below -5 sigma beyond which an image warns"
+        8.0, ge=0, description="peaks below -5 sigma beyond which an image warns"
     )
     min_reliability: Limit = Field(
         0.8,
