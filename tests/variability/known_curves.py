@@ -88,7 +88,7 @@ def write_photometry(
                 "flux_jy": made.flux[:, column],
                 "flux_err_jy": made.error[:, column],
                 "n_blend": np.where(made.isolated, 1, 2),
-                "flag": np.where(made.good[:, column], "", "edge"),
+                "flag": np.where(made.good[:, column], "", "bad_fit"),
             }
         )
         bad = mosaic in failed

@@ -39,9 +39,9 @@ def test_mosaics_of_the_run_come_first():
 
 def test_a_bad_measurement_does_not_stand_for_a_good_one():
     table = rows(("a", "w1", 1.0), ("a", "w2", 2.0))
-    table.loc[0, "flag"] = "edge"
+    table.loc[0, "flag"] = "bad_fit"
     result = same_data_once(table, TILES, [])
-    assert result["flag"].tolist() == [f"edge;{SHARED}", ""]
+    assert result["flag"].tolist() == [f"bad_fit;{SHARED}", ""]
 
 
 def test_nothing_shared_is_left_alone():

@@ -28,6 +28,7 @@ LEAVE_OUT = {
     "position": "the positions of a tile that covers the source are off",
     "image": "the image of a tile that covers the source lacks sources, or has too many that are"
     " not real, or holes",
+    "shared_data": "a tile of it has been counted in another mosaic's measurement of the source",
     "calibration": "a warning about the calibration or the data of a tile that covers the source,"
     " which nothing measured has cleared",
 }
@@ -46,10 +47,14 @@ def text(raised: dict[str, NDArray[np.bool_]], n: int) -> list[str]:
     return [";".join(word for word, where in raised.items() if where[k]) for k in range(n)]
 
 
-def usable(flag: pd.Series) -> pd.Series:
-    """Rows without a reason to leave them out, as a mask; an unknown word is a reason."""
+def usable(flag: pd.Series, also: Iterable[str] = ()) -> pd.Series:
+    """Rows without a reason to leave them out, as a mask; an unknown word is a reason.
+
+    `also` are words that are no reason either.
+    """
+    tell = {"", *TELLS, *also}
     words = flag.fillna("").astype(str).str.split(";")
-    return words.map(lambda some: all(word in TELLS for word in some if word)).astype(bool)
+    return words.map(tell.issuperset).astype(bool)
 
 
 def has(flag: pd.Series, words: Iterable[str]) -> pd.Series:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from contimg.core.errors import ContimgError
+from contimg.core.rowflags import usable
 
 SHARED = "shared_data"  # flag of a measurement whose data another one has counted
 
@@ -50,7 +51,7 @@ def same_data_once(
     rows = photometry[photometry["mosaic"].isin(sharing)]
     order = pd.DataFrame(
         {
-            "flagged": rows["flag"] != "",
+            "flagged": ~usable(rows["flag"]),
             "other": ~rows["mosaic"].isin(first),
             "error": rows["flux_err_jy"],
             "mosaic": rows["mosaic"],

@@ -12,6 +12,7 @@ from contimg.core.catalog import read_sources
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError
 from contimg.core.records import atomic, check, require, write_record
+from contimg.core.rowflags import usable
 from contimg.variability import plots
 from contimg.variability.ese import LightCurve, search_all, unsearchable
 from contimg.variability.event import Event
@@ -65,7 +66,7 @@ def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
 def light_curves(table: pd.DataFrame) -> list[LightCurve]:
     """The good points of every source; those not normalised count, as their errors say so."""
     value, error = table["flux_norm_jy"], table["flux_norm_err_jy"]
-    good = table["flag"].isin(["", UNNORMALISED]) & np.isfinite(value) & (error > 0)
+    good = usable(table["flag"], also=[UNNORMALISED]) & np.isfinite(value) & (error > 0)
     good &= np.isfinite(error)
     return [
         LightCurve(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import Field
 
 from contimg.core.command import Command, Files, existing
@@ -16,6 +17,7 @@ from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.judge import by_checks
 from contimg.core.plans import read_plan_file
 from contimg.core.records import atomic, check, read_record, write_record
+from contimg.core.rowflags import usable
 from contimg.variability import plots
 from contimg.variability.collect import photometry_files, same_data_once
 from contimg.variability.ensemble import normalise
@@ -161,10 +163,18 @@ def light_curves(photometry: pd.DataFrame, grid: Grid, found: Normalisation) -> 
             flux_norm_jy=normal[at],
             flux_norm_err_jy=total[at],
             is_reference=row in found.own,
-            flag=np.where(rows["flag"] == "", unknown, rows["flag"]),
+            flag=_flags(rows["flag"], unknown),
         )
         parts.append(part.sort_values(["mjd", "mosaic"]))
     return pd.concat(parts, ignore_index=True)[COLUMNS]
+
+
+def _flags(flag: pd.Series, unknown: NDArray[np.str_]) -> list[str]:
+    """Flags of the photometry, and of usable rows that of their epoch."""
+    return [
+        ";".join(filter(None, (text, word))) if good else text
+        for text, word, good in zip(flag, unknown, usable(flag), strict=True)
+    ]
 
 
 def epoch_table(

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from contimg.core.records import atomic
+from contimg.core.rowflags import usable
 
 MAX_PANELS = 48
 COLUMNS = 4
@@ -64,7 +65,7 @@ def _panels(number: int) -> tuple[Figure, list[Axes]]:
 
 def _points(axis: Axes, rows: pd.DataFrame, unit: float) -> None:
     """Good points in full, the others faint and without their (possibly huge) errors."""
-    good = (rows["flag"] == "").to_numpy()
+    good = usable(rows["flag"]).to_numpy()
     style = {"fmt": ".", "ms": 4, "lw": 0.8}
     axis.errorbar(
         rows["mjd"][good],

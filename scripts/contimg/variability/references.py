@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
+from contimg.core.rowflags import usable
 from contimg.variability import ensemble
 from contimg.variability.ensemble import GainFit
 from contimg.variability.options import VariabilityOptions
@@ -48,7 +49,7 @@ def to_grid(table: pd.DataFrame, mosaics: list[str]) -> Grid:
         return frame.reindex(index=sources, columns=mosaics).to_numpy(dtype=float)
 
     flux, error = pivot(table["flux_jy"]), pivot(table["flux_err_jy"])
-    good = pivot((table["flag"] == "").astype(float)) == 1
+    good = pivot(usable(table["flag"]).astype(float)) == 1
     with np.errstate(invalid="ignore"):
         good &= np.isfinite(flux) & np.isfinite(error) & (error > 0)
     blended = table.loc[table["n_blend"] > 1, "source"].unique()
