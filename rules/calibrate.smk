@@ -39,7 +39,7 @@ rule solve_calset:
         runtime=lambda wildcards, attempt: attempt * 60,
     params:
         **depends_on("solve"),
-        calibrator=lambda w: PLAN["calsets"][w.calset]["calibrator"],
+        calibrator=calibrator_of,
         calibrators=Unwatched(CALIBRATORS),
         row=calibrator_row,
         field=field_model,

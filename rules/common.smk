@@ -42,7 +42,7 @@ def load_run(given):
             return settings, start(settings, write=runs_jobs(sys.argv))
         options = [getattr(settings, model.section) for model in OPTIONS]
         return settings, read_plan(settings.results, plan_key(options))
-    except (ContimgError, FileNotFoundError) as error:
+    except (ContimgError, OSError) as error:
         raise WorkflowError(str(error))
 
 
@@ -52,6 +52,8 @@ TIER = CONFIG.image.tier
 CALIBRATORS = str(CONFIG.plan.calibrators)
 CALTABLES = tables(CONFIG.calibrate)
 PLAN_FILE = path("plan", RESULTS, plan=PLAN["plan"])
+# of other runs' plans: calsets that calibrated tiles here keep
+BORROWED = PLAN.get("borrowed", {"calsets": {}, "tiles": {}})
 # what the plan holds, of which the report is about
 PLAN_CONTENT = dependencies.digest({k: v for k, v in PLAN.items() if k != "plan"})
 
@@ -92,7 +94,7 @@ def asked(function, *arguments):
     """The answer of a function of the package; its errors are the workflow's."""
     try:
         return function(*arguments)
-    except ContimgError as error:
+    except (ContimgError, OSError) as error:
         raise WorkflowError(str(error))
 
 
@@ -127,7 +129,7 @@ def targets_near(wildcards):
 
 def calibrator_row(wildcards):
     """What the table of calibrators says about that of a calset."""
-    name = PLAN["calsets"][wildcards.calset]["calibrator"]
+    name = calibrator_of(wildcards)
     return asked(content.calibrator_digest, CONFIG.plan.calibrators, name)
 
 
@@ -140,10 +142,15 @@ def group_of(wildcards):
 
 def raw_content(wildcards):
     """What the raw files of a group hold, where they are not made here."""
-    group = group_of(wildcards)
-    if group not in PLAN["tiles"]:
+    return tile_of(group_of(wildcards))["content"]
+
+
+def tile_of(group):
+    """What the plan says of a group, or another run's plan of that of a calset it lends."""
+    tiles = {**BORROWED["tiles"], **PLAN["tiles"]}
+    if group not in tiles:
         raise WorkflowError(f"no group {group} in the plan; `contimg plan` lists them")
-    return PLAN["tiles"][group]["content"]
+    return tiles[group]
 
 
 def manifest_of(wildcards):
@@ -197,11 +204,22 @@ def mosaic_memory(mosaic):
 
 def calset_group(calset):
     """The group that a calset is solved from."""
-    if calset not in PLAN["calsets"]:
+    return calset_of(calset)["group"]
+
+
+def calset_of(calset):
+    """What the plan says of a calset, or another run's plan of one that tiles here keep."""
+    calsets = {**BORROWED["calsets"], **PLAN["calsets"]}
+    if calset not in calsets:
         raise WorkflowError(
             f"no calset {calset} in the plan; `contimg plan` lists them"
         )
-    return PLAN["calsets"][calset]["group"]
+    return calsets[calset]
+
+
+def calibrator_of(wildcards):
+    """The calibrator of a calset."""
+    return calset_of(wildcards.calset)["calibrator"]
 
 
 def candidate_calsets(name):
@@ -210,7 +228,7 @@ def candidate_calsets(name):
     def paths(wildcards):
         return [
             path(name, RESULTS, calset=calset, table=table)
-            for calset in PLAN["tiles"][wildcards.group]["calsets"]
+            for calset in tile_of(wildcards.group)["calsets"]
             for table in (CALTABLES if name == "caltable" else ("",))
         ]
 
@@ -252,7 +270,9 @@ def other_calsets(wildcards):
 
 def decisions_of(wildcards):
     """The decisions on the tiles of a mosaic: changed ones make it again, and no other."""
-    return asked(read_decisions, CONFIG.mosaic.overrides, wildcards.mosaic)
+    decisions = asked(read_decisions, CONFIG.mosaic.overrides, wildcards.mosaic)
+    mine = tiles_of(wildcards.mosaic)
+    return {tile: decision for tile, decision in decisions.items() if tile in mine}
 
 
 def publication_decision(wildcards):

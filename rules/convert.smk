@@ -55,7 +55,7 @@ rule convert_calibrator:
         runtime=lambda wildcards, attempt: attempt * 30,
     params:
         **depends_on("convert"),
-        calibrator=lambda w: PLAN["calsets"][w.calset]["calibrator"],
+        calibrator=calibrator_of,
         calibrators=Unwatched(CALIBRATORS),
         row=calibrator_row,
         manifest=lambda w: Unwatched(manifest_of(w)),

@@ -41,13 +41,16 @@ RUNS = []
 
 
 onstart:
-    RUNS.append(begin(RESULTS, PLAN_FILE, CONFIG.model_dump(mode="json")))
+    if runs_jobs(sys.argv):  # not when products are only touched
+        RUNS.append(begin(RESULTS, PLAN_FILE, CONFIG.model_dump(mode="json")))
 
 
 onsuccess:
-    if reason := finish(RUNS[-1], RESULTS, TIER, True, CONFIG.report):
-        raise WorkflowError(f"nothing was made: {reason}")
+    for run in RUNS:
+        if reason := finish(run, RESULTS, TIER, True, CONFIG.report):
+            raise WorkflowError(f"nothing was made: {reason}")
 
 
 onerror:
-    finish(RUNS[-1], RESULTS, TIER, False, CONFIG.report)
+    for run in RUNS:
+        finish(run, RESULTS, TIER, False, CONFIG.report)

@@ -6,6 +6,7 @@ The config files hold exactly these keys; ``config/schema.json`` is generated fr
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -120,7 +121,9 @@ def _located(config: Config) -> Config:
 
 
 def _expanded(key: str, text: str) -> str:
-    path = os.path.expandvars(os.path.expanduser(text))
+    path = os.path.normpath(os.path.expandvars(os.path.expanduser(text)))
+    if unset := re.search(r"\$\{?[A-Za-z_]", path):
+        raise ContimgError(f"{key}: {text!r}: {path[unset.start() :]!r} is not set")
     odd = [character for character in "{}\n\0" if character in path]
     if odd:
         raise ContimgError(f"{key}: {path!r}: a path must not have {odd[0]!r} in it")

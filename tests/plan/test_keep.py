@@ -55,5 +55,14 @@ def test_a_tile_without_calset_or_of_one_that_is_gone_gets_the_new_offers(
     assert kept(tmp_path, ("B", "A")) == ["B", "A"]
 
 
+def test_calsets_of_another_plan_are_borrowed(tmp_path):
+    choose(tmp_path, ["Z"], ["Z", "A"])
+    content = plan("B", "A")
+    others = {"calsets": {"Z": {"group": "g", "calibrator": "c"}}, "tiles": {"g": {"content": "1"}}}
+    keep_calsets(content, str(tmp_path), False, others)
+    assert content["tiles"][TILE]["calsets"] == ["Z", "A"]
+    assert content["borrowed"] == others and "Z" not in content["calsets"]
+
+
 def test_a_tile_that_was_not_calibrated_gets_the_plan(tmp_path):
     assert kept(tmp_path, ("B", "A")) == ["B", "A"]

@@ -135,7 +135,7 @@ class Survey:
         file = self.directory / f"{name}.yaml"
         discover = {**self.config["discover"], "days": days}
         file.write_text(yaml.safe_dump({**self.config, "discover": discover}))
-        folder = self.directory / name  # a working directory of its own
+        folder = self.directory / "work"
         folder.mkdir(exist_ok=True)
         return [
             *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
@@ -181,6 +181,18 @@ def test_light_curves_are_of_all_days_whoever_made_them(survey):
 def test_a_day_that_is_added_costs_its_own_jobs(survey):
     jobs = survey.planned(DAYS)
     assert not set(jobs) & {"convert_tile", "solve_calset", "apply_calset", "image_tile"}
+
+
+def test_a_narrower_selection_leaves_calibrated_tiles_alone(survey):
+    jobs = survey.planned(DAYS[1:2])
+    assert not set(jobs) & {"solve_calset", "apply_calset", "image_tile"}
+
+
+def test_elsewhere_snakemake_knows_nothing_and_the_run_says_so(survey):
+    command = survey.command(DAYS[:1], "--cores", "1")
+    command[command.index("--directory") + 1] = str(survey.directory)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode != 0 and "earlier runs were started in" in done.stdout + done.stderr
 
 
 def test_a_new_target_costs_photometry_and_a_remark_nothing(survey):

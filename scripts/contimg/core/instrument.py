@@ -39,6 +39,15 @@ class InstrumentOptions(Options):
     )
 
     @model_validator(mode="after")
+    def _band_is_one(self) -> InstrumentOptions:
+        if self.band_mhz is not None and not 10 < self.band_mhz[0] < self.band_mhz[1] < 1e6:
+            low, high = self.band_mhz
+            raise ValueError(
+                f"band_mhz {low:g} to {high:g} is no band in MHz, from its lower to its upper edge"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _beam_is_complete(self) -> InstrumentOptions:
         if self.beam_model == "gaussian" and self.beam_fwhm_deg is None:
             raise ValueError("beam_model gaussian needs beam_fwhm_deg")

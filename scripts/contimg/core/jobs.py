@@ -110,9 +110,10 @@ def alive(note: dict[str, Any], path: Path) -> bool:
 def read_note(path: Path) -> dict[str, Any] | None:
     """A note; None where there is none, or one that is being written."""
     try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        content = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
         return None
+    return content if isinstance(content, dict) else None
 
 
 def job_state(log: Path, benchmark: Path, begin_s: float = BEGIN_S) -> JobState | None:

@@ -67,8 +67,9 @@ def table_of(key: str, named: Path | None, results: str) -> Path:
             f" file of the run ({key.replace('.', ': {')}: FILE}}) or with --configfile"
         )
     last: dict[str, Any] = runs.latest(results) or {}
-    below = Path(last.get("directory", "")) / named
-    return below if below.exists() else named
+    section, leaf = key.split(".")
+    of_run = last.get("config", {}).get(section, {}).get(leaf)
+    return Path(last["directory"]) / named if str(named) == str(of_run) else named
 
 
 def put(table: Path, columns: tuple[str, ...], row: dict[str, str]) -> None:

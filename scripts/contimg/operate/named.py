@@ -32,8 +32,8 @@ class NamedFiles(Files):
             return self.names
         try:
             text = sys.stdin.read() if str(self.names_from) == "-" else self.names_from.read_text()
-        except FileNotFoundError:
-            raise ContimgError(f"{self.names_from}: list of names not found") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ContimgError(f"{self.names_from}: no list of names there ({error})") from None
         return [*self.names, *(line for raw in text.splitlines() if (line := raw.strip()))]
 
 

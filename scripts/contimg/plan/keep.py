@@ -7,29 +7,46 @@ were calibrated stay as they are, unless the config asks for better calsets.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from contimg.core.paths import path
 
 
-def keep_calsets(plan: dict[str, Any], results: str, better: bool) -> None:
+def keep_calsets(
+    plan: dict[str, Any], results: str, better: bool, others: Mapping[str, Any] | None = None
+) -> None:
     """Put into ``tiles`` of `plan` the calsets that tiles calibrated before were offered.
 
     With `better`, a tile to which a calset nearer in time than the one it was calibrated with is
     offered now gets the new offers. A tile that could not be calibrated gets them in any case, and
-    so does one whose calset the plan does not have any more.
+    so does one whose calset nobody knows any more. Calsets that only `others` plan (a wider
+    selection of days) are put into ``borrowed``, with their groups.
     """
+    lent: Mapping[str, Any] = others or {"calsets": {}, "tiles": {}}
+    borrowed: dict[str, dict[str, Any]] = {"calsets": {}, "tiles": {}}
     for name, tile in plan["tiles"].items():
         choice = _choice(Path(path("calset_choice", results, group=name)))
         used = [entry["calset"] for entry in choice.get("used", [])]
         offered = [entry["calset"] for entry in choice.get("candidates", [])]
-        known = [calset for calset in offered if calset in plan["calsets"]]
-        if not used or len(known) < len(offered) or not tile["calsets"]:
+        foreign = [calset for calset in offered if calset not in plan["calsets"]]
+        lendable = all(_lends(lent, calset) for calset in foreign)
+        if not used or not lendable or not (tile["calsets"] or foreign):
             continue
         nearer = _before(tile["calsets"], used[0])
-        if not (better and set(nearer) - set(offered)):
-            tile["calsets"] = known
+        if better and set(nearer) - set(offered):
+            continue
+        tile["calsets"] = offered
+        for calset in foreign:
+            group = lent["calsets"][calset]["group"]
+            borrowed["calsets"][calset] = lent["calsets"][calset]
+            borrowed["tiles"][group] = lent["tiles"][group]
+    plan["borrowed"] = borrowed
+
+
+def _lends(plan: Mapping[str, Any], calset: str) -> bool:
+    return calset in plan["calsets"] and plan["calsets"][calset].get("group") in plan["tiles"]
 
 
 def _before(calsets: list[str], name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,26 @@ def config_of(configfiles: Sequence[Path] | None, results: str | None) -> dict[s
             content = yaml.safe_load(file.read_text()) or {}
         except FileNotFoundError:
             raise ContimgError(f"{file}: config file not found") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ContimgError(f"{file}: not a readable config file ({error})") from None
         except yaml.YAMLError as error:
             raise ContimgError(f"{file}: not YAML: {error}") from None
         if not isinstance(content, dict):
             raise ContimgError(f"{file}: a config file holds keys and values")
         _lay_over(merged, content)
-    return merged
+    return _expanded(merged)
+
+
+def _expanded(content: dict[str, Any]) -> dict[str, Any]:
+    """With ``~`` and ``$NAME`` filled in, as a run does it."""
+    return {
+        key: _expanded(value)
+        if isinstance(value, dict)
+        else os.path.expandvars(os.path.expanduser(value))
+        if isinstance(value, str) and ("~" in value or "$" in value)
+        else value
+        for key, value in content.items()
+    }
 
 
 def _lay_over(below: dict[str, Any], above: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from contimg import dependencies
 from contimg.cli import load
@@ -36,7 +37,7 @@ def judge_again(config: Config, *, write: bool) -> Iterator[str]:
     Without `write` it is only said which limits changed.
     """
     target = Path(path("judged", config.results))
-    before = json.loads(target.read_text()) if target.exists() else {}
+    before = _before(target)
     now = {verb: dependencies.limits(config, verb) for verb in JUDGED}
     for verb in JUDGED:
         changed = {
@@ -58,6 +59,15 @@ def judge_again(config: Config, *, write: bool) -> Iterator[str]:
         )
     if write and now != before:
         write_text(target, json.dumps(now, indent=1) + "\n")
+
+
+def _before(target: Path) -> dict[str, Any]:
+    """The limits of the last run; empty where there are none that can be read."""
+    try:
+        content = json.loads(target.read_text())
+    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _records(name: str, results: str) -> list[Path]:

@@ -36,7 +36,7 @@ STAGES: dict[str, tuple[str, list[str], list[str]]] = {
     ),
     "validated": ("mosaic", ["mosaic_validation", "mosaic_validation_plot", "mosaic_page"], []),
     "photometry": ("mosaic", ["photometry", "photometry_record"], []),
-    "published": ("mosaic", ["published_record"], []),
+    "published": ("mosaic", ["published", "published_record"], []),
 }
 DRIFT = ("drift_table", "drift_record", "drift_plot", "drift_page")
 CANDIDATES = (

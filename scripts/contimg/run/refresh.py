@@ -15,7 +15,7 @@ from contimg.core.grouping.rejections import Rejected, counts, rejected_csv
 from contimg.core.grouping.scan import find_files, read_headers
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.paths import path
-from contimg.core.plans import plan_key, plan_text, read_plan
+from contimg.core.plans import everything_planned, keys, plan_key, plan_text, read_plan
 from contimg.core.records import write_text
 from contimg.discover.inventory import manifest_digest, write_groups
 from contimg.discover.options import DiscoverOptions
@@ -75,7 +75,8 @@ def refresh(
         expected = simulated_bytes(simulate, group.subbands) if simulate.enabled else 0
         tile["raw_bytes"] = sum(entry["bytes"] for entry in entries) or expected
         tile["content"] = "" if simulate.enabled else manifest_digest(group, entries)
-    keep_calsets(content, results, plan.recalibrate)
+    others = everything_planned(results) if keys(results) else None
+    keep_calsets(content, results, plan.recalibrate, others)
     content["rejected"] = len(rejected)
     content["rejected_by_reason"] = counts(rejected)
     content["files"] = files

@@ -7,15 +7,18 @@ Only a run that will make something writes: ``snakemake -n``, ``--summary``, ``-
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from contimg.config import Config
+from contimg.core.errors import ContimgError
 from contimg.core.paths import path
+from contimg.report import runs
 from contimg.run.judge import judge_again
 from contimg.run.refresh import OPTIONS, refresh
 
@@ -41,13 +44,21 @@ def runs_jobs(argv: Sequence[str]) -> bool:
     if Path(argv[0]).name not in {"snakemake", "__main__.py"}:
         return False
     given, _ = get_argument_parser().parse_known_args(list(argv[1:]))
-    return not any(getattr(given, name, None) for name in _LOOKS)
+    looks = any(getattr(given, name, None) for name in _LOOKS)
+    return not looks and given.executor not in {"dryrun", "touch"}
 
 
 def start(config: Config, *, write: bool) -> dict[str, Any]:
     """The plan of a run; with `write` it is put on disk, and nobody else runs in the results."""
+    place = other_place(config.results)
     if write:
+        if place:
+            raise ContimgError(place)
         hold(config.results)
+    elif place:
+        print(f"run: {place}", file=sys.stderr)
+    for line in withdraw_broken(config.results, write=write):
+        print(f"publish: {line}", file=sys.stderr)
     sections = [getattr(config, model.section) for model in OPTIONS]
     plan = refresh(config.results, *sections, write=write)
     for line in judge_again(config, write=write):
@@ -55,6 +66,40 @@ def start(config: Config, *, write: bool) -> dict[str, Any]:
     if write:
         os.utime(path("plan", config.results, plan=plan["plan"]))  # that of the latest run
     return plan
+
+
+def withdraw_broken(results: str, *, write: bool) -> Iterator[str]:
+    """Take away the manifests of publications that have lost files, so that they are made again."""
+    for manifest in sorted(Path(results).glob("published/*/manifest.json")):
+        try:
+            names = [entry["name"] for entry in json.loads(manifest.read_text())["files"]]
+        except (ValueError, KeyError, TypeError):
+            continue  # a placeholder: nothing is published
+        lost = [name for name in names if not (manifest.parent / name).exists()]
+        if lost:
+            yield f"{manifest.parent}: {', '.join(lost)} gone: published again by the next run"
+            if write:
+                manifest.unlink()
+
+
+def other_place(results: str) -> str:
+    """What is wrong with running here when earlier runs on `results` were started elsewhere.
+
+    Snakemake keeps what each product was made with (options, code, inputs) below its working
+    directory, by the names of the products: from another one, or with the results named otherwise,
+    it would take everything for up to date. Empty when all is well.
+    """
+    last = runs.latest(results)
+    if last is None or not Path(last["directory"]).is_dir():
+        return ""
+    named = last["config"]["results"]
+    if Path(last["directory"]) == Path.cwd() and named == results:
+        return ""
+    return (
+        f"{results}: earlier runs were started in {last['directory']} with results: {named};"
+        " Snakemake knows only there, and by that name, what the products were made with:"
+        f" start it there, or with --directory {last['directory']}"
+    )
 
 
 def hold(results: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from contimg.check.fluxes import read_expected
 from contimg.core.calibrators import read_calibrators
 from contimg.core.catalog import read_sources
+from contimg.core.errors import ContimgError
 from contimg.core.paths import path
 from contimg.core.tables.antennas import read_positions
 
@@ -25,8 +26,8 @@ def check_tables(config: Config) -> None:
     made = Path(path("sky", config.results)) if config.simulate.enabled else None
     named = {Path(getattr(config, key)) for key in SOURCES}
     for table in sorted(named):
-        if table != made or table.exists():
-            read_sources(table)
+        if (table != made or table.exists()) and read_sources(table).empty:
+            raise ContimgError(f"{table}: a table without sources")
     read_calibrators(config.plan.calibrators)
     if config.convert.antenna_positions is not None:
         read_positions(config.convert.antenna_positions)

@@ -6,6 +6,7 @@ against those of now. Which they are is said in :mod:`contimg.dependencies`, as 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,10 +18,11 @@ from contimg.config import Config, read_config
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
 from contimg.core.options import POSITIONAL
-from contimg.core.paths import PATTERNS, parse, path
+from contimg.core.paths import PATTERNS, WILDCARDS, parse, path
 from contimg.core.records import content_hash, identify, read_record
 from contimg.publish.lineage import lineage
 from contimg.report import runs
+from contimg.run.content import BY_ROW
 
 # verb -> record, and the other products of the job
 MADE_BY: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -46,12 +48,15 @@ MADE_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "mosaic validate": ("mosaic_validation", ("mosaic_validation_plot", "mosaic_page")),
     "photometry": ("photometry_record", ("photometry",)),
+    "photometry tile": ("tile_fluxes_record", ("tile_fluxes", "tile_new")),
     "lightcurves": ("lightcurves_record", ("lightcurves", "epochs", "lightcurves_plot")),
     "variability": (
         "variability_record",
         ("sources", "candidates", "candidates_ecsv", "candidates_vot", "candidates_plot"),
     ),
     "publish-files": ("published_record", ("published",)),
+    "check-fluxes": ("expected_record", ("expected",)),
+    "compare-truth": ("comparison_record", ("comparison",)),
 }
 
 
@@ -74,8 +79,13 @@ def run(files: WhyFiles) -> None:
 
 
 def _answer(file: Path, files: WhyFiles) -> None:
-    results = str(files.results or results_above(file))
+    if not file.exists() and (named := _named(str(file), str(files.results or "results"))):
+        file, results = named, str(files.results or "results")
+    else:
+        results = str(files.results or results_above(file))
     verb, record = record_of(file, results)
+    if record.exists() and read_record(record)["stage"] in ("photometry combine",):
+        verb = "photometry combine"
     print(f"{file}: made by contimg {verb.removesuffix(' calibrator')}")
     if not record.exists():
         print("  not there: it is made by the next run that asks for it")
@@ -84,12 +94,23 @@ def _answer(file: Path, files: WhyFiles) -> None:
     changes = list(_changes(files, verb, record, content, results))
     for line in changes:
         print(f"  {line}")
-    if changes:
+    if any(not line.startswith("table ") for line in changes):
         print("  the next run makes it again")
+    if changes:
         return
     print(f"  up to date; verdict {content['verdict']} {content['reason']}".rstrip())
     for step in lineage([record]):
         print(f"  {_step(step)}")
+
+
+def _named(name: str, results: str) -> Path | None:
+    """The record that the name of a group, calset or mosaic means: that of its main product."""
+    tier = (runs.latest(results) or {}).get("config", {}).get("image", {}).get("tier", "standard")
+    for kind, record in (("group", "image_record"), ("calset", "solutions")):
+        if re.fullmatch(WILDCARDS[kind], name):
+            return Path(path(record, results, **{kind: name}, tier=tier))
+    mosaic = Path(path("mosaic_record", results, mosaic=name)) if "/" not in name else None
+    return mosaic if mosaic is not None and mosaic.exists() else None
 
 
 def results_above(file: Path) -> Path:
@@ -126,11 +147,16 @@ def _changes(
         raise ContimgError(f"{results}: no run has been here; name its config with --configfile")
     config = read_config(given)
     yield from _options(plain, content, config)
-    now = {leaf: file for leaf, file in dependencies.files(config, plain).items()}
-    yield from _files(content.get("files", {}), now)
+    now = {k: v for k, v in dependencies.files(config, plain).items() if k not in BY_ROW}
+    before = {k: v for k, v in content.get("files", {}).items() if k not in BY_ROW}
+    yield from _files(before, now)
+    yield from _tables(content, config)
     yield from _code(content.get("code", {}), dependencies.modules(plain))
+    last = runs.latest(results) or {}
+    tables = {str(config.plan.calibrators), config.field_model, config.targets}
     for item in content["inputs"]:
-        yield from _input(item)
+        if item["path"] not in tables:
+            yield from _input(item, Path(last.get("directory", ".")))
 
 
 def _siblings(verb: str, record: Path, results: str) -> Iterator[Path]:
@@ -184,9 +210,18 @@ def _code(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
         yield f"code: {', '.join(changed)}"
 
 
-def _input(item: Mapping[str, Any]) -> Iterator[str]:
+def _tables(content: Mapping[str, Any], config: Config) -> Iterator[str]:
+    """Tables of sources whose bytes changed: what of it matters, the rules know row by row."""
+    tables = {str(config.plan.calibrators), config.field_model, config.targets}
+    for item in content["inputs"]:
+        file = Path(item["path"])
+        if item["path"] in tables and file.exists() and identify(file) != item:
+            yield f"table {file}: written anew; rows that matter to this product make it again"
+
+
+def _input(item: Mapping[str, Any], directory: Path) -> Iterator[str]:
     """Whether an input is another one now; what is gone (a removed MS) is no reason."""
-    file = Path(item["path"])
+    file = directory / item["path"]
     if not file.exists():
         return
     now = identify(file)
