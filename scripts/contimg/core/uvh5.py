@@ -7,6 +7,7 @@ pyuvdata takes a second. Tests hold what is read here against pyuvdata.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -86,14 +87,12 @@ def open_uvh5(path: str | Path) -> h5py.File:
     """
     import h5py
 
-    file = h5py.File(path, "r", locking=False)
-    try:
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(h5py.File(path, "r", locking=False))
         for name in _COMPRESSIBLE:
             if name in file:
                 _need_filters(file[name])
-    except BaseException:
-        file.close()
-        raise
+        stack.pop_all()  # it stays open: nothing is wrong with it
     return file
 
 

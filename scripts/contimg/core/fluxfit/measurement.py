@@ -16,7 +16,7 @@ from contimg.core.ms import Axes, open_table
 def stokes_i(ms: Path, axes: Axes, scratch: Path, column: str = "DATA") -> Arrays:
     """Stokes I and its weights, mapped from files in `scratch` so that memory holds one time.
 
-    I = (XX + YY) / 2 where both hands are good, of weight 4 / (1/w_XX + 1/w_YY), that is 1/sigma^2
+    I = (XX + YY) / 2 where both correlations are good, of weight 4 / (1/w_XX + 1/w_YY), that is 1/sigma^2
     if the weights of the MS are. Raises :class:`DataQualityError` when nothing is unflagged.
     """
     n_base = axes.shape[1]
