@@ -16,8 +16,9 @@ from contimg.core.ms import Axes, open_table
 def stokes_i(ms: Path, axes: Axes, scratch: Path, column: str = "DATA") -> Arrays:
     """Stokes I and its weights, mapped from files in `scratch` so that memory holds one time.
 
-    I = (XX + YY) / 2 where both correlations are good, of weight 4 / (1/w_XX + 1/w_YY), that is 1/sigma^2
-    if the weights of the MS are. Raises :class:`DataQualityError` when nothing is unflagged.
+    I = (XX + YY) / 2 where both correlations are good, of weight 4 / (1/w_XX + 1/w_YY), that is
+    1/sigma^2 if the weights of the MS are. Raises :class:`DataQualityError` when nothing is
+    unflagged.
     """
     n_base = axes.shape[1]
     with open_table(ms) as table:
@@ -54,7 +55,7 @@ def _weight_column(table) -> str:
 
 
 def _combine(data: NDArray, bad: NDArray, weight: NDArray) -> Block:
-    """Both hands (baseline, channel, hand) as Stokes I; what is flagged is zero."""
+    """Both correlations (baseline, channel, correlation) as Stokes I; what is flagged is zero."""
     good = ~bad & (weight > 0).all(axis=-1) & np.isfinite(data).all(axis=-1)
     variance = (1 / np.where(weight > 0, weight, 1)).sum(axis=-1)
     mean = (data[..., 0] + data[..., 1]) / 2
