@@ -227,11 +227,11 @@ def test_a_product_that_is_gone_is_told(run):
 
 
 def test_a_run_that_makes_nothing_fails_and_says_why(run):
-    """The band in Hz: every file is rejected."""
+    """Another band than that of the data: every file is rejected."""
     elsewhere = run.directory / "nothing"
     changes = (
         "simulate={enabled: false}",
-        "instrument={band_mhz: [1311250000, 1498750000]}",
+        "instrument={band_mhz: [311.25, 498.75]}",
         f"results={elsewhere}",
         "catalog=" + path("sky", str(run.results)),
     )
