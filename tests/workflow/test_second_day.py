@@ -153,15 +153,15 @@ class Survey:
 def survey(run, tmp_path_factory) -> Survey:
     """Days 1 and 2, and days 2 and 3, run at the same time in one results directory."""
     made = Survey(run, tmp_path_factory.mktemp("survey"))
-    pair = [
-        subprocess.Popen(
-            made.command(days, "--cores", "1"),
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for days in (DAYS[:2], DAYS[1:])
-    ]  # fmt: skip
-    outputs = [process.communicate()[0] for process in pair]
-    assert [process.returncode for process in pair] == [0, 0], outputs
+    logs = [made.directory / f"{name}.log" for name in ("first", "second")]
+    pair = []
+    for days, log in zip((DAYS[:2], DAYS[1:]), logs, strict=True):
+        with log.open("w") as stream:
+            command = made.command(days, "--cores", "1")
+            pair.append(subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=stream))
+    ends = [process.wait(timeout=1200) for process in pair]
+    outputs = [log.read_text() for log in logs]
+    assert ends == [0, 0], outputs
     assert sum("this run begins when it ends" in text for text in outputs) == 1
     made.output = "\n".join(outputs)
     return made
