@@ -1,11 +1,13 @@
 """The state of a run.
 
 The inventory and the plan are made by the main process when it starts (rules/common.smk), so
-there is no rule for them; this one tells what became of every group. When there is none it tells so
-each time, so that such a run fails each time.
+there is no rule for them; this one tells what became of every group. When there is none, or all of
+them failed, it tells so each time, so that such a run fails each time.
 """
 
 import time
+
+from contimg.report.ending import made_nothing
 
 
 rule show_status:
@@ -29,7 +31,7 @@ rule show_status:
         plan=Unwatched(PLAN_FILE),
         tier=TIER,
         planned=PLAN_CONTENT,
-        again="" if PLAN["groups"] else str(time.time()),
+        again="" if PLAN["groups"] and not made_nothing(RESULTS) else str(time.time()),
     shell:
         "contimg status --results {params.results:q} --plan {params.plan:q} --tier {params.tier}"
         " --status {output.status:q} > {log:q} 2>&1"

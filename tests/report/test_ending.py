@@ -10,7 +10,7 @@ import pytest
 from contimg.core.paths import path
 from contimg.core.records import write_record, write_text
 from contimg.report import runs
-from contimg.report.ending import finish
+from contimg.report.ending import finish, made_nothing
 from contimg.report.options import ReportOptions
 from contimg.report.stages import STAGES
 
@@ -98,6 +98,17 @@ def test_no_calibrator(results, capsys):
     reason, lines = ending(run, results, capsys)
     assert "2 of 2: no calibrator transit within 12 h" in reason
     assert "groups      2: 2 failed" in lines
+
+
+def test_that_nothing_was_made_is_known_to_the_next_run(results):
+    table = Path(path("status", results))
+    assert not made_nothing(results)
+    head = "kind,item,stage,state\n"
+    rows = ["group,a,convert,done", "group,a,apply,failed", "group,b,convert,failed"]
+    write_text(table, head + "\n".join(rows) + "\n")
+    assert made_nothing(results)
+    write_text(table, head + "\n".join([*rows, "group,c,convert,done"]) + "\n")
+    assert not made_nothing(results)
 
 
 def test_a_run_that_made_something(results, capsys):

@@ -41,6 +41,20 @@ def write_report(results: str, plan: str, tier: str, options: ReportOptions) -> 
     command.run(files, options)
 
 
+def made_nothing(results: str) -> bool:
+    """Whether the last run in `results` ended with all groups failed, by its status table."""
+    table = Path(path("status", results))
+    if not table.exists():
+        return False
+    with table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    states: dict[str, set[str]] = {}
+    for row in rows:
+        if row.get("kind") == "group":
+            states.setdefault(row["item"], set()).add(row["state"])
+    return bool(states) and all(mine & {"failed", "crashed"} for mine in states.values())
+
+
 def why_nothing(plan: Mapping[str, Any], rows: list[Status]) -> str:
     """The true reason of a run that made nothing at all; empty if it made something, or will."""
     if not plan["groups"]:
