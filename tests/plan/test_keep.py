@@ -9,6 +9,7 @@ import pytest
 from contimg.core.paths import path
 from contimg.core.records import write_text
 from contimg.plan.keep import keep_calsets
+from contimg.plan.tables import calsets_csv, tiles_csv
 
 TILE = "20251005T120000"
 
@@ -62,6 +63,13 @@ def test_calsets_of_another_plan_are_borrowed(tmp_path):
     keep_calsets(content, str(tmp_path), False, others)
     assert content["tiles"][TILE]["calsets"] == ["Z", "A"]
     assert content["borrowed"] == others and "Z" not in content["calsets"]
+    times = {"start_mjd": 60953.5, "end_mjd": 60953.5, "ra_deg": 1.0, "dec_deg": 2.0}
+    group = {**times, "subbands": 4, "dec_app_deg": 2.0}
+    calset = {"group": TILE, "calibrator": "c", "mjd": 60953.0, "pb": 1.0, "apparent_flux_jy": 1.0}
+    content |= {"groups": {TILE: group}, "mosaics": {}, "calsets": {"A": calset}}
+    content["borrowed"]["calsets"]["Z"]["mjd"] = 60953.25
+    assert "Z A,6.000," in tiles_csv(content)
+    assert calsets_csv(content).splitlines()[1].startswith(f"A,{TILE},c,60953.0")
 
 
 def test_a_tile_that_was_not_calibrated_gets_the_plan(tmp_path):

@@ -75,6 +75,11 @@ def latest(results: str) -> str:
     return found[0]
 
 
+def calsets_of(plan: dict[str, Any]) -> dict[str, Any]:
+    """The calsets of a plan, and those of other plans that its tiles keep."""
+    return {**plan.get("borrowed", {}).get("calsets", {}), **plan["calsets"]}
+
+
 def everything_planned(results: str, key: str | None = None) -> dict[str, Any]:
     """A plan, and what other plans of the directory hold that it does not.
 

@@ -37,7 +37,7 @@ def keep_calsets(
         nearer = _before(tile["calsets"], used[0])
         if better and set(nearer) - set(offered):
             continue
-        tile["calsets"] = offered
+        tile |= {"calsets": offered, "reason": ""}
         for calset in foreign:
             group = lent["calsets"][calset]["group"]
             borrowed["calsets"][calset] = lent["calsets"][calset]

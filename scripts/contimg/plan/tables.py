@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from contimg.core.plans import calsets_of
 from contimg.core.window import utc_of
 
 CALSET_COLUMNS = (
@@ -27,7 +28,7 @@ MOSAIC_COLUMNS = (
 
 def calsets_csv(plan: dict[str, Any]) -> str:
     """One row a calset, in order of time."""
-    offered: dict[str, int] = dict.fromkeys(plan["calsets"], 0)
+    offered: dict[str, int] = dict.fromkeys(calsets_of(plan), 0)
     for tile in plan["tiles"].values():
         for name in tile["calsets"]:
             offered[name] += 1
@@ -50,13 +51,13 @@ def tiles_csv(plan: dict[str, Any]) -> str:
         for tile in content["tiles"]:
             member.setdefault(tile, []).append(mosaic)
     utc = utc_of(np.array([group["start_mjd"] for group in plan["groups"].values()]))
-    rows = []
+    rows, known = [], calsets_of(plan)
     for (name, group), start in zip(plan["groups"].items(), utc, strict=True):
         tile = plan["tiles"][name]
         mid = (group["start_mjd"] + group["end_mjd"]) / 2
         hours = ""
         if tile["calsets"]:
-            hours = f"{abs(plan['calsets'][tile['calsets'][0]]['mjd'] - mid) * 24:.3f}"
+            hours = f"{abs(known[tile['calsets'][0]]['mjd'] - mid) * 24:.3f}"
         rows.append(
             [
                 *(name, start, f"{mid:.7f}", f"{group['ra_deg']:.6f}", f"{group['dec_deg']:.6f}"),
