@@ -76,3 +76,12 @@ def test_nothing_measured_is_a_failure_in_words(tmp_path, capsys, rows):
     assert lines["result"].tolist() == ["FAIL", "FAIL"]
     assert main(["check-fluxes", "--show", str(tmp_path / "c.csv")]) == 1
     assert "2 of 2 comparisons failed" in capsys.readouterr().err
+
+
+def test_doubts_about_tiles_are_what_the_comparison_settles(tmp_path):
+    rows = [row("A", flag="calibration;extended"), row("B", flag="calibration;bad_fit")]
+    _, lines = compare(tmp_path, rows)
+    assert lines.set_index("source")["result"].groupby(level=0).first().to_dict() == {
+        "A": "PASS",
+        "B": "FAIL",
+    }
