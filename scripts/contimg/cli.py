@@ -18,9 +18,10 @@ from pydantic import BaseModel, ValidationError
 from contimg import __version__, help
 from contimg.core import records
 from contimg.core.command import Command
-from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.errors import ContimgError, DamagedError, DataQualityError
 from contimg.core.jobs import Note, noted
 from contimg.core.options import add_flags, flag_name, from_namespace
+from contimg.core.seals import seal, verified
 from contimg.environment import without_locks
 
 # verb (one word or two) -> module that holds its COMMAND; imported only when the verb is used
@@ -69,6 +70,7 @@ VERBS = {
     "errors": "contimg.operate.errors",
     "log": "contimg.operate.log",
     "retry": "contimg.operate.retry",
+    "verify": "contimg.operate.verify",
     "publish": "contimg.operate.publish",
     "hold": "contimg.operate.hold",
     "release": "contimg.operate.release",
@@ -79,7 +81,8 @@ VERBS = {
 
 
 # what a person asks of a run, in the list of verbs with a line each
-PEOPLE = ("plan", "validate", "status", "errors", "log", "retry", "publish", "hold", "release")
+PEOPLE = ("plan", "validate", "status", "errors", "log", "retry", "verify")
+PEOPLE += ("publish", "hold", "release")
 
 
 def load(verb: str) -> Command:
@@ -147,12 +150,16 @@ def _main(argv: list[str], note: Note) -> int:
     try:
         files, options = read(command, namespace)
         records.GIVEN = lambda: options
+        for product in command.inputs(files):
+            verified(product)
         status = command.run(files, *options) or 0
+        if command.record is not None and getattr(files, command.record) is not None:
+            seal(getattr(files, command.record), command.products(files))
     except ValidationError as error:
         note.error = _complain(verb, error)
         return 2
     except DataQualityError as error:
-        return _record_failure(verb, command, files, options, str(error))
+        return _record_failure(verb, command, files, options, error)
     except (ContimgError, FileNotFoundError) as error:
         note.error = str(error)
         print(f"contimg {verb}: error: {error}", file=sys.stderr)
@@ -199,8 +206,9 @@ def _note_code(verb: str) -> None:
     records.CODE = code
 
 
-def _record_failure(verb: str, command: Command, files, options, reason: str) -> int:
+def _record_failure(verb: str, command: Command, files, options, error: DataQualityError) -> int:
     """Write the failed record and placeholders of a job whose data were not good enough."""
+    reason = " ".join(str(error).split())  # plain text of one line, whatever was quoted in it
     print(f"contimg {verb}: no product: {reason}", file=sys.stderr)
     if command.record is None:
         return 1
@@ -208,6 +216,7 @@ def _record_failure(verb: str, command: Command, files, options, reason: str) ->
     from contimg.core.records import write_record
 
     record = getattr(files, command.record)
+    damaged = [error.path] if isinstance(error, DamagedError) else []
     for name in command.outputs:
         if name != command.record and getattr(files, name) is not None:
             write_failed(getattr(files, name), reason)
@@ -215,11 +224,12 @@ def _record_failure(verb: str, command: Command, files, options, reason: str) ->
         record,
         product=record.stem,
         stage=verb,
-        data={},
+        data={"damaged": damaged} if damaged else {},
         options=options,
         reason=reason,
         verdict="fail",
     )
+    seal(record, command.products(files))
     return 0
 
 

@@ -86,8 +86,7 @@ def calset(
 
 
 def look(root: Path, records: list[Path], mode="nearest", limits=LIMITS, antennas=ANTENNAS):
-    tile = json.loads(converted(root / "tile", 55.5).read_text())
-    return choose(records, tile, antennas, limits, mode)
+    return choose(records, converted(root / "tile", 55.5), antennas, limits, mode)
 
 
 def test_the_nearest_in_time_that_may_serve_whatever_the_order(tmp_path):
@@ -128,7 +127,7 @@ def test_what_may_not_serve_is_named_and_never_applied(tmp_path, more, reason, m
 
 def test_a_calset_that_fails_its_inspection_is_passed_over(tmp_path):
     near, far = calset(tmp_path, "near", 1.0), calset(tmp_path, "far", -9.0)
-    tile = json.loads(converted(tmp_path / "tile", 55.5).read_text())
+    tile = converted(tmp_path / "tile", 55.5)
     inspections = []
     for folder, verdict in ((near.parent, "fail"), (far.parent, "warn")):
         inspections.append(folder / f"{folder.name}.inspection.json")

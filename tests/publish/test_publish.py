@@ -7,7 +7,9 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from contimg.cli import main
 from contimg.core.errors import ContimgError, DataQualityError
@@ -28,7 +30,7 @@ def make(tmp_path: Path, verdict: str = "pass", empty: bool = False) -> PublishF
     write_record(tile, product="tile", stage="image", data={"x": 1}, inputs=[raw])
     mosaic = work / "mosaics" / f"{NAME}.image.fits"
     mosaic.parent.mkdir(exist_ok=True)
-    mosaic.write_bytes(b"pixels" * 1000)
+    fits.PrimaryHDU(np.ones((20, 20))).writeto(mosaic, overwrite=True)
     link = work / "mosaics" / f"{NAME}.rms.fits"
     link.unlink(missing_ok=True)
     link.symlink_to(mosaic)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contimg.cli import main
-from contimg.core.errors import ContimgError
+from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.groups import read_manifest
 from contimg.core.paths import path
 from contimg.core.plans import plan_text, read_plan
@@ -247,3 +247,40 @@ def test_nothing_to_do_costs_nothing(tmp_path):
     empty = {"tiles": {}, "mosaics": {}, "calsets": {}, "files": {}}
     nothing = estimate(empty, tmp_path, 2)
     assert (nothing.jobs, nothing.wall_s, nothing.disk_bytes) == ({}, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("what", ["cut", "empty", "gone"])
+def test_the_inventory_mends_itself(site, what):
+    """Whatever of it is cut short is written anew by the next start, and the rest left alone."""
+    plan = site.refresh()
+    files = [Path(name) for name in site.stamps()]
+    whole = {file: file.read_bytes() for file in files}
+    for file in files:
+        if what == "gone":
+            file.unlink()
+        else:
+            file.write_bytes(whole[file][: len(whole[file]) // 2 if what == "cut" else 0])
+        assert site.refresh() == plan, file
+        if file.name != "files.parquet":  # when a header was read is in it
+            assert file.read_bytes() == whole[file], file
+
+
+def test_a_manifest_that_says_something_else_is_not_used(site):
+    plan = site.refresh()
+    manifest = Path(path("manifest", site.results, group=sorted(plan["groups"])[1]))
+    text = manifest.read_text()
+    for bad in (
+        text.replace('"ra_deg": ', '"ra_deg": 1', 1),
+        text.replace("digest", "digesT"),
+        "[" * 100_000,
+        "{}",
+    ):
+        manifest.write_text(bad)
+        with pytest.raises(DamagedError, match=r"verify --repair"):
+            read_manifest(manifest)
+    manifest.write_bytes(b"\xff" + text.encode())
+    with pytest.raises(DamagedError):
+        read_manifest(manifest)
+    manifest.unlink()
+    site.refresh()
+    assert manifest.read_text() == text

@@ -69,7 +69,7 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
     beam = PrimaryBeam(instrument)
     choice = choose(
         files.solutions,
-        converted,
+        files.ms_record,
         axes.antenna_names,
         limits,
         options.interpolate,
@@ -200,6 +200,7 @@ COMMAND = Command(
     files=ApplyFiles,
     options=(InstrumentOptions, ApplyOptions),
     run=run,
-    outputs=("calibrated", "record"),  # the choice is written in any case
+    outputs=("calibrated", "record"),
     record="record",
+    always=("choice",),
 )

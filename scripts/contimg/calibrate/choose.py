@@ -17,10 +17,11 @@ from typing import Any, Literal
 
 from contimg.calibrate.interpolate import differ
 from contimg.calibrate.presets import refusal
-from contimg.core.errors import ContimgError
+from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.groups import Group, read_manifest
 from contimg.core.ms import open_table
-from contimg.core.records import read_record, write_text
+from contimg.core.records import followed, read_record, write_text
+from contimg.core.seals import verified
 
 Mode = Literal["nearest", "linear"]
 
@@ -100,20 +101,21 @@ class Choice:
 
 def choose(
     records: Sequence[Path],
-    tile: Mapping[str, Any],
+    tile_record: Path,
     antennas: list[str],
     limits: Limits,
     mode: Mode = "nearest",
     inspections: Sequence[Path] = (),
 ) -> Choice:
-    """Choose among the calsets of `records` for a tile of the record `tile` and these antennas.
+    """Choose among the calsets of `records` for a tile of this record and these antennas.
 
     `inspections`: records of their inspections, in the same folders. When none may serve, the
-    choice has no calsets, and the reason against each one.
+    choice has no calsets, and the reason against each one; a calset that is damaged may not.
     """
-    inspected = {path.parent: read_record(path) for path in inspections}
+    inspected = {path.parent: path for path in inspections}
+    tile = read_record(tile_record)
     mjd = (tile["data"]["start_mjd"] + tile["data"]["end_mjd"]) / 2
-    dec = _declination(tile)
+    dec = _declination(tile, tile_record)
     looked = [
         _look(path, mjd, dec, antennas, limits, inspected.get(path.parent)) for path in records
     ]
@@ -148,15 +150,13 @@ def _look(
     dec: float | None,
     antennas: list[str],
     limits: Limits,
-    inspection: Mapping[str, Any] | None,
+    inspection: Path | None,
 ) -> Candidate:
-    record = read_record(path)
-    data, name = record["data"], path.parent.name
-    failed = ""
-    if record["verdict"] == "fail":
-        failed = f"failed, {record['reason']}"
-    elif inspection is not None and inspection["verdict"] == "fail":
-        failed = f"failed its inspection, {inspection['reason']}"
+    name = path.parent.name
+    try:
+        data, there, failed = _said(path, inspection)
+    except DataQualityError as error:  # damaged, or not to be followed
+        data, there, failed = {}, None, str(error)
     if failed:
         return Candidate(
             calset=name,
@@ -168,7 +168,7 @@ def _look(
             verdict="fail",
             refused=failed,
         )
-    there = _declination(record)
+    record = read_record(path)
     offset = None if dec is None or there is None else there - dec
     hours = _hours(data, mjd)
     if hours is None:
@@ -183,6 +183,18 @@ def _look(
         verdict=record["verdict"],
         refused=_refusal(path, record, hours, offset, antennas, limits),
     )
+
+
+def _said(path: Path, inspection: Path | None) -> tuple[dict[str, Any], float | None, str]:
+    """(data of a calset's record, its pointing declination, why it failed); it is whole."""
+    record = read_record(path)
+    if record["verdict"] == "fail":
+        return record["data"], None, f"failed, {record['reason']}"
+    if inspection is not None and (seen := read_record(inspection))["verdict"] == "fail":
+        return record["data"], None, f"failed its inspection, {seen['reason']}"
+    for table in record["data"]["tables"].values():
+        verified(path.parent / table, path)
+    return record["data"], _declination(record, path), ""
 
 
 def _hours(data: Mapping[str, Any], mjd: float) -> float | None:
@@ -214,23 +226,18 @@ def _refusal(
     return ""
 
 
-def _declination(record: Mapping[str, Any]) -> float | None:
-    """Pointing declination [deg] of the data behind a record; None when it cannot be followed.
+def _declination(record: Mapping[str, Any], path: Path) -> float | None:
+    """Pointing declination [deg] of the data behind the record at `path`; None if on no record.
 
     Apparent for a drift scan: the strip. It is in the manifest of the conversion's record, which
-    for a calset is the record beside its Measurement Set.
+    for a calset is the record beside its Measurement Set. :class:`DataQualityError` when one of
+    these is gone from the results.
     """
-    for item in record["inputs"]:
-        path = Path(item["path"])
-        if "record_sha256" in item:
-            path = path.with_suffix(".json")
-        if path.suffix != ".json" or not path.exists():
-            continue
-        content = json.loads(path.read_text())
+    for named, content in followed(record, path):
         if content.get("stage") == "convert":
-            return _declination(content)
+            return _declination(content, named)
         if isinstance(content.get("group"), dict):
-            return _strip(read_manifest(path)[0])
+            return _strip(read_manifest(named)[0])
     return None
 
 

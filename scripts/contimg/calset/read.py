@@ -12,6 +12,7 @@ from contimg.core.caltable import Caltable, read_caltable
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.paths import WILDCARDS, path
 from contimg.core.records import read_record
+from contimg.core.seals import verified
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def read_calset(solutions: Path) -> Calset:
         raise DataQualityError(f"{solutions.parent.name} has no tables: {record['reason']}")
     if "correlations" not in record["data"]:
         raise ContimgError(f"{solutions}: of an earlier version; delete it and solve again")
-    tables = {kind: read_caltable(solutions.parent / file) for kind, file in files.items()}
+    folder = solutions.parent
+    tables = {k: read_caltable(verified(folder / file, solutions)) for k, file in files.items()}
     found = Calset(name=name, record=record, tables=tables)
     if found.data["refant"] not in found.antennas:
         raise DataQualityError(f"{name} has no reference antenna: {record['reason']}")

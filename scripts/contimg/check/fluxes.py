@@ -11,6 +11,7 @@ from pydantic import Field
 from contimg.core.command import Command, Files
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
+from contimg.core.parquet import read_parquet
 from contimg.core.records import Check, atomic, read_record, write_record
 from contimg.core.rowflags import usable
 from contimg.core.tables.named import read_named
@@ -45,7 +46,7 @@ def run(files: ExpectedFiles) -> None:
         raise ContimgError("--expected, --table and --record are needed (or --show)")
     expected = read_expected(files.expected)
     measured = [
-        pd.read_parquet(table)
+        read_parquet(table, "photometry table", record)
         for table, record in zip(files.photometry, files.photometry_records, strict=True)
         if read_record(record)["verdict"] != "fail"
     ]

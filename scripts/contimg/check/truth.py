@@ -10,9 +10,11 @@ from pydantic import Field
 
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.parquet import read_parquet
 from contimg.core.records import Check, atomic, check, write_record
 from contimg.core.robust import robust_rms
 from contimg.core.rowflags import usable
+from contimg.core.seals import verified
 
 STRONG_SNR = 20.0  # sources whose positions and fluxes are compared one by one
 MATCH_DAYS = 0.2  # a mosaic's time against the truth's
@@ -302,10 +304,10 @@ def _of(function, values: np.ndarray) -> float:
 
 def _read(path: Path, what: str) -> pd.DataFrame:
     """Read an input; the placeholder of a failed product holds no columns and cannot be used."""
-    existing(path, what)
     if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
+        table = read_parquet(path, what)
     else:
+        verified(existing(path, what))
         table = pd.read_csv(path) if path.stat().st_size else pd.DataFrame()
     if table.columns.empty:
         raise DataQualityError(f"{path}: holds no data; its own record says why")

@@ -28,7 +28,10 @@ class Command:
     error through. `run` may return an exit status. A verb that is typed by a person and never a
     job is `by_hand`: options not given are those of the last run on its results. `judge` holds a
     product that is there against limits that have changed, as ``judge(record, options, limits)``;
-    of a command without it a changed limit is like any option.
+    of a command without it a changed limit is like any option. Before `run` what is read is held
+    against its record (:mod:`contimg.core.seals`): every input that is a single product; a stage
+    that takes many sees to each of them itself. Afterwards the record is sealed with the outputs,
+    and with what is written `always`, whether there are data or not.
     """
 
     help: str
@@ -39,6 +42,22 @@ class Command:
     record: str | None = None
     by_hand: bool = False
     judge: Callable[..., None] | None = None
+    always: tuple[str, ...] = ()
+
+    def inputs(self, files: BaseModel) -> list[Path]:
+        """The single files and directories that are read, as far as they are there."""
+        written = {*self.outputs, *self.always}
+        given = ((name, getattr(files, name)) for name in type(files).model_fields)
+        return [
+            value
+            for name, value in given
+            if name not in written and isinstance(value, Path) and value.exists()
+        ]
+
+    def products(self, files: BaseModel) -> list[Path]:
+        """What is written besides the record."""
+        names = [name for name in (*self.outputs, *self.always) if name != self.record]
+        return [value for name in names if (value := getattr(files, name)) is not None]
 
 
 def existing(path: Path, what: str) -> Path:

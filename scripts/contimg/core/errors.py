@@ -14,3 +14,16 @@ class DataQualityError(Exception):
     The job succeeds with a valid record whose verdict is ``fail`` and whose reason is this
     message, so that the rest of the run goes on.
     """
+
+
+class DamagedError(DataQualityError, ContimgError):
+    """A product is not what its record promised: as if it had failed, until it is made again.
+
+    The message names the file. To a person's command it is an error like any other.
+    """
+
+    def __init__(self, path: object, what: str) -> None:
+        remedy = "delete it and run again, or let contimg verify --repair do so"
+        super().__init__(f"{path}: damaged: {what}; {remedy}")
+        self.path = str(path)
+        self.what = what

@@ -17,7 +17,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
 from contimg import __version__
-from contimg.core.errors import ContimgError
+from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.records import atomic
 
 # keywords of a celestial WCS, without their axis numbers
@@ -71,8 +71,8 @@ def read_image(path: str | Path) -> Image:
     try:
         with fits.open(path, memmap=False) as hdus:
             header, data = hdus[0].header, hdus[0].data
-    except OSError as error:
-        raise ContimgError(f"{path}: cannot be read as FITS ({error}); rebuild it") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise DamagedError(path, f"cannot be read as FITS ({error})") from None
     if data is None:
         raise ContimgError(f"{path}: holds no image ({header.get('HISTORY', 'no reason given')})")
     plane = data.reshape(-1, *data.shape[-2:])[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from astropy.coordinates import EarthLocation
 from astropy.time import Time
 
-from contimg.core.errors import ContimgError
+from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.records import write_text
 
 
@@ -59,22 +60,37 @@ def write_manifest(path: str | Path, group: Group, files: list[dict[str, Any]]) 
 
     `files`: one entry a subband, ascending in frequency, with ``path``, ``bytes``,
     ``freq_min_hz`` and ``freq_max_hz`` (channel edges). The file is left alone when the content
-    is the same, so that its time stamp tells when the set of files changed.
+    is the same, so that its time stamp tells when the set of files changed. ``digest`` is a hash of
+    all the rest.
     """
-    text = json.dumps({"group": dataclasses.asdict(group), "files": files}, indent=1) + "\n"
+    content = {"group": dataclasses.asdict(group), "files": files}
+    text = json.dumps(content | {"digest": _digest(content)}, indent=1) + "\n"
     path = Path(path)
-    if path.exists() and path.read_text() == text:
+    if path.exists() and path.read_bytes() == text.encode():
         return False
     write_text(path, text)
     return True
 
 
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def read_manifest(path: str | Path) -> tuple[Group, list[dict[str, Any]]]:
-    """The group of a manifest and its files."""
+    """The group of a manifest and its files.
+
+    :class:`ContimgError` when there is none, :class:`DamagedError` when it is not as written.
+    """
     try:
-        content = json.loads(Path(path).read_text())
-        return Group(**content["group"]), content["files"]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        content = json.loads(Path(path).read_bytes())
+        digest = content.pop("digest")
+        group, files = Group(**content["group"]), content["files"]
+    except OSError as error:
         raise ContimgError(
-            f"{path}: not a readable manifest ({error}); run contimg discover"
+            f"{path}: no manifest there ({error.strerror}); run contimg discover"
         ) from None
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+        raise DamagedError(path, f"not a readable manifest ({error})") from None
+    if digest != _digest(content):
+        raise DamagedError(path, "the manifest is not as it was written")
+    return group, files

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from contimg.core.options import Options
-from contimg.core.records import judged, read_record, write_text
+from contimg.core.records import judged, read_record, rewrite_record
 
 
 def by_checks(record: Path, options: Sequence[Options], limits: Mapping[str, float]) -> None:
@@ -15,4 +14,4 @@ def by_checks(record: Path, options: Sequence[Options], limits: Mapping[str, flo
     before = read_record(record)
     after = judged(before, limits, options)
     if after != before:
-        write_text(record, json.dumps(after, indent=1) + "\n")
+        rewrite_record(record, after)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import string
+from functools import cache
+from pathlib import Path
 
 WILDCARDS = {
     "day": r"\d{4}-\d{2}-\d{2}",
@@ -122,6 +124,36 @@ PATTERNS = {
 }
 
 
+# record -> the other products of the job that writes it
+MADE_WITH: dict[str, tuple[str, ...]] = {
+    "ms_record": ("ms", "ms_plot"),
+    "cal_ms_record": ("cal_ms", "cal_ms_plot"),
+    "solutions": ("caltable", "solutions_plot"),
+    "calset_record": ("calset_page", "calset_plot"),
+    "drift_record": ("drift_table", "drift_plot", "drift_page"),
+    "calibrated_record": ("calibrated_ms", "calset_choice"),
+    "image_record": (
+        *("image", "residual", "psf", "model", "pb", "pbcor", "tile_rms", "image_cube"),
+        *("image_plot", "image_page"),
+    ),
+    "mosaic_record": (
+        *("mosaic", "mosaic_residual", "mosaic_weight", "mosaic_rms", "mosaic_coverage"),
+        *("mosaic_mjd", "mosaic_time", "mosaic_freq", "mosaic_tiles", "mosaic_plot"),
+    ),
+    "mosaic_validation": ("mosaic_validation_plot", "mosaic_page"),
+    "photometry_record": ("photometry",),
+    "tile_fluxes_record": ("tile_fluxes", "tile_new"),
+    "lightcurves_record": ("lightcurves", "epochs", "lightcurves_plot"),
+    "variability_record": (
+        *("sources", "candidates", "candidates_ecsv", "candidates_vot", "candidates_plot"),
+    ),
+    "published_record": ("published",),
+    "expected_record": ("expected",),
+    "comparison_record": ("comparison",),
+}
+_RECORD_OF = {name: record for record, names in MADE_WITH.items() for name in names}
+
+
 def check_group(name: str) -> None:
     """`ValueError` when `name` is not that of a group."""
     if not re.fullmatch(WILDCARDS["group"], name):
@@ -155,15 +187,49 @@ def path(name: str, results: str, **key: str) -> str:
 
 def parse(name: str, text: str, results: str) -> dict[str, str]:
     """The key of a path made by :func:`path`; `ValueError` when it is not one."""
+    start = f"{results}/"
+    match = _tail(name).fullmatch(text.removeprefix(start)) if text.startswith(start) else None
+    if match is None or match["results"] is not None:
+        raise ValueError(f"{text} is not a path of the kind {PATTERNS[name]}")
+    return {field: value for field, value in match.groupdict().items() if field != "results"}
+
+
+@cache
+def _tail(name: str) -> re.Pattern[str]:
+    """What a path of this pattern ends with, wherever the results are; wildcards as groups."""
     seen: set[str] = set()
-    expression = re.escape(f"{results}/")
+    expression = "(?:(?P<results>.*)/)?"
     for literal, field, _, _ in string.Formatter().parse(PATTERNS[name]):
         expression += re.escape(literal)
         if field is None:
             continue
         expression += f"(?P={field})" if field in seen else f"(?P<{field}>{WILDCARDS[field]})"
         seen.add(field)
-    match = re.fullmatch(expression, text)
-    if match is None:
-        raise ValueError(f"{text} is not a path of the kind {PATTERNS[name]}")
-    return match.groupdict()
+    return re.compile(expression, re.DOTALL)
+
+
+def place_of(path: str | Path) -> tuple[str, str, dict[str, str]] | None:
+    """(name of the pattern, results, key) of a product, from its path; None if it is none.
+
+    Results are what stands before the pattern: empty where nothing does.
+    """
+    for name in PATTERNS:
+        if set(fields(name)) <= set(WILDCARDS) and (match := _tail(name).fullmatch(str(path))):
+            key = match.groupdict()
+            return name, key.pop("results") or "", key
+    return None
+
+
+def root_of(path: str | Path) -> Path | None:
+    """The results directory that a product lies in, by its path; None where it is no product."""
+    found = place_of(path)
+    return None if found is None else Path(found[1] or ".")
+
+
+def record_of(product: str | Path) -> Path | None:
+    """The record of a product, by their paths; of a record itself, and of others, None."""
+    found = place_of(product)
+    if found is None or found[0] not in _RECORD_OF:
+        return None
+    name, results, key = found
+    return Path(path(_RECORD_OF[name], results or ".", **key))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def read_plan_file(target: Path) -> dict[str, Any]:
         return json.loads(target.read_text())
     except FileNotFoundError:
         raise ContimgError(_no_plan(str(target))) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ContimgError(f"{target}: not a readable plan ({error}); delete it") from None
 
 
@@ -65,6 +66,21 @@ def keys(results: str) -> list[str]:
     top = Path(path("plan", results, plan="0")).parent.parent
     found = [(plan.stat().st_mtime_ns, plan.parent.name) for plan in top.glob("*/plan.json")]
     return [name for _, name in sorted(found, reverse=True)]
+
+
+def readable(results: str) -> list[str]:
+    """The same of those that can be read; of the others it is said that they cannot.
+
+    A plan that is damaged costs its own run, which writes it again, and no other.
+    """
+    found = []
+    for name in keys(results):
+        try:
+            read_plan(results, name)
+            found.append(name)
+        except ContimgError as error:
+            print(f"plan: {error}, or start its run again", file=sys.stderr)
+    return found
 
 
 def latest(results: str) -> str:
@@ -89,7 +105,7 @@ def everything_planned(results: str, key: str | None = None) -> dict[str, Any]:
     first = key or latest(results)
     whole = read_plan(results, first)
     whole["elsewhere"] = {kind: [] for kind in KINDS}
-    for other in keys(results):
+    for other in readable(results):
         if other == first:
             continue
         content = read_plan(results, other)

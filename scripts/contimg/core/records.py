@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import glob
 import hashlib
 import json
 import math
 import os
 import platform
 import resource
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,14 +25,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from contimg import __version__
-from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.atomic import atomic as atomic  # for those who write products and their records
+from contimg.core.atomic import write_text
+from contimg.core.errors import ContimgError, DamagedError, DataQualityError
 from contimg.core.options import LimitValue
+from contimg.core.paths import root_of
 
 VERDICTS = ("pass", "warn", "fail")
 _STARTED = time.time()
-_HOST = platform.node().replace("/", "_")
 _LARGE_BYTES = 64_000_000  # a FITS file of more is known by its sums
-_ABANDONED_S = 86400.0  # no job takes so long
 # What the command line sets before a verb runs: the modules behind it, with their hashes.
 CODE: Callable[[], Mapping[str, str]] = dict
 # And the options that the verb was given, before any preset filled what is unset.
@@ -223,14 +222,64 @@ def _datasums(path: Path) -> str | None:
     return " ".join(map(str, sums)) if sums and all(sums) else None
 
 
+def _placed(item: dict[str, Any], root: Path | None) -> dict[str, Any]:
+    """An input as a record has it: by its place below the results, where it lies below them.
+
+    So that results that are moved as a whole still name each other.
+    """
+    if root is None:
+        return item
+    path, top = Path(os.path.abspath(item["path"])), Path(os.path.abspath(root))
+    if not path.is_relative_to(top):
+        return item
+    return item | {"path": path.relative_to(top).as_posix(), "below": "results"}
+
+
+def input_path(item: Mapping[str, Any], record: str | Path) -> Path:
+    """Where the input `item` of `record` lies now; a directory stands for its record."""
+    path = Path(item["path"])
+    root = root_of(record)
+    if item.get("below") == "results":
+        if root is None:
+            raise ContimgError(f"{record}: not where a record lies below a results directory")
+        path = root / path
+    return path.with_suffix(".json") if "record_sha256" in item else path
+
+
+def followed(content: Mapping[str, Any], record: str | Path) -> Iterator[tuple[Path, dict]]:
+    """(path, content) of the records and manifests that `record` names as its inputs.
+
+    :class:`DataQualityError` when one that lay below the results is not there any more: nobody can
+    tell what it said. What came from elsewhere and is gone is left out.
+    """
+    for item in content["inputs"]:
+        path = input_path(item, record)
+        if path.suffix != ".json":
+            continue
+        if path.exists():
+            found = _json(path)
+            yield path, (parse_record(path, path.read_bytes()) if "stage" in found else found)
+        elif "below" in item:
+            raise DataQualityError(f"{record} was made from {path}, which is gone")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(path, f"not readable JSON ({error})") from None
+    return content if isinstance(content, dict) else {}
+
+
 def _without_run(path: Path) -> bytes | None:
-    """A record as it is but for its ``run`` part, which no rerun repeats; None of other files."""
+    """A record but for what no rerun repeats (``run``, ``seal``); None of other files."""
     if path.suffix != ".json":
         return None
-    content = json.loads(path.read_text())
-    if not isinstance(content, dict) or "run" not in content:
+    content = _json(path)
+    if "run" not in content:
         return None
     content.pop("run")
+    content.pop("seal", None)
     return _dump(content).encode()
 
 
@@ -268,7 +317,7 @@ def write_record(
         "parameters": _parameters(options),
         "given": _given(options),
         "files": _named_files(options),
-        "inputs": [identify(p) for p in inputs],
+        "inputs": [_placed(identify(p), root_of(path)) for p in inputs],
         "code": dict(CODE()),
         "software": software(),
         "run": {
@@ -284,13 +333,49 @@ def write_record(
 
 
 def read_record(path: str | Path) -> dict[str, Any]:
-    """Read a record; raise :class:`ContimgError` when it is missing or unreadable."""
+    """Read a record; :class:`ContimgError` when there is none.
+
+    :class:`DamagedError` for one that cannot be read, has no verdict that is one, or is not as it
+    was written (its ``seal``).
+    """
     try:
-        return json.loads(Path(path).read_text())
+        text = Path(path).read_bytes()
     except FileNotFoundError:
         raise ContimgError(f"{path}: record not found; build it first (snakemake {path})") from None
-    except json.JSONDecodeError as error:
-        raise ContimgError(f"{path}: not a valid record ({error}); delete it and rebuild") from None
+    return parse_record(path, text)
+
+
+def parse_record(path: str | Path, text: bytes) -> dict[str, Any]:
+    """The record that `text`, the content of `path`, is; else :class:`DamagedError`."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(path, f"not a valid record ({error})") from None
+    if not isinstance(content, dict) or not isinstance(content.get("verdict"), str):
+        raise DamagedError(path, "a record without a verdict")
+    if content["verdict"] not in VERDICTS:
+        what = f"verdict {content['verdict']!r} is none of {', '.join(VERDICTS)}"
+        raise DamagedError(path, what)
+    seal = content.get("seal")
+    if seal is not None and (not isinstance(seal, dict) or seal.get("record") != own_hash(content)):
+        raise DamagedError(path, "the record is not as it was written")
+    return content
+
+
+def own_hash(content: Mapping[str, Any]) -> str:
+    """Hash of a record: of all but its ``run`` part and the hash itself."""
+    kept = {key: value for key, value in content.items() if key != "run"}
+    if isinstance(kept.get("seal"), dict):
+        kept["seal"] = {k: v for k, v in kept["seal"].items() if k != "record"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def rewrite_record(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write a record that has changed, with the hash of what it is now if it is sealed."""
+    content = dict(content)
+    if "seal" in content:
+        content["seal"] = dict(content["seal"]) | {"record": own_hash(content)}
+    write_text(path, _dump(content))
 
 
 def require(path: str | Path) -> dict[str, Any]:
@@ -308,59 +393,6 @@ def software() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file so that it appears whole or not at all."""
-    with atomic(path) as partial:
-        partial.write_text(text)
-
-
-@contextlib.contextmanager
-def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` (same suffix); rename it into place on success.
-
-    Works for files and directories; an older product of the same name is replaced, and what a
-    killed job left of it is removed.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f"{glob.escape(path.stem)}.partial-*{path.suffix}"):
-        if _abandoned(leftover):
-            _remove(leftover)
-    partial = path.with_name(f"{path.stem}.partial-{_HOST}-{os.getpid()}{path.suffix}")
-    _remove(partial)
-    try:
-        yield partial
-        if partial.is_dir() and path.is_dir():
-            _remove(path)
-        os.replace(partial, path)
-    finally:
-        _remove(partial)
-
-
-def _abandoned(partial: Path) -> bool:
-    """Whether nobody writes a partial product any more: its process is gone from this host."""
-    name = partial.name.rpartition(".partial-")[2].removesuffix(partial.suffix)
-    host, _, number = name.rpartition("-")
-    if host != _HOST or not number.isdigit():  # that of another host, if it is old
-        with contextlib.suppress(FileNotFoundError):
-            return time.time() - partial.stat().st_mtime > _ABANDONED_S
-        return False
-    if int(number) == os.getpid():
-        return False
-    try:
-        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return True
-    return state == "Z"  # killed, and waited for by nobody
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _peak_memory_mb() -> float:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from contimg.core.errors import ContimgError
-from contimg.core.records import VERDICTS
+from contimg.core.records import parse_record
 
 
 @dataclass(frozen=True)
@@ -24,16 +23,12 @@ class State:
 def state_of(record: str | Path) -> State:
     """``done`` (the verdict may be a warning), ``failed`` (or unreadable) or ``pending``."""
     try:
-        text = Path(record).read_text()
+        content = parse_record(record, Path(record).read_bytes())
+        verdict, reason = content["verdict"], content["reason"]
     except FileNotFoundError:
         return State("pending", "", "", {})
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         return State("failed", "fail", f"unreadable record: {error}", {})
-    try:
-        content = json.loads(text)
-        verdict, reason = content["verdict"], content["reason"]
-        if verdict not in VERDICTS:
-            raise ContimgError(f"{record}: verdict {verdict!r} is none of {', '.join(VERDICTS)}")
-    except (ContimgError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (ContimgError, KeyError) as error:
         return State("failed", "fail", f"unreadable record {record}: {error}", {})
     return State("failed" if verdict == "fail" else "done", verdict, reason, content)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow
 
 from contimg.core.groups import Group, write_manifest
 from contimg.core.paths import path
@@ -25,21 +26,19 @@ def manifest_digest(group: Group, entries: list[dict[str, Any]]) -> str:
 def write_groups(results: str, plan: str, groups: list[GroupFiles], manifests: bool) -> None:
     """The manifests that changed or are not there, and the table of the groups of a plan.
 
-    The table holds a digest of each manifest, so that those as they were need not be read.
+    The table holds a digest of each manifest and its size, so that those as they were need not be
+    read; one that was cut short since is written anew.
     """
     target = Path(path("groups", results, plan=plan))
-    before: dict[str, str] = {}
-    if target.exists():
-        known = pd.read_parquet(target)
-        if "digest" in known:
-            before = dict(zip(known["group"], known["digest"], strict=True))
-    there = _manifests(results) if manifests else set()
+    before = _known(target)
+    there = _manifests(results) if manifests else {}
     now = {}
     for group, entries in groups:
-        now[group.group] = _hash((vars(group), entries))
         manifest = path("manifest", results, group=group.group)
+        now[group.group] = _hash((vars(group), entries, there.get(manifest)))
         if manifests and (before.get(group.group) != now[group.group] or manifest not in there):
             write_manifest(manifest, group, entries)
+            now[group.group] = _hash((vars(group), entries, os.stat(manifest).st_size))
     if now != before or not target.exists():
         columns = [field.name for field in dataclasses.fields(Group)]
         table = pd.DataFrame([vars(group) for group, _ in groups], columns=columns)
@@ -48,14 +47,27 @@ def write_groups(results: str, plan: str, groups: list[GroupFiles], manifests: b
             table.to_parquet(partial, index=False)
 
 
-def _manifests(results: str) -> set[str]:
-    """Paths of the manifests that exist."""
+def _known(table: Path) -> dict[str, str]:
+    """Digest of each group's manifest by the table of groups; none where it cannot be read."""
+    try:
+        known = pd.read_parquet(table, columns=["group", "digest"])
+    except (OSError, ValueError, pyarrow.ArrowException):
+        return {}  # not there yet, or damaged: all of it is written anew
+    return dict(zip(known["group"], known["digest"], strict=True))
+
+
+def _manifests(results: str) -> dict[str, int]:
+    """Size of the manifests that exist, by path."""
     top = Path(path("manifest", results, group="20000101T000000")).parent.parent
     if not top.is_dir():
-        return set()
+        return {}
     with os.scandir(top) as days:
         folders = [day.path for day in days if day.is_dir()]
-    return {f"{folder}/{name}" for folder in folders for name in os.listdir(folder)}
+    found = {}
+    for folder in folders:
+        with os.scandir(folder) as files:
+            found |= {file.path: file.stat().st_size for file in files}
+    return found
 
 
 def _hash(content: Any) -> str:

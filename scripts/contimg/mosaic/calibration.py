@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg.core.records import read_record
+from contimg.core.records import followed, read_record
 
 
 @dataclass(frozen=True)
@@ -31,33 +30,36 @@ class Calibration:
 
 
 def calibration_of(record: Path) -> Calibration:
-    """Follow an image's record to its calsets; records that are gone or unnamed tell nothing."""
+    """Follow an image's record to its calsets; records from elsewhere that are gone tell nothing.
+
+    :class:`DataQualityError` when one below the results is gone.
+    """
     image = read_record(record)
-    applied = _upstream(image, "apply")
-    solved = [content for content in _inputs(applied) if content.get("stage") == "solve"]
-    failed = "; ".join(content["reason"] for content in solved if content["verdict"] == "fail")
-    here, there = _pointing(applied), [_pointing(content) for content in solved]
+    applied = _upstream([(record, image)], "apply")
+    solved = [named for named in _inputs(applied) if named[1].get("stage") == "solve"]
+    failed = "; ".join(content["reason"] for _, content in solved if content["verdict"] == "fail")
+    here, there = _pointing(applied), [_pointing([named]) for named in solved]
     offsets = [abs(here - dec) for dec in there if here is not None and dec is not None]
     return Calibration(
         tuple(image["data"].get("calsets") or ()),
-        tuple(str(content["data"].get("tier") or "") for content in solved),
+        tuple(str(content["data"].get("tier") or "") for _, content in solved),
         str(image["data"].get("tier") or ""),
         failed,
         max(offsets, default=None),
     )
 
 
-def _upstream(record: dict[str, Any] | None, stage: str) -> dict[str, Any] | None:
-    """The record of `stage` among the inputs of `record`."""
-    for content in _inputs(record):
-        if content.get("stage") == stage:
-            return content
-    return None
+Named = list[tuple[Path, dict[str, Any]]]  # records with their paths
 
 
-def _pointing(record: dict[str, Any] | None) -> float | None:
+def _upstream(records: Named, stage: str) -> Named:
+    """The record of `stage` among the inputs of `records`; none, or one."""
+    return [named for named in _inputs(records) if named[1].get("stage") == stage][:1]
+
+
+def _pointing(records: Named) -> float | None:
     """Declination [deg] at which the data behind a record were observed, from their manifest."""
-    for content in _inputs(_upstream(record, "convert")):
+    for _, content in _inputs(_upstream(records, "convert")):
         group = content.get("group")
         if isinstance(group, dict):
             dec = group.get("dec_app_deg")
@@ -65,13 +67,6 @@ def _pointing(record: dict[str, Any] | None) -> float | None:
     return None
 
 
-def _inputs(record: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Contents of the JSON inputs of a record that exist; of a directory, the record beside it."""
-    found = []
-    for item in (record or {}).get("inputs", []):
-        path = Path(item["path"])
-        if "record_sha256" in item:
-            path = path.with_suffix(".json")
-        if path.suffix == ".json" and path.exists():
-            found.append(json.loads(path.read_text()))
-    return found
+def _inputs(records: Named) -> Named:
+    """The records and manifests that `records` were made from."""
+    return [named for path, content in records for named in followed(content, path)]

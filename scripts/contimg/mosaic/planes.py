@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from contimg.core.errors import ContimgError
+from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.fits import Beam, celestial_wcs, restoring_beam
 
 Window = tuple[int, int, int, int]  # y0, y1, x0, x1, half open
@@ -73,5 +73,5 @@ def open_plane(path: Path) -> Plane:
         plane = Plane(path, header, shape, offset, loaded)
         _ = plane.data  # all of it is there
     except (OSError, ValueError, TypeError) as error:
-        raise ContimgError(f"{path}: cannot be read as FITS ({error}); rebuild it") from None
+        raise DamagedError(path, f"cannot be read as FITS ({error})") from None
     return plane

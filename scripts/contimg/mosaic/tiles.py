@@ -10,10 +10,11 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from contimg.core.errors import ContimgError
+from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import Beam, restoring_beam
 from contimg.core.records import read_record
 from contimg.core.robust import robust_rms
+from contimg.core.seals import verified
 from contimg.mosaic.calibration import Calibration, calibration_of
 from contimg.mosaic.options import MosaicOptions
 from contimg.mosaic.planes import Plane, open_plane
@@ -143,8 +144,17 @@ def read_tiles(
 
 
 def _from_record(image: Path, residual: Path, pb: Path, record: Path) -> Tile:
-    content = read_record(record)
+    """A tile as its record has it; one that is damaged, or cannot be followed, has nothing."""
     tile = Tile(record.stem, image, residual, pb, record)
+    try:
+        content = read_record(record)
+        if content["verdict"] != "fail":
+            tile.calibration = calibration_of(record)
+            for path in (image, residual, pb):
+                verified(path, record)
+    except DataQualityError as error:
+        tile.broken = str(error)
+        return tile
     data: dict[str, Any] = content["data"]
     for key in ("rms_jy_beam", "mjd", "freq_hz", "integration_s", "dynamic_range"):
         value = data.get(key)
@@ -157,8 +167,6 @@ def _from_record(image: Path, residual: Path, pb: Path, record: Path) -> Tile:
         tile.broken = f"its noise is not known (rms_jy_beam {data.get('rms_jy_beam')})"
     elif not np.isfinite(tile.mjd):
         tile.broken = "its time is not known (no mjd in its record)"
-    else:
-        tile.calibration = calibration_of(record)
     return tile
 
 

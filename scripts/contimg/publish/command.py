@@ -14,6 +14,7 @@ from pydantic import Field
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.records import VERDICTS, atomic, read_record, write_record
+from contimg.core.seals import verified
 from contimg.publish.lineage import lineage
 from contimg.publish.options import PublishOptions
 from contimg.publish.overrides import read_overrides
@@ -39,6 +40,7 @@ def run(files: PublishFiles, options: PublishOptions) -> None:
         raise
     for path in files.products:
         existing(path, "product to publish")
+        verified(path)
         if not path.is_file():
             raise ContimgError(f"{path}: only files can be published, this is a directory")
     record_names = {
@@ -47,6 +49,9 @@ def run(files: PublishFiles, options: PublishOptions) -> None:
     names = [*(path.name for path in files.products), *record_names.values()]
     if len(set(names)) != len(names):
         raise ContimgError(f"{target}: two of the files to publish have the same name")
+    steps = lineage(files.records)
+    if gone := [step["record"] for step in steps if step.get("missing")]:
+        raise DataQualityError(f"cannot be followed to the raw data: {', '.join(gone)} is gone")
     with atomic(target) as partial:
         partial.mkdir()
         entries = [_copy(path, partial / path.name) for path in files.products]
@@ -56,7 +61,7 @@ def run(files: PublishFiles, options: PublishOptions) -> None:
             "verdict": verdict,
             "reason": reason,
             "files": entries,
-            "lineage": lineage(files.records),
+            "lineage": steps,
         }
         (partial / files.manifest.name).write_text(json.dumps(manifest, indent=1) + "\n")
     decided = read_overrides(options.overrides).get(target.name)

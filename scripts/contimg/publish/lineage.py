@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from contimg.core.records import content_hash
+from contimg.core.paths import root_of
+from contimg.core.records import content_hash, input_path, read_record
 
 
 def lineage(records: Sequence[Path]) -> list[dict[str, Any]]:
     """Every record and group manifest behind `records`, nearest first, with its inputs.
 
-    A step whose file is gone (deleted to save disk) is listed as ``missing``.
+    What lies below the results is named from there. A step whose file is gone is listed as
+    ``missing``.
     """
     steps = []
     waiting = deque(records)
@@ -25,13 +27,14 @@ def lineage(records: Sequence[Path]) -> list[dict[str, Any]]:
             continue
         seen.add(path)
         if not path.exists():
-            steps.append({"record": str(path), "missing": True})
+            steps.append({"record": _place(path), "missing": True})
             continue
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
         if "stage" in content:
+            content = read_record(path)
             steps.append(
                 {
-                    "record": str(path),
+                    "record": _place(path),
                     "sha256": content_hash(path),
                     "stage": content["stage"],
                     "product": content["product"],
@@ -39,11 +42,12 @@ def lineage(records: Sequence[Path]) -> list[dict[str, Any]]:
                     "inputs": content["inputs"],
                 }
             )
-            waiting.extend(_records_of(content["inputs"]))
+            named = (input_path(item, path) for item in content["inputs"])
+            waiting.extend(file for file in named if file.suffix == ".json")
         elif "files" in content:  # manifest of a group: the raw data
             steps.append(
                 {
-                    "record": str(path),
+                    "record": _place(path),
                     "sha256": content_hash(path),
                     "stage": "raw",
                     "inputs": [{k: f[k] for k in ("path", "bytes")} for f in content["files"]],
@@ -52,13 +56,6 @@ def lineage(records: Sequence[Path]) -> list[dict[str, Any]]:
     return steps
 
 
-def _records_of(inputs: Sequence[dict[str, Any]]) -> list[Path]:
-    """Records among inputs; that of a directory stands beside it."""
-    paths = []
-    for item in inputs:
-        path = Path(item["path"])
-        if "record_sha256" in item:
-            path = path.with_suffix(".json")
-        if path.suffix == ".json":
-            paths.append(path)
-    return paths
+def _place(path: Path) -> str:
+    root = root_of(path)
+    return path.as_posix() if root is None else path.relative_to(root).as_posix()

@@ -20,6 +20,7 @@ from contimg.config import Config
 from contimg.core.errors import ContimgError
 from contimg.core.paths import PATTERNS, fields, path
 from contimg.core.records import read_record, write_text
+from contimg.core.seals import seal
 
 # verb -> pattern of the records whose checks it makes
 JUDGED = {
@@ -87,6 +88,8 @@ def _judge(file: Path, verb: str, config: Config) -> bool:
     assert command.judge is not None, verb
     command.judge(file, options, dependencies.limits(config, verb))
     after = read_record(file)
+    if "seal" in before and "seal" not in after:  # the whole job has run again
+        seal(file, [file.parent / name for name in before["seal"]["products"]])
     same = all(after[key] == before[key] for key in ("verdict", "reason"))
     if same:
         os.utime(file, ns=(stamp, stamp))

@@ -15,7 +15,7 @@ from contimg.core.grouping.rejections import Rejected, counts, rejected_csv
 from contimg.core.grouping.scan import find_files, read_headers
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.paths import path
-from contimg.core.plans import everything_planned, keys, plan_key, plan_text, read_plan
+from contimg.core.plans import everything_planned, keys, plan_key, plan_text, read_plan, readable
 from contimg.core.records import write_text
 from contimg.discover.inventory import manifest_digest, write_groups
 from contimg.discover.options import DiscoverOptions
@@ -55,7 +55,7 @@ def refresh(
     the headers that were read.
     """
     key = plan_key((instrument, discover, plan, mosaic, simulate, scale))
-    if not discover.scan and Path(path("plan", results, plan=key)).exists():
+    if not discover.scan and key in keys(results):
         return read_plan(results, key)
     rejected: list[Rejected] = []
     if simulate.enabled:
@@ -75,7 +75,8 @@ def refresh(
         expected = simulated_bytes(simulate, group.subbands) if simulate.enabled else 0
         tile["raw_bytes"] = sum(entry["bytes"] for entry in entries) or expected
         tile["content"] = "" if simulate.enabled else manifest_digest(group, entries)
-    others = everything_planned(results) if keys(results) else None
+    there = readable(results)
+    others = everything_planned(results, there[0]) if there else None
     keep_calsets(content, results, plan.recalibrate, others)
     content["rejected"] = len(rejected)
     content["rejected_by_reason"] = counts(rejected)
@@ -143,5 +144,5 @@ def _notice(lines: list[str]) -> None:
 
 
 def _write_if_changed(target: Path, text: str) -> None:
-    if not target.exists() or target.read_text() != text:
+    if not target.exists() or target.read_bytes() != text.encode():
         write_text(target, text)

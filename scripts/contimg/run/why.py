@@ -18,45 +18,30 @@ from contimg.config import Config, read_config
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
 from contimg.core.options import POSITIONAL
-from contimg.core.paths import PATTERNS, WILDCARDS, parse, path
-from contimg.core.records import content_hash, identify, read_record
+from contimg.core.paths import MADE_WITH, PATTERNS, WILDCARDS, parse, path
+from contimg.core.records import content_hash, identify, input_path, read_record
 from contimg.publish.lineage import lineage
 from contimg.report import runs
 from contimg.run.content import BY_ROW
 
-# verb -> record, and the other products of the job
-MADE_BY: dict[str, tuple[str, tuple[str, ...]]] = {
-    "convert": ("ms_record", ("ms", "ms_plot")),
-    "convert calibrator": ("cal_ms_record", ("cal_ms", "cal_ms_plot")),
-    "solve": ("solutions", ("caltable", "solutions_plot")),
-    "calset inspect": ("calset_record", ("calset_page", "calset_plot")),
-    "calset drift": ("drift_record", ("drift_table", "drift_plot", "drift_page")),
-    "apply": ("calibrated_record", ("calibrated_ms", "calset_choice")),
-    "image": (
-        "image_record",
-        (
-            *("image", "residual", "psf", "model", "pb", "pbcor", "tile_rms", "image_cube"),
-            *("image_plot", "image_page"),
-        ),
-    ),
-    "mosaic": (
-        "mosaic_record",
-        (
-            *("mosaic", "mosaic_residual", "mosaic_weight", "mosaic_rms", "mosaic_coverage"),
-            *("mosaic_mjd", "mosaic_time", "mosaic_freq", "mosaic_tiles", "mosaic_plot"),
-        ),
-    ),
-    "mosaic validate": ("mosaic_validation", ("mosaic_validation_plot", "mosaic_page")),
-    "photometry": ("photometry_record", ("photometry",)),
-    "photometry tile": ("tile_fluxes_record", ("tile_fluxes", "tile_new")),
-    "lightcurves": ("lightcurves_record", ("lightcurves", "epochs", "lightcurves_plot")),
-    "variability": (
-        "variability_record",
-        ("sources", "candidates", "candidates_ecsv", "candidates_vot", "candidates_plot"),
-    ),
-    "publish-files": ("published_record", ("published",)),
-    "check-fluxes": ("expected_record", ("expected",)),
-    "compare-truth": ("comparison_record", ("comparison",)),
+# verb -> record of its job
+MADE_BY = {
+    "convert": "ms_record",
+    "convert calibrator": "cal_ms_record",
+    "solve": "solutions",
+    "calset inspect": "calset_record",
+    "calset drift": "drift_record",
+    "apply": "calibrated_record",
+    "image": "image_record",
+    "mosaic": "mosaic_record",
+    "mosaic validate": "mosaic_validation",
+    "photometry": "photometry_record",
+    "photometry tile": "tile_fluxes_record",
+    "lightcurves": "lightcurves_record",
+    "variability": "variability_record",
+    "publish-files": "published_record",
+    "check-fluxes": "expected_record",
+    "compare-truth": "comparison_record",
 }
 
 
@@ -124,14 +109,14 @@ def results_above(file: Path) -> Path:
 
 def record_of(file: Path, results: str) -> tuple[str, Path]:
     """(verb that makes `file`, its record); :class:`ContimgError` for what no verb makes."""
-    for verb, (record, others) in MADE_BY.items():
-        for name in (record, *others):
+    for verb, record in MADE_BY.items():
+        for name in (record, *MADE_WITH[record]):
             try:
                 key = parse(name, str(file), results)
             except ValueError:
                 continue
             return verb, Path(path(record, results, **key))
-    kinds = ", ".join(PATTERNS[record] for record, _ in MADE_BY.values())
+    kinds = ", ".join(PATTERNS[record] for record in MADE_BY.values())
     raise ContimgError(f"{file}: not a product with a record below {results}; those are {kinds}")
 
 
@@ -150,20 +135,21 @@ def _changes(
     now = {k: v for k, v in dependencies.files(config, plain).items() if k not in BY_ROW}
     before = {k: v for k, v in content.get("files", {}).items() if k not in BY_ROW}
     yield from _files(before, now)
-    yield from _tables(content, config)
+    yield from _tables(record, content, config)
     yield from _code(content.get("code", {}), dependencies.modules(plain))
     last = runs.latest(results) or {}
     tables = {str(config.plan.calibrators), config.field_model, config.targets}
     for item in content["inputs"]:
-        if item["path"] not in tables:
-            yield from _input(item, Path(last.get("directory", ".")))
+        file = input_path(item, record)
+        if str(file) not in tables:
+            yield from _input(item, Path(last.get("directory", ".")) / file)
 
 
 def _siblings(verb: str, record: Path, results: str) -> Iterator[Path]:
     """The other products of a job, as far as it makes exactly one of each."""
-    name, others = MADE_BY[verb]
+    name = MADE_BY[verb]
     key = parse(name, str(record), results)
-    for other in others:
+    for other in MADE_WITH[name]:
         if other not in {"caltable", "calset_plot", "image_cube", "ms", "cal_ms", "calibrated_ms"}:
             yield Path(path(other, results, **key))
 
@@ -210,23 +196,27 @@ def _code(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
         yield f"code: {', '.join(changed)}"
 
 
-def _tables(content: Mapping[str, Any], config: Config) -> Iterator[str]:
+def _tables(record: Path, content: Mapping[str, Any], config: Config) -> Iterator[str]:
     """Tables of sources whose bytes changed: what of it matters, the rules know row by row."""
     tables = {str(config.plan.calibrators), config.field_model, config.targets}
     for item in content["inputs"]:
-        file = Path(item["path"])
-        if item["path"] in tables and file.exists() and identify(file) != item:
+        file = input_path(item, record)
+        if str(file) in tables and file.exists() and _differs(item, file):
             yield f"table {file}: written anew; rows that matter to this product make it again"
 
 
-def _input(item: Mapping[str, Any], directory: Path) -> Iterator[str]:
+def _input(item: Mapping[str, Any], file: Path) -> Iterator[str]:
     """Whether an input is another one now; what is gone (a removed MS) is no reason."""
-    file = directory / item["path"]
-    if not file.exists():
-        return
-    now = identify(file)
-    if any(now.get(key) != value for key, value in item.items() if key != "path"):
+    if file.exists() and _differs(item, file):
         yield f"input {file}: another content"
+
+
+def _differs(item: Mapping[str, Any], file: Path) -> bool:
+    """Whether an input, of a directory its record, is not as it was."""
+    if "record_sha256" in item:
+        return content_hash(file) != item["record_sha256"]
+    now = identify(file)
+    return any(now.get(key) != item.get(key) for key in ("bytes", "sha256", "datasum"))
 
 
 def _step(step: Mapping[str, Any]) -> str:

@@ -9,8 +9,9 @@ import pandas as pd
 from pydantic import Field
 
 from contimg.core.catalog import read_sources
-from contimg.core.command import Command, Files, existing
+from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
+from contimg.core.parquet import read_parquet
 from contimg.core.records import atomic, check, require, write_record
 from contimg.core.rowflags import usable
 from contimg.variability import plots
@@ -46,7 +47,7 @@ class VariabilityFiles(Files):
 def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
     """Measure every source, search the light curves, write what was found."""
     require(files.lightcurves_record)
-    table = pd.read_parquet(existing(files.lightcurves, "light curves"))
+    table = read_parquet(files.lightcurves, "light curves", files.lightcurves_record)
     missing = [name for name in NEEDED if name not in table.columns]
     if missing:
         raise ContimgError(f"{files.lightcurves}: lacks the columns {', '.join(missing)}")

@@ -12,9 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from contimg.core.command import Command, Files, existing
+from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.judge import by_checks
+from contimg.core.parquet import read_parquet
 from contimg.core.plans import read_plan_file
 from contimg.core.records import atomic, check, read_record, write_record
 from contimg.core.rowflags import usable
@@ -105,11 +106,14 @@ def read_photometry(
     parts, left_out, tiles, dropped = [], {}, {}, 0
     for path, record_path in pairs:
         mosaic = record_path.stem
-        record = read_record(record_path)
-        if record["verdict"] == "fail":
-            left_out[mosaic] = record["reason"]
+        try:
+            record = read_record(record_path)
+            if record["verdict"] == "fail":
+                raise DataQualityError(record["reason"])
+            part = read_parquet(path, "photometry table", record_path)
+        except DataQualityError as error:
+            left_out[mosaic] = str(error)
             continue
-        part = pd.read_parquet(existing(path, "photometry table"))
         missing = [name for name in NEEDED if name not in part.columns]
         if missing:
             raise ContimgError(f"{path}: lacks the columns {', '.join(missing)}; rebuild it")

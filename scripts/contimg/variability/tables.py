@@ -14,6 +14,7 @@ import pandas as pd
 
 from contimg.core.command import existing
 from contimg.core.errors import ContimgError
+from contimg.core.parquet import read_parquet
 
 NEEDED = ["source", "mjd", "flux_jy", "flux_err_jy"]
 FORMATS = {".csv": "csv", ".ecsv": "ascii.ecsv", ".parquet": "parquet", ".pq": "parquet"}
@@ -51,7 +52,7 @@ def read_table(path: Path) -> pd.DataFrame:
         raise ContimgError(f"{path}: not one of {', '.join(sorted(FORMATS))} by its name")
     try:
         if kind == "parquet":
-            return pd.read_parquet(path)
+            return read_parquet(path, "light curves")
         if kind == "csv":
             return pd.read_csv(path, comment="#", dtype={"source": str})
         from astropy.table import Table

@@ -19,9 +19,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import chi2 as chi2_distribution
 
-from contimg.core.command import Command, Files, existing
+from contimg.core.command import Command, Files
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.parquet import read_parquet
 from contimg.core.records import Check, check, read_record, write_record
 from contimg.photometry.table import schema_of, write_table
 from contimg.photometry.tile import targets
@@ -68,11 +69,14 @@ def run(files: CombineFiles) -> None:
         )
     tiles, beams, left_out = [], [], {}
     for path, record_path in zip(files.tables, files.records, strict=True):
-        record = read_record(record_path)
-        if record["verdict"] == "fail":
-            left_out[record_path.stem] = record["reason"]
+        try:
+            record = read_record(record_path)
+            if record["verdict"] == "fail":
+                raise DataQualityError(record["reason"])
+            tiles.append(read_parquet(path, "table of a tile", record_path, TILE_SCHEMA))
+        except DataQualityError as error:
+            left_out[record_path.stem] = str(error)
             continue
-        tiles.append(pd.read_parquet(existing(path, "table of a tile"), schema=TILE_SCHEMA))
         beams.append(record["data"]["residual_beam"])
     if not tiles:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())

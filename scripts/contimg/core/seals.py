@@ -1,0 +1,129 @@
+"""Products as their records promise them: what is read is what was written.
+
+A record ends with its ``seal``: size and sha256 of every product of its job, and a hash of the
+record itself. Products are read through :func:`verified`, which holds them against it; a FITS file
+that no record speaks for is held against the sums in its own header.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from contimg.core.errors import DamagedError
+from contimg.core.paths import record_of
+from contimg.core.records import own_hash, read_record, rewrite_record
+
+# casacore's readers leave their marks in these files
+EXEMPT = frozenset({"table.lock"})
+_checked: set[tuple[str, str, str, int]] = set()  # what this process has seen to be as promised
+
+
+def promise(product: Path) -> dict[str, Any]:
+    """Size and hash of a product; of a directory, of all its files (but :data:`EXEMPT`)."""
+    if not product.is_dir():
+        return {"bytes": product.stat().st_size, "sha256": _sha256(product)}
+    whole, size = hashlib.sha256(), 0
+    files = _files(product)
+    for name, file in files:
+        whole.update(f"{name}\0{file.stat().st_size}\0{_sha256(file)}\n".encode())
+        size += file.stat().st_size
+    return {"files": len(files), "bytes": size, "sha256": whole.hexdigest()}
+
+
+def seal(record: Path, products: Iterable[Path]) -> None:
+    """Add to `record` what it promises of the `products` of its job."""
+    content = read_record(record)
+    content["seal"] = {
+        "products": {
+            Path(os.path.relpath(product, record.parent)).as_posix(): promise(product)
+            for product in products
+            if product.exists()
+        }
+    }
+    content["seal"]["record"] = own_hash(content)
+    rewrite_record(record, content)
+
+
+def verified(product: Path, record: Path | None = None) -> Path:
+    """`product`, when it is as its `record` promises; else :class:`DamagedError`.
+
+    Without `record` it is the one beside the product, by its path (:mod:`contimg.core.paths`). A
+    record that says nothing of the product, or none at all (a file from elsewhere), promises
+    nothing; a FITS file then has the sums in its header.
+    """
+    record = record or record_of(product)
+    promised = None
+    if record is not None and record.exists():
+        promised = promises(record).get(Path(os.path.relpath(product, record.parent)).as_posix())
+    if promised is None:
+        if product.suffix == ".fits" and product.is_file():
+            _check_sums(product)
+        return product
+    if not product.exists():
+        raise DamagedError(product, "it is gone")
+    known = (str(product), str(promised["sha256"]), *_stamp(product))
+    if known not in _checked:
+        if why := difference(product, promised):
+            raise DamagedError(product, why)
+        _checked.add(known)
+    return product
+
+
+def promises(record: Path) -> dict[str, dict[str, Any]]:
+    """What a record promises, by the names of products relative to its folder."""
+    return read_record(record).get("seal", {}).get("products", {})
+
+
+def difference(product: Path, promised: dict[str, Any]) -> str:
+    """In what a product is not as promised; empty when it is."""
+    if product.is_dir() != ("files" in promised):
+        return "not the kind of product that was written"
+    if not product.is_dir() and (size := product.stat().st_size) != promised["bytes"]:
+        return f"{size} bytes, {promised['bytes']} were written"
+    try:
+        found = promise(product)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    for key, unit in (("files", "files"), ("bytes", "bytes")):
+        if found.get(key) != promised.get(key):
+            return f"{found[key]} {unit}, {promised[key]} were written"
+    return "" if found["sha256"] == promised["sha256"] else "its content is not what was written"
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    found = (file for file in folder.rglob("*") if file.is_file() and file.name not in EXEMPT)
+    return sorted((file.relative_to(folder).as_posix(), file) for file in found)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _stamp(product: Path) -> tuple[str, int]:
+    """Size and time of a product, by which one that was rewritten since is known."""
+    files = [file for _, file in _files(product)] if product.is_dir() else [product]
+    stats = [file.stat() for file in files]
+    return str(sum(s.st_size for s in stats)), max((s.st_mtime_ns for s in stats), default=0)
+
+
+def _check_sums(path: Path) -> None:
+    """Hold a FITS file against CHECKSUM and DATASUM in its headers, where it has them."""
+    from astropy.io import fits
+    from astropy.utils.exceptions import AstropyUserWarning
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", AstropyUserWarning)
+        try:
+            with fits.open(path, memmap=False, checksum=True) as hdus:
+                hdus.readall()
+        except (OSError, ValueError, TypeError) as error:
+            raise DamagedError(path, f"cannot be read as FITS ({error})") from None
+    wrong = [str(w.message) for w in said if "verification failed" in str(w.message)]
+    if wrong:
+        raise DamagedError(path, " ".join(" ".join(wrong).split()))

@@ -1,0 +1,216 @@
+"""Products are what their records promised, or they are named; results may be moved."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.wcs import WCS
+
+from contimg.cli import main
+from contimg.core.errors import DamagedError, DataQualityError
+from contimg.core.fits import write_image
+from contimg.core.paths import MADE_WITH, PATTERNS, path, place_of, record_of
+from contimg.core.records import (
+    followed,
+    input_path,
+    judged,
+    read_record,
+    require,
+    rewrite_record,
+    write_record,
+)
+from contimg.core.seals import EXEMPT, seal, verified
+
+KEY = {"group": "20251005T034512", "tier": "standard"}
+
+
+def results(folder: Path) -> tuple[Path, Path, Path]:
+    """A tile's image and its MS, which is of many files, with their sealed records."""
+    ms = Path(path("ms", str(folder), **KEY))
+    (ms / "ANTENNA").mkdir(parents=True)
+    (ms / "table.f1_TSM0").write_bytes(bytes(range(256)) * 40)
+    (ms / "ANTENNA" / "table.dat").write_bytes(b"antennas")
+    (ms / "table.lock").write_bytes(b"who reads")
+    image = Path(path("image", str(folder), **KEY))
+    write_image(image, np.ones((30, 40)), WCS(naxis=2), unit="Jy/beam")
+    ms_record, record = ms.with_suffix(".json"), record_of(image)
+    assert record is not None
+    write_record(ms_record, product="ms", stage="convert", data={})
+    seal(ms_record, [ms])
+    write_record(record, product="tile", stage="image", data={"x": 1}, inputs=[ms])
+    seal(record, [image])
+    return ms, image, record
+
+
+def flip(file: Path, at: int = -9000, bit: int = 6) -> None:
+    content = bytearray(file.read_bytes())
+    content[at % len(content)] ^= 1 << bit
+    file.write_bytes(content)
+
+
+def test_every_product_of_a_pattern_knows_its_record() -> None:
+    for record, names in MADE_WITH.items():
+        for name in names:
+            key = {"group": "20251005T034512", "calset": "20251005T034512_3C147", "mosaic": "m"}
+            key |= {"tier": "standard", "table": "B", "view": "gains", "day": "2025-10-05"}
+            product = path(name, "some/where", **key)
+            assert place_of(product)[:2] == (name, "some/where"), PATTERNS[name]
+            assert record_of(product) == Path(path(record, "some/where", **key))
+
+
+def test_what_is_whole_is_read(tmp_path) -> None:
+    ms, image, _ = results(tmp_path / "r")
+    (ms / "table.lock").write_bytes(b"another reader")  # that is exempt
+    assert {"table.lock"} == EXEMPT
+    assert verified(ms) == ms and verified(image) == image
+    os.utime(image)
+    assert verified(image) == image
+
+
+@pytest.mark.parametrize("bit", range(8))
+def test_one_bit_anywhere_is_seen(tmp_path, bit) -> None:
+    ms, image, record = results(tmp_path / "r")
+    rng = np.random.default_rng(bit)
+    for file, product in (
+        (ms / "table.f1_TSM0", ms),
+        (ms / "ANTENNA" / "table.dat", ms),
+        (image, image),
+    ):
+        before, at = file.read_bytes(), int(rng.integers(file.stat().st_size))
+        flip(file, at, bit)
+        with pytest.raises(DamagedError, match=r"verify --repair") as said:
+            verified(product)
+        assert str(product) in str(said.value)
+        file.write_bytes(before)
+    # of the record itself: unreadable, or not as it was written; what differs between runs apart
+    text = record.read_bytes()
+    for at in rng.integers(text.index(b'"run"'), size=40):
+        flip(record, int(at), bit)
+        with pytest.raises(DamagedError):
+            read_record(record)
+        record.write_bytes(text)
+
+
+@pytest.mark.parametrize("how", ["cut", "zeros", "longer", "lost file", "more files", "a file"])
+def test_other_damage_is_seen(tmp_path, how) -> None:
+    ms, image, _ = results(tmp_path / "r")
+    content = image.read_bytes()
+    if how == "cut":
+        image.write_bytes(content[:-2880])
+    elif how == "zeros":
+        image.write_bytes(content[:5000] + bytes(400) + content[5400:])
+    elif how == "longer":
+        image.write_bytes(content + b"x")
+    elif how == "lost file":
+        (ms / "ANTENNA" / "table.dat").unlink()
+    elif how == "more files":
+        (ms / "more").touch()
+    else:
+        shutil.rmtree(ms)
+        ms.touch()
+    with pytest.raises(DamagedError):
+        verified(image), verified(ms)
+
+
+def test_a_fits_file_without_a_record_has_the_sums_in_its_header(tmp_path) -> None:
+    image = tmp_path / "a.fits"
+    write_image(image, np.ones((30, 40)), WCS(naxis=2), unit="Jy/beam")
+    assert verified(image) == image
+    flip(image, -3000)
+    with pytest.raises(DamagedError, match="Datasum verification failed"):
+        verified(image)
+
+
+def test_judging_again_keeps_what_was_promised(tmp_path) -> None:
+    _, image, record = results(tmp_path / "r")
+    content = judged(read_record(record), {}, ())
+    rewrite_record(record, content | {"verdict": "warn", "reason": "limits"})
+    assert read_record(record)["verdict"] == "warn"
+    flip(image, 3000)
+    with pytest.raises(DamagedError):
+        verified(image)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\xff\xfe",
+        b'{"verdict": "faal", "reason": "", "product": "p"}',
+        b'{"reason": "", "product": "p"}',
+        b'["pass"]',
+        b"[" * 100_000,
+        b'{"verdict": 1}',
+    ],
+    ids=["bytes", "unknown verdict", "no verdict", "a list", "deep", "a number"],
+)
+def test_a_record_that_is_none_fails_whoever_needs_it(tmp_path, text) -> None:
+    record = tmp_path / "r.json"
+    record.write_bytes(text)
+    for read in (read_record, require):
+        with pytest.raises(DataQualityError, match=r"r\.json: damaged"):
+            read(record)
+
+
+def test_moved_results_name_each_other_and_not_what_lies_at_the_old_place(tmp_path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    results(old)
+    shutil.copytree(old, new)
+    shutil.rmtree(old)
+    results(old)  # another run lives there now
+    record = Path(path("image_record", str(new), **KEY))
+    (item,) = read_record(record)["inputs"]
+    assert item["path"] == "ms/2025-10-05/20251005T034512.ms"
+    assert input_path(item, record) == new / "ms/2025-10-05/20251005T034512.json"
+    assert [named for named, _ in followed(read_record(record), record)] == [
+        new / "ms/2025-10-05/20251005T034512.json"
+    ]
+    input_path(item, record).unlink()
+    with pytest.raises(DataQualityError, match="which is gone"):
+        list(followed(read_record(record), record))
+
+
+def test_verify_finds_and_repairs(tmp_path, capsys) -> None:
+    folder = tmp_path / "r"
+    ms, image, record = results(folder)
+    ask = ["verify", "--all", "--results", str(folder)]
+    assert main(ask) == 0
+    assert "2 records, 2 products" in (said := capsys.readouterr().out) and "0 damaged" in said
+    flip(image)
+    assert main(ask) == 1 and f"damaged: {image}: " in capsys.readouterr().out
+    assert main(["verify", "20251005T*", "--results", str(folder)]) == 1
+    assert main([*ask, "--repair"]) == 0
+    assert not image.exists() and ms.exists() and record.exists()
+    assert main(ask) == 1 and f"gone: {image}" in capsys.readouterr().out
+    flip(record, 40)
+    assert main([*ask, "--repair"]) == 0 and not record.exists()
+    shutil.rmtree(ms)  # after its last use: nothing is wrong
+    assert main(ask) == 0
+
+
+def test_what_failed_because_of_damage_is_made_again_with_it(tmp_path, capsys) -> None:
+    """A job that meets a damaged input fails, names it, and goes with it when it is repaired."""
+    folder = tmp_path / "r"
+    table = Path(path("lightcurves", str(folder)))
+    table.parent.mkdir(parents=True)
+    pd.DataFrame({"source": ["a"] * 400}).to_parquet(table)
+    write_record(table.with_suffix(".json"), product="l", stage="lightcurves", data={})
+    seal(table.with_suffix(".json"), [table])
+    flip(table, 50)
+    names = {"sources": "sources", "candidates": "candidates", "record": "variability_record"}
+    names |= {"candidates-ecsv": "candidates_ecsv", "candidates-vot": "candidates_vot"}
+    names |= {"plot": "candidates_plot", "lightcurves": "lightcurves"}
+    names |= {"lightcurves-record": "lightcurves_record"}
+    flags = [word for k, v in names.items() for word in (f"--{k}", path(v, str(folder)))]
+    assert main(["variability", *flags]) == 0
+    failed = Path(path("variability_record", str(folder)))
+    content = read_record(failed)
+    assert content["verdict"] == "fail" and content["data"]["damaged"] == [str(table)]
+    assert f"{table}: damaged" in content["reason"]
+    assert set(content["seal"]["products"]) >= {"sources.parquet", "ese_candidates.csv"}
+    assert main(["verify", "--all", "--repair", "--results", str(folder)]) == 0
+    assert not table.exists() and not failed.exists()
