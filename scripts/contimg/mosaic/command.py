@@ -86,7 +86,7 @@ def run(files: MosaicFiles, options: MosaicOptions) -> None:
         product=name,
         stage="mosaic",
         data=found,
-        checks=checks(tiles, factors),
+        checks=checks(tiles, factors, mosaic),
         options=[options],
         inputs=[
             path

@@ -18,6 +18,7 @@ from contimg.core.seals import verified
 from contimg.mosaic.calibration import Calibration, calibration_of
 from contimg.mosaic.options import MosaicOptions
 from contimg.mosaic.planes import Plane, open_plane
+from contimg.mosaic.plausible import implausible
 
 _COARSE = 512  # samples along an axis when a tile is looked at coarsely
 _OUTLINE = 72  # points of the outline kept for the tile list
@@ -29,7 +30,8 @@ class Tile:
 
     `broken` says why there is nothing to add; `warning` and `row_flags` are what its record says
     against it and against each source measured on it; `reasons` why a tile that could be added is
-    not. `outline` holds (ra, dec) [deg] around the usable region. `pb_width_deg` is the root of the
+    not.
+    `peak_jy_beam` was measured where the primary beam is above `measured_above`. `outline` holds (ra, dec) [deg] around the usable region. `pb_width_deg` is the root of the
     area where the primary beam is above half its peak. `noise_gain` is what the common beam does
     to the noise.
     """
@@ -49,6 +51,8 @@ class Tile:
     freq_hz: float = np.nan
     integration_s: float = np.nan
     dynamic_range: float = np.nan
+    peak_jy_beam: float = np.nan
+    measured_above: float = 0.0
     bandwidth_hz: float = 0.0
     calibration: Calibration = field(default_factory=Calibration)
     image_corrected: bool = False
@@ -156,9 +160,12 @@ def _from_record(image: Path, residual: Path, pb: Path, record: Path) -> Tile:
         tile.broken = str(error)
         return tile
     data: dict[str, Any] = content["data"]
-    for key in ("rms_jy_beam", "mjd", "freq_hz", "integration_s", "dynamic_range"):
+    keys = ("rms_jy_beam", "mjd", "freq_hz", "integration_s", "dynamic_range", "peak_jy_beam")
+    for key in keys:
         value = data.get(key)
         setattr(tile, key, float(value) if value is not None else np.nan)
+    image_options = content.get("parameters", {}).get("image", {})
+    tile.measured_above = float(image_options.get("pb_limit", 0.0))
     if content["verdict"] == "warn":
         tile.warning, tile.row_flags = content["reason"], list(data.get("row_flags", []))
     if content["verdict"] == "fail":
@@ -196,6 +203,13 @@ def _from_files(tile: Tile, options: MosaicOptions) -> None:
     if not usable.any():
         tile.broken = f"no pixel with data where the primary beam is above {options.pb_limit:g}"
         return
+    if not (tile.image_corrected or tile.residual_corrected):
+        tile.broken = implausible(
+            *(tile.image, tile.residual, tile.pb),
+            peak_jy_beam=tile.peak_jy_beam,
+            rms_jy_beam=tile.rms_jy_beam,
+            floor=max(options.pb_limit, tile.measured_above),
+        )
     tile.blank_fraction = 1 - float(usable.sum() / inside.sum())
     tile.pb_peak = float(pb[inside].max())
     area = float((pb >= tile.pb_peak / 2).sum()) * (step * tile.cell_deg) ** 2
