@@ -94,7 +94,7 @@ def results(tmp_path_factory) -> Path:
     write_text(path("plan", str(root), plan="0123456789"), json.dumps(plan))
     served = Path(path("calibrated_record", str(root), group=GROUP))
     served.parent.mkdir(parents=True)
-    served.write_text(json.dumps({"data": {"calsets": [OTHER, CALSET]}}))
+    served.write_text(json.dumps({"verdict": "pass", "data": {"calsets": [OTHER, CALSET]}}))
     return root
 
 

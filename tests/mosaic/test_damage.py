@@ -78,9 +78,8 @@ def test_a_torn_file_costs_its_tile(tmp_path, what):
         made[1]["image"].write_bytes(made[1]["image"].read_bytes()[:-9000])
     else:
         text = made[1]["record"].read_text()
-        made[1]["record"].write_text(
-            text[:60] if what == "record" else text.replace("pass", "faal")
-        )
+        text = text[:60] if what == "record" else text.replace("pass", "faal")
+        made[1]["record"].write_text(text)
     used, reasons = chosen(made)
     assert used == ["t0", "t2"] and "damaged" in reasons["t1"]
 

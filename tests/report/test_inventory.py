@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from contimg.cli import main
+from contimg.core.groups import Group, write_manifest
 from contimg.core.paths import path
 from contimg.core.records import check, write_record, write_text
 
@@ -109,8 +110,10 @@ def test_raw_files_of_groups(tmp_path, results):
          "freq_min_hz", "freq_max_hz", "subbands"], 0,
     )  # fmt: skip
     for group, files in ((GROUPS[0], [raw]), (GROUPS[1], [raw, raw.with_name("gone.hdf5")])):
-        content = {"group": {"group": group} | fields, "files": [{"path": str(f)} for f in files]}
-        write_text(path("manifest", results, group=group), json.dumps(content))
+        manifest = path("manifest", results, group=group)
+        write_manifest(
+            manifest, Group(**fields | {"group": group}), [{"path": str(f)} for f in files]
+        )
     table = inventory(tmp_path, results, "--kind", "group")
     rows = [state(table, "group", group) for group in GROUPS]
     assert [r["state"] for r in rows] == ["done", "failed", "pending"]

@@ -18,7 +18,7 @@ from contimg.mosaic.noise import measure_factors, scale_by_factors
 from contimg.mosaic.options import MosaicOptions
 from contimg.mosaic.overrides import read_decisions
 from contimg.mosaic.plot import plot_mosaic
-from contimg.mosaic.products import MapWriter, checks, facts, write_tiles
+from contimg.mosaic.products import MapWriter, checks, facts, unweighted, write_tiles
 from contimg.mosaic.select import decide, judge, judge_consistency
 from contimg.mosaic.tiles import Tile, read_tiles
 
@@ -63,6 +63,7 @@ def run(files: MosaicFiles, options: MosaicOptions) -> None:
     writer = MapWriter(name, grid.wcs, beam, mosaic.mjd0, used, options.method)
     writer.write(files.weight, mosaic.noise**-2, "beam2/Jy2")
     expected = float(np.nanmedian(mosaic.noise[::4, ::4]))
+    endless = unweighted(mosaic)
     scale_by_factors(mosaic.noise, factors)  # from here on the measured noise
     found = facts(tiles, mosaic, grid, beam, must_convolve, factors)
     plot_mosaic(
@@ -86,7 +87,7 @@ def run(files: MosaicFiles, options: MosaicOptions) -> None:
         product=name,
         stage="mosaic",
         data=found,
-        checks=checks(tiles, factors, mosaic),
+        checks=checks(tiles, factors, endless),
         options=[options],
         inputs=[
             path

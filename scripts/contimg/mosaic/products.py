@@ -115,10 +115,14 @@ def corners(wcs: WCS, shape: tuple[int, int]) -> list[list[float]]:
     return [[float(a), float(b)] for a, b in sky if np.isfinite([a, b]).all()]
 
 
-def checks(tiles: Sequence[Tile], factors: Factors, mosaic: Mosaic) -> list[Check]:
-    """Verdicts on the making of a mosaic; the finished one is judged by its validation."""
+def unweighted(mosaic: Mosaic) -> int:
+    """Number of pixels that tiles cover and whose expected noise is no positive number."""
     weighted = np.isfinite(mosaic.noise) & (mosaic.noise > 0)
-    endless = int(np.count_nonzero((mosaic.coverage > 0) & ~weighted))
+    return int(np.count_nonzero((mosaic.coverage > 0) & ~weighted))
+
+
+def checks(tiles: Sequence[Tile], factors: Factors, unweighted: int) -> list[Check]:
+    """Verdicts on the making of a mosaic; the finished one is judged by its validation."""
     used = [tile for tile in tiles if tile.used]
     freq = [tile.freq_hz for tile in used]
     made = [
@@ -130,7 +134,7 @@ def checks(tiles: Sequence[Tile], factors: Factors, mosaic: Mosaic) -> list[Chec
             warn_above=0.05,
             fail_above=0.5,
         ),
-        check("pixels whose weight is not a positive number", endless, fail_above=0),
+        check("pixels whose weight is not a positive number", unweighted, fail_above=0),
     ]
     edge = [t.edge_noise_ratio for t in used if np.isfinite(t.edge_noise_ratio)]
     if edge:  # rises when tiles are corrected for the primary beam without saying so

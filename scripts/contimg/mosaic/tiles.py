@@ -30,10 +30,9 @@ class Tile:
 
     `broken` says why there is nothing to add; `warning` and `row_flags` are what its record says
     against it and against each source measured on it; `reasons` why a tile that could be added is
-    not.
-    `peak_jy_beam` was measured where the primary beam is above `measured_above`. `outline` holds (ra, dec) [deg] around the usable region. `pb_width_deg` is the root of the
-    area where the primary beam is above half its peak. `noise_gain` is what the common beam does
-    to the noise.
+    not. `peak_jy_beam` was measured where the primary beam is above `measured_above`. `outline`
+    holds (ra, dec) [deg] around the usable region. `pb_width_deg` is the root of the area where
+    the primary beam is above half its peak. `noise_gain` is what the common beam does to the noise.
     """
 
     name: str
