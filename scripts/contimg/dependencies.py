@@ -31,11 +31,11 @@ from contimg.cli import VERBS, load
 from contimg.core.options import is_limit, is_path
 
 _ROOT = Path(__file__).parent  # of the package
-_VERSION = 2  # of what is found in a module
+_VERSION = 3  # of what is found in a module
 _unwritten: list[str] = []  # modules that are not in the cache
 _TEXTS = {"description", "help"}  # arguments that only people read
 PLANNERS = ("discover", "plan", "mosaic plan")  # verbs whose product is a plan
-_DATA = {".j2", ".lua"}  # kinds of files that modules may name
+_DATA = {".j2", ".lua", ".js", ".css"}  # kinds of files that modules may name
 
 
 @cache

@@ -136,8 +136,11 @@ def test_crashes_are_in_the_summary_and_the_report(results, capsys):
     reason, lines = ending(run, results, capsys, success=False)
     assert reason == ""
     assert f"crashed     convert {GROUPS[1]}: HDF5 error: no locks" in lines
-    page = Path(path("report", results)).read_text()
-    assert "HDF5 error: no locks" in page and "tried 1 times" in page
+    front = Path(path("report", results))
+    assert "HDF5 error: no locks" in front.read_text()
+    tile_page = front.parent / f"tiles/2025-10-05/{GROUPS[1]}.html"
+    assert "HDF5 error: no locks" in tile_page.read_text()
+    assert "tried 1 times" in tile_page.read_text()
 
 
 @pytest.mark.parametrize(

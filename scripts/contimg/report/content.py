@@ -1,96 +1,22 @@
-"""What the report says, gathered from the status table, the records and the benchmarks."""
+"""What the pages say of a run as a whole, from its plan, its tables and its benchmarks."""
 
 from __future__ import annotations
 
 import csv
-import os
 import statistics
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from contimg.core.coords import mjd_time
-from contimg.core.paths import parse, path
-from contimg.core.records import read_record
-
-# stages with a picture: stage -> patterns of its record and of its plot
-PLOTS = {
-    "solve": ("solutions", "solutions_plot"),
-    "drift": ("drift_record", "drift_plot"),
-    "image": ("image_record", "image_plot"),
-    "mosaic": ("mosaic_record", "mosaic_plot"),
-    "validate": ("mosaic_validation", "mosaic_validation_plot"),
-    "lightcurves": ("lightcurves_record", "lightcurves_plot"),
-    "variability": ("variability_record", "candidates_plot"),
-}
-# stages with a page of their own, to which the report has a link
-PAGES = {
-    "inspect": ("calset_record", "calset_page"),
-    "drift": ("drift_record", "drift_page"),
-}
+from contimg.core.window import utc as utc_of_second
 
 
-@dataclass(frozen=True)
-class Item:
-    """One product: a row of the status table with what its record says."""
+def summary(plan: Mapping[str, Any], rows: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """The first lines of the page: what was observed and what came of it.
 
-    kind: str
-    item: str
-    stage: str
-    state: str
-    verdict: str
-    reason: str
-    record: str
-    log: str = ""
-    tries: str = ""
-    plot: Path | None = None  # where the stage left it
-    page: str = ""  # address of its own page, as seen from the report
-    data: dict[str, Any] = field(default_factory=dict)
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    software: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def figure(self) -> str:
-        """Name of the plot's copy beside the page."""
-        return f"{self.stage}_{self.item}.png"
-
-
-def read_items(status: Path, results: str) -> list[Item]:
-    """All rows of the status table; those that are done come with their records."""
-    with status.open(newline="") as stream:
-        return [_item(row, results) for row in csv.DictReader(stream)]
-
-
-def _item(row: dict[str, str], results: str) -> Item:
-    page = _beside(PAGES, row, results)  # also that of a calset that failed its checks
-    home = Path(path("report", results)).parent
-    address = "" if page is None else Path(os.path.relpath(page, home)).as_posix()
-    if row["state"] not in {"done", "warned", "incomplete"}:
-        return Item(**row, page=address)
-    record = read_record(row["record"])
-    return Item(
-        **row,
-        plot=_beside(PLOTS, row, results),
-        page=address,
-        data=record["data"],
-        checks=record["checks"],
-        software=record["software"],
-    )
-
-
-def _beside(kinds: dict[str, tuple[str, str]], row: dict[str, str], results: str) -> Path | None:
-    """The product that belongs to the record of a row, if there is one (none is empty)."""
-    if row["stage"] not in kinds:
-        return None
-    its_record, name = kinds[row["stage"]]
-    product = Path(path(name, results, **parse(its_record, row["record"], results)))
-    return product if product.exists() and product.stat().st_size else None
-
-
-def summary(plan: dict[str, Any], items: list[Item]) -> list[tuple[str, str]]:
-    """The first lines of the page: what was observed and what came of it."""
+    `rows` are those of the status table.
+    """
     groups = list(plan["groups"].values())
     lines: list[tuple[str, str]] = []
     if groups:
@@ -105,8 +31,8 @@ def summary(plan: dict[str, Any], items: list[Item]) -> list[tuple[str, str]]:
             ("frequencies", f"{low:.1f} to {high:.1f} MHz"),
             ("declinations", f"{decs[0]:+.1f}° to {decs[-1]:+.1f}°"),
         ]
-    rejected = sum(item.state == "rejected" for item in items)
-    verdicts = Counter(item.verdict for item in items if item.verdict)
+    rejected = sum(row["state"] == "rejected" for row in rows)
+    verdicts = Counter(row["verdict"] for row in rows if row["verdict"])
     lines += [
         ("groups (tiles)", f"{len(groups)}; {rejected} files rejected"),
         ("calibrator observations", str(len(plan["calsets"]))),
@@ -121,27 +47,7 @@ def summary(plan: dict[str, Any], items: list[Item]) -> list[tuple[str, str]]:
 
 def utc(mjd: float) -> str:
     """``2025-10-05 03:45:12``"""
-    return str(mjd_time(mjd).strftime("%Y-%m-%d %H:%M:%S"))
-
-
-def stage_counts(items: list[Item]) -> list[dict[str, Any]]:
-    """Closure: states at each stage."""
-    counts: dict[tuple[str, str], Counter[str]] = {}
-    for item in items:
-        counts.setdefault((item.stage, item.kind), Counter())[item.state] += 1
-    return [
-        {"stage": stage, "kind": kind, "states": count, "total": count.total()}
-        for (stage, kind), count in counts.items()
-    ]
-
-
-def software(items: Iterable[Item]) -> dict[str, list[str]]:
-    """Versions by name; more than one where the products were made by different ones."""
-    versions: dict[str, set[str]] = defaultdict(set)
-    for item in items:
-        for name, version in item.software.items():
-            versions[name].add(version)
-    return {name: sorted(found) for name, found in versions.items()}
+    return utc_of_second(mjd).replace("T", " ")
 
 
 def timings(results: str) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""The web log: linked static pages about a results directory, opened from the disk."""

@@ -1,0 +1,317 @@
+"""Data of every source for the one page that shows any of them, and the list of all sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+
+from contimg.core.lens import smoothed_gain
+from contimg.report.weblog.cutouts import block_of
+from contimg.report.weblog.items import position, sexagesimal
+from contimg.report.weblog.site import Site
+from contimg.report.weblog.tables import Tables, neighbours, plain, record
+
+ROWS = ("mjd", "flux_jy", "flux_err_jy", "flux_norm_jy", "flux_norm_err_jy", "gain", "gain_err")
+STATISTICS = (
+    *("n_epochs", "mean_flux_jy", "mean_flux_err_jy", "v", "eta", "p_constant", "vs_max"),
+    *("m_at_vs_max", "p_vs_max", "m_debiased", "m_debiased_err", "m_upper", "class", "reason"),
+    *("ese_false_alarm_probability", "ese_log_bayes_factor"),
+)
+# parameter of the fitted event -> its error, unit
+FIT = {
+    "depth": ("depth_err", ""),
+    "t0_mjd": ("t0_err_days", "MJD"),
+    "width_days": ("width_err_days", "d"),
+    "baseline_jy": ("baseline_err_jy", "Jy"),
+    "minimum_flux_jy": ("minimum_flux_err_jy", "Jy"),
+    "flux_fraction": ("flux_fraction_err", ""),
+    "alpha": ("alpha_err", ""),
+    "source_size": ("source_size_err", "half-widths of the lens"),
+    "n_in_dip": ("", "epochs"),
+    "colour": ("colour_err", ""),
+}
+INDEX = (
+    *("ra_deg", "dec_deg", "n_epochs", "mean_flux_jy", "eta", "v", "p_constant"),
+    *("rms_jy_beam", "catalogue_jy"),
+)
+LIST_ROWS = 1000  # sources on a page of the list
+
+
+def shard(key: str) -> str:
+    """Folder of a source's data; the page works it out likewise (source.js)."""
+    total = 0
+    for character in key:
+        total = (31 * total + ord(character)) % 256
+    return f"{total:02x}"
+
+
+def write_sources(
+    site: Site,
+    tables: Tables,
+    epochs: Mapping[str, tuple[str, list[str]]],
+    stamped: Mapping[str, set[str]],
+    images: Mapping[str, str],
+) -> None:
+    """A file of data a source, the index of all, the pages that load them, and the list.
+
+    `epochs`: day and tiles of each mosaic; `stamped`: mosaics with cut-outs, and their blocks;
+    `images`: path of each mosaic's image.
+    """
+    sources = tables.sources
+    near = neighbours(sources) if len(sources) else []
+    ranks = {str(row.source): row for row in tables.candidates.itertuples()}
+    for k, row in enumerate(sources.to_dict("records")):
+        content = _content(tables, row, epochs, stamped, images)
+        content["before"], content["after"] = _ref(sources, k - 1), _ref(sources, k + 1)
+        content["neighbours"] = [
+            _ref(sources, n) | {"arcsec": round(a, 2), "mean_jy": _mean(sources, n)}
+            for n, a in near[k]
+        ]
+        found = ranks.get(str(row["source"]))
+        if found is not None:
+            page = site.to_page("source.html", f"candidates/{row['key']}.html")
+            content["candidate"] = {"rank": int(found.rank), "list": found.list, "page": page}
+        key = row["key"]
+        site.data(f"data/sources/{shard(key)}/{key}.js", f"source/{key}", content)
+    site.tidy("data/sources")
+    _index(site, tables)
+    site.page("source.html", "source.html.j2", title="Source")
+    site.page("population.html", "population.html.j2", title="Population", said=tables.said)
+    _lists(site, tables)
+
+
+def _content(
+    tables: Tables,
+    row: Mapping[str, Any],
+    epochs: Mapping[str, tuple[str, list[str]]],
+    stamped: Mapping[str, set[str]],
+    images: Mapping[str, str],
+) -> dict[str, Any]:
+    """Everything the page of a source shows."""
+    rows = tables.of(str(row["source"]))
+    mosaics = [str(m) for m in rows["mosaic"]] if len(rows) else []
+    block = block_of(row["ra_deg"], row["dec_deg"])
+    spectrum, index = _spectrum(rows)
+    return {
+        "name": str(row["source"]),
+        "key": row["key"],
+        "position": position(row["ra_deg"], row["dec_deg"]),
+        "rows": _rows(rows, mosaics),
+        "epochs": {m: epochs[m] for m in dict.fromkeys(mosaics) if m in epochs},
+        "parts": _parts(rows),
+        "spectrum": spectrum,
+        "spectral_index": index,
+        "statistics": record(row, STATISTICS),
+        "catalogue": {
+            label: value for label, value in _catalogue(row).items() if value is not None
+        },
+        "fit": fit_of(row),
+        "event": _event(row, rows),
+        "cutouts": [[m, block] for m in dict.fromkeys(mosaics) if block in stamped.get(m, ())],
+        "commands": _commands(row, rows, images),
+        "candidate": None,
+    }
+
+
+def _rows(rows: pd.DataFrame, mosaics: list[str]) -> dict[str, list[Any]]:
+    if not len(rows):
+        return {name: [] for name in (*ROWS, "mosaic", "rms_jy_beam", "reference", "flag")}
+    flags = zip(rows["flag"].fillna("").astype(str), rows["bad"], strict=True)
+    return {
+        **{name: plain(rows[name].to_numpy(dtype=float)) for name in ROWS},
+        "mosaic": mosaics,
+        "rms_jy_beam": plain(rows["rms_jy_beam"].to_numpy(dtype=float)),
+        "reference": [bool(v) for v in rows["is_reference"]],
+        "flag": [{"text": text, "bad": bool(bad)} for text, bad in flags],
+    }
+
+
+def _parts(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Light curves of the parts of the band."""
+    if not len(rows) or not rows["part_hz"].notna().any():
+        return []
+    there = [(n, r) for n, r in enumerate(rows.itertuples()) if r.part_hz is not None]
+    parts: dict[float, dict[str, Any]] = {}
+    for n, row in there:
+        for hz, flux, error in zip(row.part_hz, row.part_flux_jy, row.part_err_jy, strict=True):
+            if np.isfinite(flux) and np.isfinite(error):
+                part = parts.setdefault(
+                    float(hz), {"hz": float(hz), "mjd": [], "flux_jy": [], "err_jy": [], "row": []}
+                )
+                part["mjd"].append(round(row.mjd, 6))
+                part["flux_jy"].append(round(float(flux), 7))
+                part["err_jy"].append(round(float(error), 7))
+                part["row"].append(n)
+    return [parts[hz] for hz in sorted(parts)]
+
+
+def _spectrum(rows: pd.DataFrame) -> tuple[list[dict[str, float]], list[float] | None]:
+    """Weighted means of the parts over the good epochs, and the spectral index with its error."""
+    good = rows[~rows["bad"]] if len(rows) else rows
+    points = []
+    for part in _parts(good):
+        weight = 1 / np.square(part["err_jy"])
+        mean = float(np.average(part["flux_jy"], weights=weight))
+        points.append({"hz": part["hz"], "flux_jy": mean, "err_jy": float(weight.sum() ** -0.5)})
+    usable = [p for p in points if p["flux_jy"] > 3 * p["err_jy"]]
+    if len(usable) < 2:
+        return points, None
+    x = np.log([p["hz"] for p in usable])
+    y = np.log([p["flux_jy"] for p in usable])
+    error = np.array([p["err_jy"] / p["flux_jy"] for p in usable])
+    coefficients, covariance = np.polyfit(x - x.mean(), y, 1, w=1 / error, cov="unscaled")
+    return points, [round(float(coefficients[0]), 4), round(float(covariance[0, 0] ** 0.5), 4)]
+
+
+def _catalogue(row: Mapping[str, Any]) -> dict[str, Any]:
+    values = record(
+        row, ("catalogue_jy", "flux_jy", "ref_freq_hz", "spectral_index", "major_arcsec")
+    )
+    return {
+        "flux density at the observed frequency [Jy]": values["catalogue_jy"],
+        "flux density [Jy]": values["flux_jy"],
+        "at [Hz]": values["ref_freq_hz"],
+        "spectral index": values["spectral_index"],
+        "major axis [arcsec]": values["major_arcsec"],
+    }
+
+
+def fit_of(row: Mapping[str, Any]) -> list[list[Any]] | None:
+    """Parameters of the fitted event: name, value, error, unit; None where none was fitted."""
+    values = record(row, [*FIT, *(error for error, _ in FIT.values() if error)])
+    if values["t0_mjd"] is None:
+        return None
+    return [
+        [name, values[name], values.get(error), unit]
+        for name, (error, unit) in FIT.items()
+        if values[name] is not None
+    ]
+
+
+def _event(row: Mapping[str, Any], rows: pd.DataFrame) -> dict[str, list[float]] | None:
+    """The dip that the parameters describe, with time, for drawing."""
+    dip = record(row, FIT)
+    if not len(rows) or None in (
+        dip["t0_mjd"],
+        dip["width_days"],
+        dip["depth"],
+        dip["baseline_jy"],
+    ):
+        return None
+    first, last = float(rows["mjd"].min()), float(rows["mjd"].max())
+    mjd = np.unique(
+        np.r_[
+            np.linspace(first, last, 60),
+            dip["t0_mjd"] + dip["width_days"] * np.linspace(-3, 3, 181),
+        ]
+    )
+    mjd = mjd[(mjd >= first) & (mjd <= last)]
+    flux = dip_flux(mjd, dip)
+    return {"mjd": plain(mjd, 5), "flux_jy": plain(flux, 7)}
+
+
+def dip_flux(mjd: np.ndarray, dip: Mapping[str, float | None]) -> np.ndarray:
+    """Flux density [Jy] at `mjd` of a dip by its parameters.
+
+    With a strength `alpha` its shape is that of a one-dimensional Gaussian lens on the axis,
+    scaled to `width_days` (full width at half depth) and `depth`; without, a Gaussian.
+    """
+    t = 2 * (np.asarray(mjd) - dip["t0_mjd"]) / dip["width_days"]
+    if dip.get("alpha") is None or dip.get("source_size") is None:
+        return dip["baseline_jy"] * (1 - dip["depth"] * 2.0 ** -(t**2))
+    alpha, size = float(dip["alpha"]), max(float(dip["source_size"]), 0.02)
+    grid = np.linspace(0, 8 + 0.45 * alpha + 2 * size, 1501)
+    change = smoothed_gain(grid, alpha, size) - 1
+    half = grid[np.argmax(change > change[0] / 2)]
+    shape = np.interp(np.abs(t) * half, grid, change, right=0.0) / -change[0]
+    return dip["baseline_jy"] * (1 + dip["depth"] * shape)
+
+
+def _commands(
+    row: Mapping[str, Any], rows: pd.DataFrame, images: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Commands that show the source in other programs, in the mosaic of least noise."""
+    ra, dec = float(row["ra_deg"]), float(row["dec_deg"])
+    place = f"{ra:.6f} {dec:.6f}"
+    lines = [("contimg", f"contimg lightcurve '{row['source']}'".replace("\n", " "))]
+    there = rows[[str(m) in images for m in rows["mosaic"]]] if len(rows) else rows
+    if len(there):
+        noise = there["rms_jy_beam"].astype(float)
+        best = there.loc[noise.idxmin() if noise.notna().any() else there.index[0]]
+        file = images[str(best["mosaic"])]
+        lines += [
+            ("DS9", f"ds9 -zscale {file} -pan to {place} wcs icrs degrees -zoom 4"),
+            ("CARTA", f"carta {file}"),
+            ("Aladin", f'java -jar Aladin.jar -script "load {file}; {place}; zoom 15arcmin"'),
+        ]
+    target = quote(sexagesimal(ra, dec))
+    lite = f"https://aladin.cds.unistra.fr/AladinLite/?target={target}&fov=0.25"
+    return [*lines, ("Aladin Lite", lite)]
+
+
+def _ref(sources: pd.DataFrame, k: int) -> dict[str, Any] | None:
+    if not 0 <= k < len(sources):
+        return None
+    return {"name": str(sources["source"].iat[k]), "key": sources["key"].iat[k]}
+
+
+def _mean(sources: pd.DataFrame, k: int) -> float | None:
+    return record(sources.iloc[k], ["mean_flux_jy"])["mean_flux_jy"]
+
+
+def _index(site: Site, tables: Tables) -> None:
+    """All sources by columns, for the population and the sky."""
+    sources = tables.sources
+    mosaics = sorted({str(m) for m in tables.rows["mosaic"]}) if len(tables.rows) else []
+    number = {name: n for n, name in enumerate(mosaics)}
+    content: dict[str, Any] = {
+        "name": [str(name) for name in sources["source"]],
+        "key": list(sources["key"]),
+        "mosaics": mosaics,
+        "in_mosaics": [
+            [number[str(m)] for m in tables.of(str(name)).get("mosaic", ())]
+            for name in sources["source"]
+        ],
+    }
+    for name in INDEX:
+        values = sources.get(name)
+        digits = 5 if name.endswith("_deg") else 7
+        content[name] = (
+            [None] * len(sources) if values is None else plain(values.to_numpy(dtype=float), digits)
+        )
+    for name in ("class", "list"):
+        values = sources.get(name)
+        content[name] = [""] * len(sources) if values is None else [str(v) for v in values]
+    site.data("data/index.js", "index", content)
+
+
+def _lists(site: Site, tables: Tables) -> None:
+    """Pages with all sources in order of right ascension, which need no script."""
+    number = max(1, -(-len(tables.sources) // LIST_ROWS))
+    listed = set(tables.candidates["source"].astype(str))
+    rows: Sequence[dict[str, Any]] = tables.sources.to_dict("records")
+    for n in range(number):
+        part = rows[n * LIST_ROWS : (n + 1) * LIST_ROWS]
+        for row in part:
+            row["words"] = sexagesimal(row["ra_deg"], row["dec_deg"])
+            row["listed"] = str(row["source"]) in listed
+        site.page(
+            f"sources/{n + 1}.html",
+            "sources.html.j2",
+            title=f"Sources, {n + 1} of {number}" if number > 1 else "Sources",
+            rows=part,
+            number=number,
+            current=n + 1,
+            total=len(rows),
+            ranges=[
+                (k + 1, sexagesimal(rows[k * LIST_ROWS]["ra_deg"], 0)[:5]) for k in range(number)
+            ]
+            if rows
+            else [],
+            said=tables.said,
+        )
+    site.tidy("sources")
