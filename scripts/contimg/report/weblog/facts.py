@@ -19,6 +19,7 @@ from typing import Any
 from contimg.core.errors import ContimgError
 from contimg.core.paths import day_of
 from contimg.core.records import read_record
+from contimg.report.status import Status
 from contimg.report.weblog.site import Site, digest
 
 READABLE = frozenset({"done", "warned", "incomplete"})
@@ -86,18 +87,9 @@ VALUES: dict[str, dict[str, tuple[str, ...]]] = {
 
 
 @dataclass(frozen=True)
-class Fact:
+class Fact(Status):
     """One item at one stage: its row of the status table and numbers from its record."""
 
-    kind: str
-    item: str
-    stage: str
-    state: str
-    verdict: str
-    reason: str
-    record: str
-    log: str = ""
-    tries: str = ""
     values: dict[str, Any] = field(default_factory=dict)
 
 
@@ -157,7 +149,7 @@ def _read(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         data = record.get("data", {})
         wanted = VALUES.get(row["stage"], {})
         values = {name: _find(data, where) for name, where in wanted.items() if data}
-        facts.append(dict(row) | {"values": values})
+        facts.append(dict(row) | {"tries": int(row["tries"]), "values": values})
     return {"facts": facts, "software": {name: sorted(v) for name, v in versions.items()}}
 
 
