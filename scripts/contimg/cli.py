@@ -220,6 +220,9 @@ def _record_failure(verb: str, command: Command, files, options, error: DataQual
     for name in command.outputs:
         if name != command.record and getattr(files, name) is not None:
             write_failed(getattr(files, name), reason)
+    for name in command.always:
+        if not getattr(files, name).exists():  # it failed before it came to that
+            write_failed(getattr(files, name), reason)
     write_record(
         record,
         product=record.stem,

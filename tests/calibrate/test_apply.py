@@ -11,9 +11,11 @@ import pytest
 
 from contimg.calibrate import apply, usable
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions
+from contimg.cli import main
 from contimg.core.errors import DataQualityError
 from contimg.core.ms import open_table, read_axes
-from contimg.core.records import write_record
+from contimg.core.records import read_record, write_record
+from contimg.core.seals import seal
 from truth.observe import INSTRUMENT
 
 
@@ -152,3 +154,21 @@ def content(directory) -> str:
     for file in sorted(p for p in directory.rglob("*") if p.is_file() and p.name != "table.lock"):
         digest.update(str(file.relative_to(directory)).encode() + file.read_bytes())
     return digest.hexdigest()
+
+
+def test_a_damaged_tile_fails_with_all_its_products(tmp_path):
+    """What is wrong is found before the job begins; the choice of the calset is there as well."""
+    ms = tmp_path / "ms" / "2025-10-05" / "20251005T034512.ms"
+    ms.mkdir(parents=True)
+    (ms / "table.dat").write_bytes(b"data")
+    write_record(ms.with_suffix(".json"), product=ms.name, stage="convert", data={})
+    seal(ms.with_suffix(".json"), [ms])
+    (ms / "table.dat").write_bytes(b"dato")
+    names = {"calibrated": "a.ms", "choice": "a.calset.json", "record": "a.json"}
+    outputs = [word for flag, name in names.items() for word in (f"--{flag}", str(tmp_path / name))]
+    inputs = ["--ms", str(ms), "--ms-record", str(ms.with_suffix(".json"))]
+    assert main(["apply", *inputs, *outputs]) == 0
+    assert {p.name for p in tmp_path.iterdir()} == {"ms", *names.values()}
+    record = read_record(tmp_path / "a.json")
+    assert record["verdict"] == "fail" and f"{ms}: damaged" in record["reason"]
+    assert set(record["seal"]["products"]) == {"a.ms", "a.calset.json"}

@@ -18,8 +18,8 @@ from contimg.core.errors import DamagedError
 from contimg.core.paths import record_of
 from contimg.core.records import own_hash, read_record, rewrite_record
 
-# casacore's readers leave their marks in these files
-EXEMPT = frozenset({"table.lock"})
+# casacore's readers leave their marks in the one, Snakemake the time of a directory in the other
+EXEMPT = frozenset({"table.lock", ".snakemake_timestamp"})
 _checked: set[tuple[str, str, str, int]] = set()  # what this process has seen to be as promised
 
 
