@@ -89,9 +89,9 @@ def compare(tmp_path, tables) -> dict:
 
 def test_good_results_pass_and_the_table_can_be_shown_again(tmp_path, capsys) -> None:
     record = compare(tmp_path, results())
-    assert record["verdict"] == "pass" and len(record["checks"]) == 15
+    assert record["verdict"] == "pass" and len(record["checks"]) == 17
     printed = capsys.readouterr().out
-    assert printed.count("PASS") == 15
+    assert printed.count("PASS") == 17
     assert main(["compare-truth", "--show", str(tmp_path / "table.csv")]) == 0
     assert capsys.readouterr().out == printed
 
@@ -108,6 +108,18 @@ def _dip(tables):
     """The lensed source 13 % low in one epoch."""
     table = tables["photometry"]
     table.loc[table.index[table["source"] == "S1"][5], "flux_jy"] *= 0.87
+
+
+def _caustic(tables):
+    """The lensed source 3 % high in one epoch: within any limit by size, not within its error."""
+    table = tables["photometry"]
+    table.loc[table.index[table["source"] == "S1"][3], "flux_jy"] *= 1.03
+
+
+def _uncertain_dip(tables):
+    """13 % low, and the errors as large."""
+    _dip(tables)
+    tables["photometry"].loc[tables["photometry"]["source"] == "S1", "flux_err_jy"] = 0.01
 
 
 def _flagged_dip(tables):
@@ -152,7 +164,12 @@ def _all_flagged(tables):
     [
         (_shift, ["position offset of sources SNR > 20, median"]),
         (_scale, [*["measured over true flux of"] * 2, *["largest (measured - true)"] * 2]),
-        (_dip, ["largest (measured - true) / error of the lensed source"]),
+        (
+            _dip,
+            ["largest (measured - true) / error of the lensed", "largest deviation of the lensed"],
+        ),
+        (_caustic, ["largest (measured - true) / error of the lensed source"]),
+        (_uncertain_dip, ["largest deviation of the lensed source"]),
         (_flagged_dip, ["epochs of the lensed source"]),
         (_small_errors, ["(measured - true) / error"]),
         (_wrong_first, ["rank of the lensed source"]),
@@ -161,7 +178,10 @@ def _all_flagged(tables):
         (_too_shallow, ["(measured - true) / error of the depth"]),
         (_watched_only, ["rank of the lensed source"]),
         (_constant_variable, ["probability that the variable source"]),
-        (_all_flagged, [*["position"] * 2, *["measured"] * 2, *["largest", "epochs"] * 2]),
+        (
+            _all_flagged,
+            [*["position"] * 2, *["measured"] * 2, *["largest", "largest", "epochs"] * 2],
+        ),
     ],
 )
 def test_every_defect_fails_its_line(tmp_path, spoil, failures) -> None:

@@ -70,6 +70,7 @@ def _field(field: dict[str, Any] | None) -> list[str]:
             number(source["catalogued_jy"]),
             f"{number(source['fitted_jy'])} &plusmn; {number(source['error_jy'])}",
             number(source["fitted_jy"] / source["catalogued_jy"]),
+            _over_band(source.get("factor")),
             number(source["beam"]),
         )
         for source in field["sources"]
@@ -79,8 +80,13 @@ def _field(field: dict[str, Any] | None) -> list[str]:
         f" amplitudes changed by {100 * field['gain_amplitude_change_rms']:.2g} %, phases by"
         f" {field['gain_phase_change_rms_deg']:.2g} deg (rms)."
     )
-    columns = ("source", "catalogue [Jy]", "fitted [Jy]", "fitted / catalogue", "beam")
+    columns = ("source", "catalogue [Jy]", "fitted [Jy]", "fitted / catalogue", "over band", "beam")
     return ["<h2>Sources around the calibrator</h2>", f"<p>{said}</p>", table(columns, rows)]
+
+
+def _over_band(factor: list[float] | None) -> str:
+    """Range of a spectrum over that of the catalogue, where it is not the catalogue's."""
+    return "as catalogued" if factor is None else f"{min(factor):.2f} to {max(factor):.2f}"
 
 
 def _subbands(rows: list[dict[str, Any]]) -> str:

@@ -21,11 +21,12 @@ MATCH_DAYS = 0.2  # a mosaic's time against the truth's
 VARIABLE_P = 1e-3  # a variable source must be less likely constant than this
 MAX_PULL = 4.0  # of a right value with a right error
 CONSTANT = ("field", "calibrator")
-# sources that change, judged in every epoch: what they are called, and the largest pull allowed of
-# a few dozen epochs, of the error of the flux density and what gains and images may add to it
+# sources that change, judged in every epoch: what they are called, the largest pull allowed of a few
+# dozen epochs, what the scale of the gains may add to an error, and the largest deviation
 CHANGING = {"ese": "the lensed source", "variable": "the variable source"}
 LARGEST_PULL = 4.0
-FLOOR = 0.01
+FLOOR = 0.003
+LARGEST_DEVIATION = 0.08
 _COLUMNS = {
     "truth": ("source", "kind", "mjd", "ra_deg", "dec_deg", "flux_jy"),
     "photometry": (
@@ -179,13 +180,19 @@ def _epochs(measured: pd.DataFrame, all_rows: pd.DataFrame, truth: pd.DataFrame)
             continue
         mine = measured[measured["kind"] == kind]
         error = np.hypot(mine["flux_err_jy"], FLOOR * mine["true_flux_jy"])
-        pull = ((mine["flux_jy"] - mine["true_flux_jy"]) / error).abs().to_numpy(dtype=float)
+        off = (mine["flux_jy"] - mine["true_flux_jy"]).abs()
+        pull, size = ((off / by).to_numpy(dtype=float) for by in (error, mine["true_flux_jy"]))
         seen = int((all_rows["kind"] == kind).sum())
         lines += [
             check(
                 f"largest (measured - true) / error of {name} in any epoch",
                 _of(np.max, pull),
                 fail_above=LARGEST_PULL,
+            ),
+            check(
+                f"largest deviation of {name} from the truth in any epoch",
+                _of(np.max, size),
+                fail_above=LARGEST_DEVIATION,
             ),
             check(
                 f"epochs of {name} without a flag",

@@ -6,6 +6,9 @@ Columns of a source table: ``name``, ``ra_deg``, ``dec_deg`` (ICRS), ``flux_jy``
 * ``log_poly``: the coefficients a0 a1 ... (separated by blanks) of
   log10 S[Jy] = sum a_k log10(nu/GHz)^k; where present it replaces the power law;
 * ``standard``: a flux density scale of :mod:`contimg.core.standards`, which gives ``log_poly``;
+* ``fitted_spectrum``: of models that were fitted, not of tables that are read: blank, or GHz:factor of each
+  part of the band (separated by blanks) that multiplies what the other columns say
+  (:mod:`contimg.core.spectra`);
 * ``major_arcsec``, ``minor_arcsec``, ``pa_deg``: the full widths at half maximum of a Gaussian
   and the position angle of its major axis, north through east; a point where empty.
 
@@ -21,9 +24,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from contimg.core.spectra import between
 from contimg.core.tables.sources import NAME, POWER_LAW, REQUIRED, read_checked
 
 COLUMNS = (NAME.column, *(quantity.column for quantity in REQUIRED))
+FITTED = "fitted_spectrum"
 SIZES = ("major_arcsec", "minor_arcsec", "pa_deg")
 
 
@@ -48,6 +53,11 @@ def flux_density(table: pd.DataFrame, freq_hz: ArrayLike) -> NDArray[np.float64]
         if text.strip():
             polynomial = [float(word) for word in text.split()]
             result[row] = 10 ** np.polynomial.polynomial.polyval(np.log10(freq / 1e9), polynomial)
+    if FITTED in table:
+        for row in np.flatnonzero(table[FITTED] != ""):
+            nodes = [node.split(":") for node in table[FITTED].iloc[row].split()]
+            ghz, factor = np.array(nodes, dtype=float).T
+            result[row] *= between(ghz * 1e9, factor, freq)
     return result
 
 

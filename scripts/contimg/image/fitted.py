@@ -30,6 +30,7 @@ from contimg.core.fluxfit.design import Design, design
 from contimg.core.fluxfit.solve import Solution, fit, residuals
 from contimg.core.fluxfit.sweep import Arrays, model_of, parts_of, sweep
 from contimg.core.ms import Axes, open_table
+from contimg.core.spectra import between, deviating
 from contimg.core.steady import subtracted
 from contimg.core.stokes import read_stokes_i
 from contimg.image.masks import apparent_fluxes
@@ -42,7 +43,7 @@ _NEAR_BEAMS = 0.15  # two entries nearer than this are fitted as one
 _POSITION_SNR = 100.0  # from here on positions are fitted too
 _STEP_RAD = np.radians(0.5 / 3600)  # of the derivative by position
 _TOLERANCE = 0.1  # of an error: what is left stays in the residual
-_PARTS = 16  # of the band, for sources whose spectrum is not that of the catalogue
+_PARTS = 32  # of the band, for sources whose spectrum is not that of the catalogue
 _OTHER_SPECTRUM = 25.0  # chi^2 of the parts, over their number, from which it is not
 
 
@@ -103,11 +104,17 @@ def subtract_sources(
         found = fit(made, blocks, start=found.flux_jy, tolerance=_TOLERANCE, parts=_PARTS)
     copy = scratch / "residual.ms"
     shutil.copytree(ms, copy)
-    ratio = _subtract(copy, axes, made, _by_parts(made, found), found.flux_jy, blocks)
+    factor, shape, exact = _factors(made, found), flux_density(sources, axes.freq_hz), made
+    if (factor != 1).any():  # the others are not to make up for what their spectra lack
+        exact = dataclasses.replace(made, amplitude=made.amplitude * factor.astype(np.float32))
+        found = fit(exact, blocks, start=found.flux_jy, tolerance=_TOLERANCE)
+    ratio = _subtract(copy, axes, made, exact, found.flux_jy, blocks)
+    # of the band, whatever of it is flagged on the day: the fit weights with the model's spectrum
+    flux = found.flux_jy * (shape * factor).sum(axis=1) / shape.sum(axis=1)
     return Fitted(
         copy,
         sources.assign(
-            fitted_jy=np.nan_to_num(found.flux_jy),
+            fitted_jy=np.nan_to_num(flux),
             told_jy=flux_density(sources, unit)[:, 0],
             flux_err_jy=found.error_jy,
             snr=found.flux_jy / found.error_jy,
@@ -201,19 +208,25 @@ def _moved(sources: pd.DataFrame, shift_rad: NDArray[np.float64]) -> pd.DataFram
     )
 
 
-def _by_parts(made: Design, found: Solution) -> Design:
-    """`made` with the spectra, in parts of the band, of sources that are not as catalogued.
+def _factors(made: Design, found: Solution) -> NDArray[np.float64]:
+    """(source, channel): spectra as they are in parts of the band over those of the catalogue.
 
-    A lens, a curved spectrum or a subband that is too strong would leave a source with holes.
+    One but for sources whose spectrum is not the catalogue's: a lens, a curved spectrum or a
+    subband that is too strong would leave a source with holes.
     """
-    part = parts_of(made.axes.freq_hz.size, len(found.part_hz))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        pull = (found.part_flux_jy - found.flux_jy) / found.part_error_jy
-        factor = found.part_flux_jy / found.flux_jy
-        bright = found.flux_jy > _POSITION_SNR * found.error_jy
-    odd = bright & (np.nanmean(pull**2, axis=0) > _OTHER_SPECTRUM)
-    factor = np.where(odd & np.isfinite(factor), factor, 1.0)[part].T  # (source, channel)
-    return dataclasses.replace(made, amplitude=(made.amplitude * factor).astype(np.float32))
+    odd = deviating(
+        found.flux_jy,
+        found.error_jy,
+        found.part_flux_jy,
+        found.part_error_jy,
+        least_snr=_POSITION_SNR,
+        chi2=_OTHER_SPECTRUM,
+    )
+    factor = np.ones((made.n_sources, made.axes.freq_hz.size))
+    for k in np.flatnonzero(odd):
+        part = found.part_flux_jy[:, k] / found.flux_jy[k]
+        factor[k] = between(found.part_hz, part, made.axes.freq_hz)
+    return factor
 
 
 def _subtract(

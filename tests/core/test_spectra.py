@@ -1,0 +1,52 @@
+"""Spectra measured in parts of the band: which sources have one, and what it is between the parts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from contimg.core.catalog import FITTED, flux_density, scaled
+from contimg.core.spectra import between, deviating
+
+PART_HZ = np.linspace(1.31e9, 1.49e9, 19)
+
+
+def bump(freq_hz):
+    """A caustic: 60 MHz wide, at the low end of the band."""
+    return 0.4 + np.exp(-0.5 * ((freq_hz - 1.36e9) / 25e6) ** 2)
+
+
+def test_between_the_parts_a_smooth_spectrum_is_kept():
+    freq = np.linspace(1.311e9, 1.489e9, 200)
+    assert between(PART_HZ, bump(PART_HZ), freq) == pytest.approx(bump(freq), abs=0.01)
+
+
+def test_a_part_without_data_is_bridged_and_nothing_runs_away_outside():
+    factor = bump(PART_HZ)
+    factor[9] = np.nan
+    assert between(PART_HZ, factor, PART_HZ[9:10]) == pytest.approx(bump(PART_HZ[9]), abs=0.02)
+    far = between(PART_HZ, bump(PART_HZ), np.array([1.0e9, 2.0e9]))
+    assert far == pytest.approx(bump(np.array([1.305e9, 1.495e9])), abs=0.03)
+
+
+def test_a_table_with_a_fitted_spectrum():
+    nodes = " ".join(f"{f / 1e9}:{v}" for f, v in zip(PART_HZ, bump(PART_HZ), strict=True))
+    table = pd.DataFrame(
+        {"flux_jy": [2.0, 3.0], "ref_freq_hz": 1.4e9, "spectral_index": [-0.7, 0.0]}
+    ).assign(log_poly="", **{FITTED: [nodes, ""]})
+    at = PART_HZ[3]
+    found = flux_density(scaled(table, 2.0), at)[:, 0]
+    assert found == pytest.approx([4.0 * (at / 1.4e9) ** -0.7 * bump(at), 6.0])
+
+
+def test_which_sources_deviate():
+    """Quiet, lensed, lensed but too faint to tell, and lensed with parts without data."""
+    flux = np.array([1.0, 1.0, 1.0, 1.0])
+    error = np.array([0.01, 0.01, 0.2, 0.01])
+    rng = np.random.default_rng(3)
+    noise = 4 * error * rng.normal(size=(16, 4))
+    part = flux + noise + np.linspace(-0.3, 0.3, 16)[:, None] * [0, 1, 1, 1]
+    part[5:8, 3] = np.nan
+    found = deviating(flux, error, part, np.tile(4 * error, (16, 1)), least_snr=20, chi2=4)
+    assert found.tolist() == [False, True, False, True]
