@@ -1,4 +1,4 @@
-"""Spectra measured in parts of the band: which sources have one, and what it is between the parts."""
+"""Spectra measured in parts of the band: which sources have one, and what it is in between."""
 
 from __future__ import annotations
 

@@ -41,6 +41,8 @@ _SETTLED = 0.1  # of an error
 _KNOWN = 5.0  # sigma from which the data say more than the catalogue
 _BRIGHT = 20.0  # sigma from which a source may have a spectrum that the catalogue does not know
 _OTHER_SPECTRUM = 4.0  # chi^2 of the blocks, over their number, from which it has
+_NEAR = 3.0  # errors that fluxes may still move by when spectra are looked at
+_FAINTEST_FACTOR = 0.01
 _SAME_RAD = np.radians(5 / 3600)
 _FAINTEST_JY = 1e-6  # of a source that the data say is not there
 
@@ -135,7 +137,9 @@ def fit_field(
         before, flux = flux, np.where(known, np.maximum(fitted, _FAINTEST_JY), catalogued)
         with np.errstate(invalid="ignore", divide="ignore"):
             moved = float(np.nanmax(np.abs(flux - before) / error, initial=0.0))
-        moved = max(moved, spectra.refine(model, data, np.where(known, fitted, 0.0), error, flux))
+        if moved < _NEAR:
+            looked = spectra.refine(model, data, np.where(known, fitted, 0.0), error, flux)
+            moved = max(moved, looked)
     level = spectra.levelled()
     flux, fitted = flux * level, fitted * level
     amplitude, turn = _changes(first, gain)
@@ -191,7 +195,8 @@ class _Spectra:
         with np.errstate(invalid="ignore", divide="ignore"):
             pull = np.abs(part - flux[bright])[:, own] / each[:, own]
             ratio = (part / flux[bright])[:, own]
-        self.factor[:, bright[own]] *= np.where(np.isfinite(ratio), ratio, 1.0)
+        grown = self.factor[:, bright[own]] * np.where(np.isfinite(ratio), ratio, 1.0)
+        self.factor[:, bright[own]] = np.maximum(grown, _FAINTEST_FACTOR)
         return float(np.nanmax(pull, initial=0.0))
 
     def _by_block(self, model: Design, data: Arrays, rows: NDArray, flux: NDArray) -> Solution:

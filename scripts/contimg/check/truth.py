@@ -21,8 +21,8 @@ MATCH_DAYS = 0.2  # a mosaic's time against the truth's
 VARIABLE_P = 1e-3  # a variable source must be less likely constant than this
 MAX_PULL = 4.0  # of a right value with a right error
 CONSTANT = ("field", "calibrator")
-# sources that change, judged in every epoch: what they are called, the largest pull allowed of a few
-# dozen epochs, what the scale of the gains may add to an error, and the largest deviation
+# sources that change, judged in every epoch: what they are called, the largest pull allowed of a
+# few dozen epochs, what the scale of the gains may add to an error, and the largest deviation
 CHANGING = {"ese": "the lensed source", "variable": "the variable source"}
 LARGEST_PULL = 4.0
 FLOOR = 0.003

@@ -6,8 +6,8 @@ Columns of a source table: ``name``, ``ra_deg``, ``dec_deg`` (ICRS), ``flux_jy``
 * ``log_poly``: the coefficients a0 a1 ... (separated by blanks) of
   log10 S[Jy] = sum a_k log10(nu/GHz)^k; where present it replaces the power law;
 * ``standard``: a flux density scale of :mod:`contimg.core.standards`, which gives ``log_poly``;
-* ``fitted_spectrum``: of models that were fitted, not of tables that are read: blank, or GHz:factor of each
-  part of the band (separated by blanks) that multiplies what the other columns say
+* ``fitted_spectrum``: of models that were fitted, not of tables that are read: blank, or GHz:factor
+  of each part of the band (separated by blanks) that multiplies what the other columns say
   (:mod:`contimg.core.spectra`);
 * ``major_arcsec``, ``minor_arcsec``, ``pa_deg``: the full widths at half maximum of a Gaussian
   and the position angle of its major axis, north through east; a point where empty.
