@@ -67,6 +67,11 @@ VERBS = {
     "check-fluxes": "contimg.check.fluxes",
     "publish-files": "contimg.publish.command",
     "status": "contimg.report.status",
+    "qa": "contimg.operate.qa",
+    "candidates": "contimg.operate.candidates",
+    "flag-candidate": "contimg.operate.flag_candidate",
+    "sources": "contimg.operate.sources",
+    "lightcurve": "contimg.operate.lightcurve",
     "errors": "contimg.operate.errors",
     "log": "contimg.operate.log",
     "retry": "contimg.operate.retry",
@@ -82,7 +87,8 @@ VERBS = {
 
 # what a person asks of a run, in the list of verbs with a line each
 PEOPLE = ("plan", "validate", "status", "errors", "log", "retry", "verify")
-PEOPLE += ("publish", "hold", "release")
+PEOPLE += ("publish", "hold", "release", "qa")
+PEOPLE += ("candidates", "flag-candidate", "sources", "lightcurve")
 
 
 def load(verb: str) -> Command:

@@ -15,6 +15,7 @@ from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError
 from contimg.core.fits import Image, read_image
 from contimg.core.noisemap import measure_boxes, multiply_by
+from contimg.core.places import position
 from contimg.core.records import atomic
 from contimg.photometry.command import measure
 from contimg.photometry.options import PhotometryOptions
@@ -52,17 +53,7 @@ def run(files: PointFiles, options: PhotometryOptions) -> None:
 
 def positions(words: list[str]) -> NDArray[np.float64]:
     """(position, 2) [deg]; :class:`ContimgError` names the one that is none."""
-    from astropy.coordinates import SkyCoord
-
-    found = []
-    for word in words:
-        unit = ("hourangle", "deg") if any(c in word for c in ":hms") else "deg"
-        try:
-            place = SkyCoord(word, unit=unit)
-        except ValueError as error:
-            raise ContimgError(f"--position {word!r} is no position ({error})") from None
-        found.append((place.ra.deg, place.dec.deg))
-    return np.array(found)
+    return np.array([position(word) for word in words])
 
 
 def at_positions(

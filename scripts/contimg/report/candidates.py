@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import csv
+import fcntl
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contimg.core.errors import ContimgError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STATUSES = ("interesting", "confirmed", "rejected")
 
@@ -50,3 +56,28 @@ def read_decisions(table: Path | None) -> list[Decision]:
 def latest(decisions: Sequence[Decision], source: str) -> Decision | None:
     """The decision on a source that counts: the last one."""
     return next((d for d in reversed(decisions) if d.source == source), None)
+
+
+def add(table: Path, decision: Decision) -> None:
+    """Add a decision at the end of the table, which begins with its header."""
+    read_decisions(table)  # a table that cannot be read is not added to
+    table.parent.mkdir(parents=True, exist_ok=True)
+    row = io.StringIO()
+    writer = csv.writer(row, lineterminator="\n")
+    with table.open("a", newline="") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)  # two people at the same time add two rows
+        if stream.tell() == 0:
+            writer.writerow(COLUMNS)
+        writer.writerow(getattr(decision, name) for name in COLUMNS)
+        stream.write(row.getvalue())
+
+
+def with_decisions(candidates: pd.DataFrame, table: Path | None) -> pd.DataFrame:
+    """`candidates` with ``status`` (undecided where nobody has), ``note``, ``by``."""
+    decided = read_decisions(table)
+    found = [latest(decided, str(name)) for name in candidates["source"]]
+    return candidates.assign(
+        status=[d.status if d else "undecided" for d in found],
+        note=[d.note if d else "" for d in found],
+        by=[d.by if d else "" for d in found],
+    )

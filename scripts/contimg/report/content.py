@@ -56,7 +56,7 @@ def timings(results: str) -> list[dict[str, Any]]:
     rules = sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
     table = []
     for rule in rules:
-        rows = [row for file in sorted(rule.rglob("*.tsv")) for row in _benchmark(file)]
+        rows = [row for file in sorted(rule.rglob("*.tsv")) for row in seconds_of(file)]
         wall = [row["s"] for row in rows if "s" in row]
         if wall:
             table.append(
@@ -73,7 +73,7 @@ def timings(results: str) -> list[dict[str, Any]]:
     return table
 
 
-def _benchmark(file: Path) -> list[dict[str, float]]:
+def seconds_of(file: Path) -> list[dict[str, float]]:
     """The numbers of a benchmark file; Snakemake writes NA for what it could not measure."""
     with file.open(newline="") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))

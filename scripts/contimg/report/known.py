@@ -17,6 +17,7 @@ KEYS = {
     "tier": ("image", "tier"),
     "publish_overrides": ("publish", "overrides"),
     "mosaic_overrides": ("mosaic", "overrides"),
+    "candidate_decisions": ("report", "candidate_decisions"),
 }
 
 

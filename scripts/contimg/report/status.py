@@ -56,6 +56,8 @@ class StatusFiles(Files):
         None, description="table to write (CSV); the exit status is then 0 when it is written"
     )
     json_: bool = Field(False, description="print everything as JSON")
+    watch: bool = Field(False, description="print it again until no run is at work, with the rate")
+    every_s: float = Field(5.0, gt=0, description="with --watch: time between two tables [s]")
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,10 @@ class Status:
 
 def run(files: StatusFiles) -> int:
     """Print what is not done and the counts, or write the table; the exit status."""
+    if files.watch:
+        from contimg.report.watch import watch
+
+        watch(files.results, files.plan, files.tier, files.every_s)
     plan = read_plan(files.results, files.plan)
     rows = statuses(plan, files.results, files.tier)
     alive = runs.going_on(files.results)

@@ -15,7 +15,7 @@ from contimg.variability.event import NAMES, VALUES, Event
 
 # what is known of a dip; column: (unit, UCD, description). Errors are half the central 68 %.
 DIP: dict[str, tuple[str, str, str]] = {
-    "depth": ("", "arith.ratio", "largest part of the flux that is missing"),
+    "depth": ("", "phot.flux.density;arith.ratio", "largest part of the flux that is missing"),
     "depth_err": ("", "stat.error;arith.ratio", "its error"),
     "t0_mjd": ("d", "time.epoch", "centre of the event, MJD UTC"),
     "t0_err_days": ("d", "stat.error;time.epoch", "its error"),
@@ -25,14 +25,26 @@ DIP: dict[str, tuple[str, str, str]] = {
     "baseline_err_jy": ("Jy", "stat.error;phot.flux.density;em.radio", "its error"),
     "minimum_flux_jy": ("Jy", "phot.flux.density;em.radio;stat.min", "flux at the deepest"),
     "minimum_flux_err_jy": ("Jy", "stat.error;phot.flux.density;em.radio", "its error"),
-    "flux_fraction": ("", "arith.ratio", "part of the flux that is lensed, if a Gaussian lens"),
+    "flux_fraction": (
+        "",
+        "phot.flux.density;arith.ratio",
+        "part of the flux that is lensed, if a Gaussian lens",
+    ),
     "flux_fraction_err": ("", "stat.error;arith.ratio", "its error"),
-    "alpha": ("", "phys.optics", "strength of the lens, if Gaussian"),
-    "alpha_err": ("", "stat.error;phys.optics", "its error"),
-    "source_size": ("", "arith.ratio", "FWHM of the source in half-widths of the lens"),
+    "alpha": ("", "stat.param", "strength of the lens, if Gaussian"),
+    "alpha_err": ("", "stat.error", "its error"),
+    "source_size": (
+        "",
+        "phys.angSize;arith.ratio",
+        "FWHM of the source in half-widths of the lens",
+    ),
     "source_size_err": ("", "stat.error;arith.ratio", "its error"),
     "n_in_dip": ("", "meta.number;obs", "epochs below half the depth"),
-    "colour": ("", "arith.ratio", "chromaticity over that of a lens: 1 a lens, 0 achromatic"),
+    "colour": (
+        "",
+        "phot.color;arith.ratio",
+        "chromaticity over that of a lens: 1 a lens, 0 achromatic",
+    ),
     "colour_err": ("", "stat.error;arith.ratio", "its error"),
 }
 CANDIDATES: dict[str, tuple[str, str, str]] = {

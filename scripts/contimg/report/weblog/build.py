@@ -41,7 +41,7 @@ def build(results: str, plan: Mapping[str, Any], status: Path, options: ReportOp
     mosaics = sorted(item for kind, item in links.state if kind == "mosaic")
     config = runs.latest(results) or {}
     tables = read_tables(results, mosaics, _catalogue(config), _frequency(facts))
-    stamped = write_cutouts(site, mosaics, tables.sources, options.cutout_pixels)
+    stamped = write_cutouts(site, mosaics, tables.sources, options.cutout_pixels, tables.said)
     epochs = {m: (links.days["mosaic", m], links.tiles_of_mosaic.get(m, [])) for m in mosaics}
     images = {m: file for m in mosaics if Path(file := path("mosaic", results, mosaic=m)).exists()}
     write_sources(site, tables, epochs, stamped, images)

@@ -18,8 +18,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from contimg.core.errors import DamagedError
 from contimg.core.fits import read_image
+from contimg.core.parquet import read_parquet
 from contimg.core.paths import path
+from contimg.core.seals import verified
 from contimg.report.weblog.site import Site, digest
 
 _LEVELS = 254  # 255 stands for a blank pixel
@@ -32,9 +35,12 @@ def block_of(ra_deg: float, dec_deg: float) -> str:
 
 
 def write_cutouts(
-    site: Site, mosaics: Iterable[str], sources: pd.DataFrame, pixels: int
+    site: Site, mosaics: Iterable[str], sources: pd.DataFrame, pixels: int, said: list[str]
 ) -> dict[str, set[str]]:
-    """Cut-outs of `pixels` on a side; mosaic -> its blocks. Mosaics that have them keep them."""
+    """Cut-outs of `pixels` on a side; mosaic -> its blocks. Mosaics that have them keep them.
+
+    Of a mosaic that is damaged there are none; `said` gets the reason.
+    """
     blocks: dict[str, set[str]] = {}
     for mosaic in mosaics if pixels else ():
         image = Path(path("mosaic", site.results, mosaic=mosaic))
@@ -45,9 +51,13 @@ def write_cutouts(
         stamp = digest(_FORMAT, pixels, _stamp(image), _stamp(table))
         content = json.loads(kept.read_text()) if kept.exists() else {}
         if content.get("stamp") != stamp:
-            measured = pd.read_parquet(table)
-            wanted = sources[sources["source"].isin(measured.get("source", ()))]
-            content = {"stamp": stamp, "blocks": _write(site, mosaic, image, wanted, pixels)}
+            try:
+                measured = read_parquet(table, "photometry")
+                wanted = sources[sources["source"].isin(measured.get("source", ()))]
+                content = {"stamp": stamp, "blocks": _write(site, mosaic, image, wanted, pixels)}
+            except DamagedError as error:
+                said.append(str(error))
+                continue
             site.put(f"data/cutouts/{mosaic}/blocks.json", json.dumps(content))
         blocks[mosaic] = set(content["blocks"])
         names = [f"data/cutouts/{mosaic}/{block}.js" for block in blocks[mosaic]]
@@ -64,7 +74,7 @@ def _stamp(file: Path) -> tuple[int, int]:
 def _write(site: Site, mosaic: str, file: Path, sources: pd.DataFrame, pixels: int) -> list[str]:
     if not len(sources):
         return []
-    image = read_image(file)
+    image = read_image(verified(file))
     x, y = image.wcs.world_to_pixel_values(sources["ra_deg"], sources["dec_deg"])
     blocks: dict[str, dict[str, Any]] = defaultdict(dict)
     for row, column, line in zip(sources.itertuples(), np.rint(x), np.rint(y), strict=True):

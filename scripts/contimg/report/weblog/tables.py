@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from contimg.core.catalog import flux_density, read_sources
-from contimg.core.errors import ContimgError
+from contimg.core.errors import ContimgError, DamagedError
+from contimg.core.parquet import read_parquet
 from contimg.core.paths import path
 from contimg.core.rowflags import usable
 from contimg.report.weblog.site import key_of
@@ -41,9 +42,9 @@ def read_tables(
 ) -> Tables:
     """Everything that is there; `catalogue` gives flux densities at `freq_hz` [Hz]."""
     said: list[str] = []
-    rows = _table(Path(path("lightcurves", results)))
+    rows = _table(Path(path("lightcurves", results)), "light curves", said)
     if len(rows):
-        measured = _measured(results, mosaics)
+        measured = _measured(results, mosaics, said)
         rows = rows.merge(measured, on=["source", "mosaic"], how="left") if len(measured) else rows
     for name in ("rms_jy_beam", *_PARTS):
         if name not in rows.columns:
@@ -51,21 +52,27 @@ def read_tables(
     if len(rows):
         rows["bad"] = ~usable(rows["flag"])
         rows = rows.sort_values(["source", "mjd"], kind="stable", ignore_index=True)
-    sources = _sources(_table(Path(path("sources", results))), rows)
+    sources = _sources(_table(Path(path("sources", results)), "sources", said), rows)
     sources = _with_catalogue(sources, catalogue, freq_hz, said)
     return Tables(sources, rows, _spans(rows), _candidates(results), said)
 
 
-def _table(file: Path) -> pd.DataFrame:
-    """A Parquet table; without rows where it is not there or a placeholder."""
-    return pd.read_parquet(file) if file.exists() else pd.DataFrame()
+def _table(file: Path, what: str, said: list[str]) -> pd.DataFrame:
+    """A Parquet table; without rows where it is not there, a placeholder, or damaged."""
+    try:
+        return read_parquet(file, what)
+    except FileNotFoundError:
+        return pd.DataFrame()
+    except DamagedError as error:
+        said.append(str(error))
+        return pd.DataFrame()
 
 
-def _measured(results: str, mosaics: Iterable[str]) -> pd.DataFrame:
+def _measured(results: str, mosaics: Iterable[str], said: list[str]) -> pd.DataFrame:
     """Of all photometry what light curves do not repeat: local noise, parts of the band."""
     found = []
     for mosaic in mosaics:
-        table = _table(Path(path("photometry", results, mosaic=mosaic)))
+        table = _table(Path(path("photometry", results, mosaic=mosaic)), "photometry", said)
         if len(table):
             wanted = [n for n in ("source", "rms_jy_beam", *_PARTS) if n in table.columns]
             found.append(table[wanted].assign(mosaic=mosaic))

@@ -1,0 +1,142 @@
+"""Tables for other programs: units, UCDs, coordinate and time systems where the format has them."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from astropy.io.votable.tree import VOTableFile
+    from astropy.table import Table
+
+FORMATS = ("text", "csv", "ecsv", "vot", "json")
+# ending of a column's name -> unit (of the Virtual Observatory), UCD
+ENDINGS = {
+    "_jy_beam": ("Jy/beam", "stat.stdev;phot.flux.density;em.radio"),
+    "_jy2": ("Jy2", "stat.covariance"),
+    "_jy": ("Jy", "phot.flux.density;em.radio"),
+    "_hz": ("Hz", "em.freq"),
+    "_arcsec": ("arcsec", "pos.angDistance"),
+    "_days": ("d", "time.duration"),
+    "_deg": ("deg", "pos.posAng"),
+    "_mjd": ("d", "time.epoch"),
+}
+UCDS = {
+    "source": "meta.id;meta.main",
+    "mosaic": "meta.id;obs.field",
+    "ra_deg": "pos.eq.ra;meta.main",
+    "dec_deg": "pos.eq.dec;meta.main",
+    "mjd": "time.epoch;obs",
+    "flag": "meta.code.qual",
+    "class": "meta.code.class",
+    "list": "meta.code",
+    "is_reference": "meta.code",
+    "is_candidate": "meta.code",
+    "gain": "arith.factor",
+    "gain_err": "stat.error",
+    "n_epochs": "meta.number;obs",
+    "eta": "stat.fit.chi2",
+    "v": "stat.variance",
+    "reason": "meta.note",
+    "false_alarm_probability": "stat.probability",
+    "ese_false_alarm_probability": "stat.probability",
+    "depth": "phot.flux.density;arith.ratio",
+    "colour": "phot.color;arith.ratio",
+}
+_TIMES = {"mjd", "t0_mjd", "vs_mjd_1", "vs_mjd_2"}
+_PLACES = {"ra_deg", "dec_deg"}
+
+
+def unit_of(column: str) -> str:
+    """The unit that the name of a column says; empty for numbers without one."""
+    if column in _TIMES:
+        return "d"
+    plain = re.sub(r"_(err|norm|min|max)(?=_|$)", "", column)
+    return next((unit for ending, (unit, _) in ENDINGS.items() if plain.endswith(ending)), "")
+
+
+def ucd_of(column: str) -> str:
+    """The UCD of a column."""
+    if column in UCDS:
+        return UCDS[column]
+    if column in _TIMES:
+        return "time.epoch"
+    plain = re.sub(r"_(err|norm|min|max)(?=_|$)", "", column)
+    ucd = next((ucd for ending, (_, ucd) in ENDINGS.items() if plain.endswith(ending)), "")
+    if column.startswith(("p_", "probability_")):
+        ucd = "stat.probability"
+    return f"stat.error;{ucd}" if ucd and "_err" in column and "stat" not in ucd else ucd
+
+
+def astropy_table(table: pd.DataFrame) -> Table:
+    """The same with units."""
+    from astropy.table import Table
+
+    result = Table()
+    for name in table.columns:
+        values = table[name]
+        text = values.dtype == object or str(values.dtype) in {"str", "string"}
+        result[name] = values.fillna("").to_numpy(dtype=str) if text else values.to_numpy()
+        result[name].unit = unit_of(name) or None
+    return result
+
+
+def votable(table: pd.DataFrame, name: str, description: str) -> VOTableFile:
+    """A VOTable with UCDs, ICRS positions and UTC times; valid without rows, too."""
+    from astropy.io.votable import from_table
+    from astropy.io.votable.tree import CooSys, TimeSys
+
+    result = from_table(astropy_table(table), table_id="T")
+    result.version = "1.4"
+    resource, content = result.resources[0], result.get_first_table()
+    content.name, content.description = name, description
+    resource.coordinate_systems.append(CooSys(ID="icrs", system="ICRS"))
+    resource.time_systems.append(
+        TimeSys(
+            ID="utc",
+            timeorigin=2400000.5,
+            timescale="UTC",
+            refposition="TOPOCENTER",
+            config={"version_1_4_or_later": True},
+        )
+    )
+    for field in content.fields:
+        if ucd := ucd_of(field.name):
+            field.ucd = ucd
+        if field.name in _PLACES:
+            field.ref = "icrs"
+        elif field.name in _TIMES:
+            field.ref = "utc"
+    return result
+
+
+def votable_text(table: pd.DataFrame, name: str, description: str) -> str:
+    """The VOTable as text; one without rows has its DATA element, which readers look for."""
+    stream = io.BytesIO()
+    votable(table, name, description).to_xml(stream)
+    text = stream.getvalue().decode()
+    if len(table):
+        return text
+    return text.replace("  </TABLE>", "   <DATA><TABLEDATA/></DATA>\n  </TABLE>")
+
+
+def rendered(table: pd.DataFrame, form: str, name: str, description: str) -> str:
+    """A table as text in one of :data:`FORMATS`."""
+    if form == "csv":
+        return table.to_csv(index=False)
+    if form == "json":
+        return table.to_json(orient="records", double_precision=12) + "\n"
+    if form == "ecsv":
+        stream = io.StringIO()
+        astropy_table(table).write(stream, format="ascii.ecsv")
+        return stream.getvalue()
+    if form == "vot":
+        return votable_text(table, name, description)
+    places = {n: "{:.5f}".format for n in table.columns if n in _TIMES | _PLACES}
+    shown = table.to_string(
+        index=False, float_format=lambda value: f"{value:.6g}", formatters=places
+    )
+    return (shown if len(table) else "none") + "\n"
