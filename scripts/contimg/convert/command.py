@@ -10,10 +10,11 @@ import numpy as np
 from pydantic import Field
 
 from contimg.convert import write
+from contimg.convert.agree import agree
 from contimg.convert.inputs import group_and_entries, with_positions, with_sidereal_uvw
 from contimg.convert.options import ConvertOptions
 from contimg.convert.phase import Rephasing, fill_missing, rephase_drift
-from contimg.convert.read import Layout, failure, read_layout
+from contimg.convert.read import Layout
 from contimg.core.command import Command, Files
 from contimg.core.coords import apparent, icrs_on_meridian, mjd_time
 from contimg.core.errors import ContimgError, DataQualityError
@@ -21,7 +22,6 @@ from contimg.core.groups import Group
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.judge import by_checks
 from contimg.core.records import Check, atomic, check, write_record
-from contimg.core.uvh5 import Header, HeaderError, read_header
 from contimg.flag.options import FlagOptions
 
 if TYPE_CHECKING:
@@ -54,8 +54,9 @@ def run(
 ) -> None:
     """Convert one group."""
     group, entries = group_and_entries(files, instrument)
-    header, layout = first_readable([entry["path"] for entry in entries])
-    layout, moved = with_positions(layout, convert.antenna_positions)
+    agreed = agree([entry["path"] for entry in entries])
+    header = agreed.header
+    layout, moved = with_positions(agreed.layout, convert.antenna_positions)
     if group.tracking == "sidereal":
         layout = with_sidereal_uvw(layout)
     centre = phase_center(group, files)
@@ -87,21 +88,23 @@ def run(
             tally = empty_tally(layout, context)
             limits = instrument.subbands, convert.max_broken_subbands
             counts = convert_subbands(
-                output, layout, phasing, entries, slots, context, tally, flag, *limits
+                output, layout, phasing, entries, slots, context, tally, flag, *limits, agreed
             )
             # variance of a visibility goes as 1/(2 dnu dt): the unit of CASA's weights
             unit = 2 * width * layout.integration_s
             samples = counts.samples / np.maximum(counts.good_channels, 1)
-            weight = unit * samples / counts.full
+            weight = unit * samples / agreed.samples
+            effective = effective_fraction(weight)
             output.put_weights(weight, counts.good_channels.max(axis=2) == 0)
         later = flag_measurement_set(partial, flag)
         if later:
             tally = tally_of(partial)
     flagged = summarise(tally, counts.by_step | later)
     # of the subbands there are: what is missing was accepted before (discover.min_subbands)
-    missing = sorted(set(range(instrument.subbands)) - set(slots) | set(counts.broken))
+    lost = {*counts.broken, *counts.empty}
+    missing = sorted(set(range(instrument.subbands)) - set(slots) | lost)
     there = instrument.subbands - len(missing)
-    usable = flagged["usable_fraction"] * instrument.subbands / there
+    usable = flagged["usable_fraction"] * instrument.subbands / max(there, 1)
     if usable < flag.usable_fail:
         raise DataQualityError(f"{usable:.1%} of the data usable, {flag.usable_fail:.0%} needed")
     if files.plot is not None:
@@ -126,6 +129,8 @@ def run(
             "freq_max_hz": float(freq[-1] + width / 2),
             "missing_subbands": missing,
             "broken_subbands": counts.broken,
+            "empty_subbands": counts.empty,
+            "effective_fraction": effective,
             "rows_missing": int(np.count_nonzero(layout.row_of < 0)),
             "invalid_samples": counts.invalid,
             "antenna_positions_from_earth_centre": layout.absolute_positions,
@@ -134,6 +139,12 @@ def run(
         },
         checks=[
             *flag_checks(flagged | {"usable_fraction": usable}, flag),
+            check(
+                "effective fraction of the data, by their weights",
+                effective,
+                warn_below=convert.effective_warn,
+                fail_below=convert.effective_fail,
+            ),
             *_checks(missing, layout, phasing, moved, convert),
         ],
         options=(instrument, convert, flag),
@@ -141,20 +152,13 @@ def run(
     )
 
 
-def first_readable(paths: list[str]) -> tuple[Header, Layout]:
-    """Header and layout of a group, from the first of its files that has them."""
-    reasons = []
-    for path in paths:
-        try:
-            return read_header(path), read_layout(path)
-        except HeaderError as error:
-            reason = failure(path, error)
-            if not isinstance(reason, DataQualityError):
-                raise reason from None
-        except DataQualityError as error:
-            reason = error
-        reasons.append(str(reason))
-    raise DataQualityError("; ".join(reasons))
+def effective_fraction(weight: np.ndarray) -> float:
+    """(sum w)^2 / (N sum w^2) of the weights above zero: part of the data that decides.
+
+    One where all are alike; small where few rows decide. NaN without any.
+    """
+    some = weight[weight > 0].astype(float)
+    return float(some.sum() ** 2 / (some.size * (some**2).sum())) if some.size else float("nan")
 
 
 def phase_center(group: Group, files: ConvertFiles) -> tuple[float, float]:

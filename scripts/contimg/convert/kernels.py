@@ -13,11 +13,11 @@ from numba import njit, prange
 ABSURD = 1e15
 
 # why a sample is no measurement; it counts for the first that applies
-INVALID = ("not finite", "beyond 1e15", "zero", "without samples", "stuck")
+INVALID = ("not finite", "beyond 1e15", "zero", "without samples", "stuck", "too many samples")
 
 
 @njit(cache=True, nogil=True)
-def _why(real, imag, size, samples):
+def _why(real, imag, size, samples, most):
     """Index into `INVALID`."""
     if not (np.isfinite(real) and np.isfinite(imag)):
         return 0
@@ -25,7 +25,9 @@ def _why(real, imag, size, samples):
         return 1
     if size == 0:
         return 2
-    return 4 if samples > 0 and samples < ABSURD else 3
+    if not samples > 0:
+        return 3
+    return 4 if samples <= most else 5
 
 
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy")
@@ -38,6 +40,7 @@ def place(
     stuck,
     pols,
     descending,
+    most,
     turns,
     step,
     data,
@@ -49,8 +52,8 @@ def place(
     `visibilities`, `file_flags`, `file_nsamples` (row, channel, pol) as in the file; `row_of`
     (time x baseline,) the row of the file, -1 if there is none; `swapped` whether it holds the
     conjugate baseline; `stuck` (time x baseline, corr) spectra to leave out; `pols` (corr,) where
-    the correlations are; `turns` (time x baseline,) and `step`
-    the same: cycles to take away at the lowest channel, and more of them a channel. The data
+    the correlations are; `most` samples an integration can have; `turns` (time x baseline,) and
+    `step` the same: cycles to take away at the lowest channel, and more of them a channel. The data
     come out conjugated, as a Measurement Set has them, channels ascending, and zero wherever
     they are flagged. Returned are counts (time x baseline, kind) of samples that are no
     measurement, by the kinds of `INVALID`.
@@ -76,10 +79,10 @@ def place(
                 samples = file_nsamples[source, there, pols[corr]]
                 real, imag = np.float64(value.real), sign * np.float64(value.imag)
                 size = real * real + imag * imag
-                measured = size > 0 and size < ABSURD**2 and samples > 0 and samples < ABSURD
+                measured = size > 0 and size < ABSURD**2 and samples > 0 and samples <= most
                 measured = measured and not stuck[row, corr]
                 if not measured:
-                    invalid[row, _why(real, imag, size, samples)] += 1
+                    invalid[row, _why(real, imag, size, samples, most)] += 1
                 good = measured and not file_flags[source, there, pols[corr]]
                 flags[row, channel, corr] = not good
                 nsamples[row, channel, corr] = samples if measured else 0

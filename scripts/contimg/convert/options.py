@@ -23,6 +23,13 @@ class ConvertOptions(Options):
         gt=0,
         description="fail when they differ by more: then antennas are not where the file says [m]",
     )
+    effective_warn: Limit = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="warn when the weights leave less of the data: (sum w)^2 / (N sum w^2)",
+    )
+    effective_fail: Limit = Field(0.3, ge=0, le=1, description="fail when they leave less")
     max_broken_subbands: int = Field(
         2,
         ge=0,

@@ -26,9 +26,6 @@ PARALLEL_CORRELATIONS = {-5: 9, -6: 12, -1: 5, -2: 8}
 # rows of a file may lack some baselines at some times, but not most of them
 _MIN_FILLED = 0.1
 
-# times of two subbands are the same if they differ by less than this part of an integration
-_SAME_TIME = 0.05
-
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
@@ -44,7 +41,7 @@ class Layout:
     swapped: NDArray[np.bool_]  # (time, baseline) the row holds the conjugate
     antennas: NDArray[np.int64]  # (used antenna,) index into the antenna table
     auto_row: NDArray[np.int64]  # (time, used antenna) row of the autocorrelation or -1
-    rows: tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]  # time, both antennas
+    n_rows: int  # of the file
     uvw_m: NDArray[np.float64]  # (time, baseline, 3), as in the file, NaN where there is no row
     polarisations: list[int]  # UVH5 numbers of the parallel correlations
     file_polarisations: list[int]
@@ -107,7 +104,7 @@ def read_layout(path: str) -> Layout:
     positions, absolute = antenna_offsets(positions, centre)
     return Layout(
         **grid,
-        rows=(times, ant_1, ant_2),
+        n_rows=times.size,
         uvw_m=uvw_m,
         polarisations=wanted,
         file_polarisations=polarisations,
@@ -170,7 +167,9 @@ class Subband:
 
 
 def read_subband(path: str, layout: Layout, kept: dict[str, NDArray] | None = None) -> Subband:
-    """Read one file; :class:`DataQualityError` if it is broken or does not fit its group.
+    """Read one file; :class:`DataQualityError` if it is broken.
+
+    That its header is that of its group has been seen to (:mod:`contimg.convert.agree`).
 
     `kept` holds arrays of an earlier call, which this one overwrites: to read into memory that is
     there takes a third of the time.
@@ -182,27 +181,17 @@ def read_subband(path: str, layout: Layout, kept: dict[str, NDArray] | None = No
             header, group = file["Header"], file["Data"]
             freq = np.atleast_1d(np.squeeze(header["freq_array"][()]).astype(float))
             width = float(np.abs(np.ravel(header["channel_width"][()])[0]))
-            rows = [header[k][()] for k in ("time_array", "ant_1_array", "ant_2_array")]
             polarisations = [int(p) for p in header["polarization_array"][()]]
             visibilities = _complex(_read_into(kept, group["visdata"]))
             flags = _read_into(kept, group["flags"]).astype(bool, copy=False)
             nsamples = _read_into(kept, group["nsamples"]).astype(np.float32, copy=False)
     except READ_ERRORS as error:
         raise failure(path, unreadable(error)) from None
-    if any(row.shape != layout.rows[0].shape for row in rows):
-        raise DataQualityError(f"{path}: it has other rows than its group")
-    wanted = (layout.rows[0].size, freq.size, len(polarisations))
+    wanted = (layout.n_rows, freq.size, len(polarisations))
     for name, array in (("visdata", visibilities), ("flags", flags), ("nsamples", nsamples)):
         shape = (*array.shape[:1], *array.shape[-2:])
         if shape != wanted or array.size != np.prod(wanted):
             raise DataQualityError(f"{path}: {name} has shape {array.shape}, expected {wanted}")
-    if polarisations != layout.file_polarisations:
-        raise DataQualityError(f"{path}: polarisations differ from the group's")
-    late_s = np.abs(rows[0] - layout.rows[0]).max() * 86400
-    if not late_s < _SAME_TIME * layout.integration_s:
-        raise DataQualityError(f"{path}: its times differ from its group's by up to {late_s:.3g} s")
-    if not (np.array_equal(rows[1], layout.rows[1]) and np.array_equal(rows[2], layout.rows[2])):
-        raise DataQualityError(f"{path}: the antennas of its rows differ from its group's")
     steps = np.diff(freq) * np.sign(freq[-1] - freq[0])
     if freq.size > 1 and not np.allclose(steps, width, rtol=1e-3):
         raise DataQualityError(f"{path}: channels are not evenly spaced by their width")

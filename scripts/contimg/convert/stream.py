@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.convert import kernels
+from contimg.convert.against import Shown, chosen, odd_ones, shown
+from contimg.convert.agree import Agreed
 from contimg.convert.phase import Rephasing, cycles
 from contimg.convert.read import Layout, Subband, autocorrelations, read_subband
 from contimg.convert.write import MeasurementSet
@@ -22,8 +24,8 @@ from contimg.flag.options import FlagOptions, split_steps
 from contimg.flag.stream import run_steps
 from contimg.flag.summary import Tally
 
-# so many values tell what a complete integration has
-_ENOUGH = 100_000
+# a count of samples may be above that of a complete integration by its rounding
+_ROUNDING = 1.001
 
 
 @dataclass
@@ -32,9 +34,9 @@ class Counts:
 
     samples: NDArray[np.float64]  # (time, baseline, corr) of the good channels
     good_channels: NDArray[np.int64]  # (time, baseline, corr)
-    full: float = 1.0  # samples behind a complete integration
     by_step: dict[str, float] = field(default_factory=dict)  # fraction of the data there are
     broken: dict[int, str] = field(default_factory=dict)  # why a slot's file cannot be used
+    empty: list[int] = field(default_factory=list)  # slots of which nothing is left
     # numbers of samples that are no measurement, by reason
     invalid: dict[str, int] = field(default_factory=lambda: dict.fromkeys(kernels.INVALID, 0))
 
@@ -54,13 +56,15 @@ def convert_subbands(
     flag: FlagOptions,
     n_subbands: int,
     max_broken: int,
+    agreed: Agreed,
 ) -> Counts:
     """Stream the files of `entries` into `output`; each covers its slot of the band.
 
     While one subband is worked on the next one is read and the last one written. Channels
     without a file are flagged, and those of up to `max_broken` files that cannot be used;
-    :class:`DataQualityError` when there are more. `context` is that of the whole band; the flags
-    go into `tally`.
+    :class:`DataQualityError` when there are more. `agreed` has those whose headers are odd; when
+    all are there, the data are held against each other. `context` is that of the whole band; the
+    flags go into `tally`.
     """
     freq_hz = context.freq_hz
     n_times, n_base = layout.row_of.shape
@@ -68,31 +72,29 @@ def convert_subbands(
     n_chan = round(freq_hz.size / n_subbands)
     steps, _ = split_steps(flag)
     streamed = [step for step in steps if step not in ("reset", "invalid")]  # those are done here
-    counts = Counts(
-        samples=np.zeros((n_times, n_base, n_corr)),
-        good_channels=np.zeros((n_times, n_base, n_corr), np.int64),
-    )
+    counts = Counts(*_no_counts((n_times, n_base, n_corr)))
     shape = (n_times, n_base, n_chan, n_corr)
     buffers = [_buffers(shape), _buffers(shape)]
     files = [
         (entry["path"], freq_hz[s * n_chan : (s + 1) * n_chan])
         for entry, s in zip(entries, slots, strict=True)
     ]
-    used: list[int] = []
+    baselines = chosen(phasing.uvw_m)
+    parts: dict[int, _Part] = {}
     with ThreadPoolExecutor(max_workers=1) as writer:
         written = None
-        for subband, slot in zip(_ahead(files, layout), slots, strict=True):
+        for subband, slot in zip(_ahead(files, layout, agreed.odd), slots, strict=True):
             if isinstance(subband, DataQualityError):
                 _leave_out(counts, slot, subband, max_broken)
                 continue
             here = slice(slot * n_chan, (slot + 1) * n_chan)
             # casacore writes one of the two from its own thread while the other one is filled
-            data, flags, nsamples = buffers[len(used) % 2]
-            used.append(slot)
+            data, flags, nsamples = buffers[len(parts) % 2]
             if steps[0] == "reset":
                 counts.add("reset", -np.count_nonzero(subband.flags) / subband.flags.size)
                 subband.flags[:] = False
-            invalid = _place(subband, layout, phasing, data, flags, nsamples)
+            most = agreed.samples * _ROUNDING
+            invalid = _place(subband, layout, phasing, most, data, flags, nsamples)
             for why, number in zip(kernels.INVALID, invalid, strict=True):
                 counts.invalid[why] += int(number)
             counts.add("invalid", invalid.sum() / flags.size)
@@ -101,11 +103,13 @@ def convert_subbands(
             here_context = dataclasses.replace(context, freq_hz=freq_hz[here], autos=autos)
             for step, added in run_steps(streamed, data, flags, None, here_context, flag).items():
                 counts.add(step, added)
-            full = _full(nsamples)
-            rows = (n_times * n_base, n_chan, n_corr)
-            totals = (a.reshape(-1, n_corr) for a in (counts.samples, counts.good_channels))
-            kernels.count_good(flags.reshape(rows), nsamples.reshape(rows), full, *totals)
-            counts.full = max(counts.full, full)
+            samples, good = _no_counts((n_times, n_base, n_corr))
+            kernels.count_good(
+                *(array.reshape(n_times * n_base, n_chan, n_corr) for array in (flags, nsamples)),
+                agreed.samples,
+                *(array.reshape(-1, n_corr) for array in (samples, good)),
+            )
+            parts[slot] = _Part(subband.path, samples, good, shown(data, flags, baselines))
             tally.add(here.start, flags)
             flagged = np.count_nonzero(flags) / flags.size
             print(f"subband {slot:2d}: {flagged:6.1%} flagged", file=sys.stderr, flush=True)
@@ -113,15 +117,42 @@ def convert_subbands(
                 written.result()
             # casacore holds the interpreter while it writes: the next thing here is compiled
             written = writer.submit(output.put_channels, here.start, data, flags)
-        if written is None or len(counts.broken) > len(used):
-            # the one that the layout was read from may be the odd one out
-            raise DataQualityError(
-                f"most of the subbands cannot be used: {'; '.join(counts.broken.values())}"
-            )
-        written.result()
-    _blank_missing(output, used, n_chan, (n_times, n_base, freq_hz.size, n_corr))
-    counts.by_step = {step: total / len(used) for step, total in counts.by_step.items()}
+        if written is not None:
+            written.result()
+    _without_odd_ones(counts, parts, max_broken)
+    if not parts or len(counts.broken) > len(parts):
+        raise DataQualityError(
+            f"most of the subbands cannot be used: {'; '.join(counts.broken.values())}"
+        )
+    counts.empty = [slot for slot, part in parts.items() if not part.good.any()]
+    for part in parts.values():
+        counts.samples += part.samples
+        counts.good_channels += part.good
+    _blank_missing(output, tally, list(parts), n_chan, (n_times, n_base, freq_hz.size, n_corr))
+    counts.by_step = {step: total / len(parts) for step, total in counts.by_step.items()}
     return counts
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a subband adds, and what it shows of the sky."""
+
+    path: str
+    samples: NDArray[np.float64]  # (time, baseline, corr) of the good channels
+    good: NDArray[np.int64]  # (time, baseline, corr) channels
+    shown: Shown
+
+
+def _no_counts(shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    return np.zeros(shape), np.zeros(shape, np.int64)
+
+
+def _without_odd_ones(counts: Counts, parts: dict[int, _Part], max_broken: int) -> None:
+    """Leave out the subbands whose data are not like those of the others."""
+    seen = {slot: part.shown for slot, part in parts.items() if part.good.any()}
+    for slot, why in odd_ones(seen).items():
+        _leave_out(counts, slot, DataQualityError(f"{parts[slot].path}: {why}"), max_broken)
+        del parts[slot]
 
 
 def _buffers(shape: tuple[int, ...]) -> tuple[NDArray, ...]:
@@ -141,27 +172,33 @@ def _leave_out(counts: Counts, slot: int, error: DataQualityError, max_broken: i
 
 
 def _ahead(
-    files: list[tuple[str, NDArray[np.float64]]], layout: Layout
+    files: list[tuple[str, NDArray[np.float64]]], layout: Layout, odd: dict[str, str]
 ) -> Iterator[Subband | DataQualityError]:
     """The subbands in order, each read while the one before is being worked on.
 
-    `files` are paths and the frequencies [Hz] that they should hold. The arrays of a subband are
-    overwritten by the one after the next.
+    `files` are paths and the frequencies [Hz] that they should hold; `odd` ones are not read.
+    The arrays of a subband are overwritten by the one after the next.
     """
     kept: tuple[dict[str, NDArray], dict[str, NDArray]] = ({}, {})
     with ThreadPoolExecutor(max_workers=1) as reader:
-        future = reader.submit(_read, *files[0], layout, kept[0])
+        future = reader.submit(_read, *files[0], layout, odd, kept[0])
         for turn, file in enumerate([*files[1:], None], start=1):
             subband = future.result()
             if file is not None:
-                future = reader.submit(_read, *file, layout, kept[turn % 2])
+                future = reader.submit(_read, *file, layout, odd, kept[turn % 2])
             yield subband
 
 
 def _read(
-    path: str, expected_hz: NDArray[np.float64], layout: Layout, kept: dict[str, NDArray]
+    path: str,
+    expected_hz: NDArray[np.float64],
+    layout: Layout,
+    odd: dict[str, str],
+    kept: dict[str, NDArray],
 ) -> Subband | DataQualityError:
     """A subband, or why it cannot be used."""
+    if path in odd:
+        return DataQualityError(odd[path])
     try:
         subband = read_subband(path, layout, kept)
         _check_frequencies(subband, expected_hz)
@@ -191,15 +228,8 @@ def _autos(subband: Subband, layout: Layout) -> NDArray[np.float32] | None:
     return autos
 
 
-def _full(nsamples: NDArray[np.float32]) -> np.float32:
-    """Samples behind a complete integration: a value that a few wrong ones do not decide."""
-    some = nsamples.reshape(-1)[:: max(1, nsamples.size // _ENOUGH)]
-    some = some[some > 0]
-    return np.percentile(some, 99, method="higher") if some.size else np.float32(1)
-
-
 def _place(
-    subband: Subband, layout: Layout, phasing: Rephasing, data, flags, nsamples
+    subband: Subband, layout: Layout, phasing: Rephasing, most: float, data, flags, nsamples
 ) -> NDArray[np.int64]:
     """Bring a subband to the order and the phase centre of the MS; numbers of invalid samples."""
     n_rows, pols = layout.row_of.size, layout.pol_index
@@ -214,6 +244,7 @@ def _place(
         stuck.reshape(n_rows, -1),
         pols,
         subband.descending,
+        most,
         turns,
         step,
         *(array.reshape(n_rows, *array.shape[2:]) for array in (data, flags, nsamples)),
@@ -221,9 +252,13 @@ def _place(
     return invalid.sum(axis=0)
 
 
-def _blank_missing(output: MeasurementSet, slots: list[int], n_chan: int, shape) -> None:
-    """Flag the channels of subbands that are not there."""
+def _blank_missing(
+    output: MeasurementSet, tally: Tally, slots: list[int], n_chan: int, shape
+) -> None:
+    """Flag the channels of subbands that are not there, or are not used."""
     n_times, n_base, total, n_corr = shape
     for slot in sorted(set(range(total // n_chan)) - set(slots)):
         block = (n_times, n_base, n_chan, n_corr)
-        output.put_channels(slot * n_chan, np.zeros(block, "c8"), np.ones(block, bool))
+        flags = np.ones(block, bool)
+        tally.add(slot * n_chan, flags)
+        output.put_channels(slot * n_chan, np.zeros(block, "c8"), flags)

@@ -1,0 +1,139 @@
+"""Each subband against the others, in the data themselves.
+
+Headers may agree and the data not be what they say: conjugated, in another order of rows, of times
+or of channels, or on another scale. What a baseline does from one integration to the next, and
+from a channel to another, depends on the sky and on cable lengths, which all subbands share.
+Where there are three or more, one that is not like the others is named and left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+_BASELINES = 600  # that are looked at
+_SHORTEST_M = 30.0  # on shorter ones fringes hardly turn, so that a wrong sign is not seen
+_LEVEL = 5.0  # an amplitude scale that differs by more is another one
+_NOISIER = 1.5  # than the others: it may well show less of what they show
+_CLEAR = 12.0  # in errors: what the other subbands must show
+_LOST = 0.25  # part of what the others show that tells of a break
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a subband shows on the baselines looked at."""
+
+    level: float  # root of the mean power of a sample
+    step: NDArray[np.float64]  # (time - 1,) coherence of each integration with the next
+    error: NDArray[np.float64]  # (time - 1,)
+    turn: NDArray[np.complex128]  # (baseline, corr) coherence of a channel with a later one
+
+
+def chosen(uvw_m: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The baselines that are looked at: the shortest above 30 m, or the longest there are."""
+    length = np.nanmean(np.linalg.norm(uvw_m, axis=-1), axis=0)
+    order = np.argsort(length)
+    longer = order[length[order] > _SHORTEST_M]
+    return np.sort(longer[:_BASELINES] if longer.size else order[-_BASELINES:])
+
+
+def shown(data: NDArray, flags: NDArray, baselines: NDArray[np.int64]) -> Shown:
+    """Look at a subband (time, baseline, channel, corr), its fringes stopped."""
+    lag = max(1, data.shape[2] // 4)
+    power, count, step, size, pairs, turn, turned = _sums(data, flags, baselines, lag)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return Shown(
+            level=float(np.sqrt(power.sum() / count.sum())),
+            step=(step.sum(axis=0) / size.sum(axis=0)),
+            error=1 / np.sqrt(2 * pairs.sum(axis=0)),
+            turn=np.where(turned > 0, turn / np.where(turned > 0, turned, 1), 0),
+        )
+
+
+def odd_ones(subbands: dict[int, Shown]) -> dict[int, str]:
+    """Subbands that are not like the others, and why; none where there are fewer than three."""
+    found: dict[int, str] = {}
+    if len(subbands) < 3:
+        return found
+    for slot, mine in subbands.items():
+        others = [other for number, other in subbands.items() if number != slot]
+        if why := _odd(mine, others):
+            found[slot] = why
+    return found if len(found) < len(subbands) / 2 else {}
+
+
+def _odd(mine: Shown, others: list[Shown]) -> str:
+    level = mine.level / float(np.median([other.level for other in others]))
+    if not 1 / _LEVEL < level < _LEVEL:
+        return f"its amplitudes are {level:.3g} times those of the other subbands"
+    if level > _NOISIER:
+        return ""
+    alike, against, clear = _likeness(mine, others)
+    if against > _CLEAR and alike < _LOST * against:
+        return "its phases turn against those of the others: conjugated, or channels reversed"
+    if clear > _CLEAR and max(alike, against) < _LOST * clear:
+        return "its rows are not those of the same baselines in the others"
+    usual = np.median([other.step for other in others], axis=0)
+    broken = (usual > _CLEAR * mine.error) & (mine.step < _LOST * usual)
+    if broken.any() and not broken.all():
+        at = ", ".join(str(number + 1) for number in np.flatnonzero(broken))
+        return f"its data are not of one sequence of times: they break after integration {at}"
+    if broken.all() and broken.size:
+        return "its fringes turn where those of the other subbands stand still"
+    return ""
+
+
+def _likeness(mine: Shown, others: list[Shown]) -> tuple[float, float, float]:
+    """How much a subband turns like the others, how much against them; and they like each other.
+
+    In errors of a subband of noise.
+    """
+    alike, against = _project(mine, others)
+    among = [_project(one, [o for o in others if o is not one])[0] for one in others]
+    return alike, against, float(np.median(among))
+
+
+def _project(one: Shown, others: list[Shown]) -> tuple[float, float]:
+    mean = np.sum([other.turn for other in others], axis=0)
+    norm = np.sqrt(0.5 * np.sum(np.abs(mean) ** 2 * np.mean(np.abs(one.turn) ** 2)))
+    if not norm > 0:
+        return 0.0, 0.0
+    along = np.sum(one.turn * mean.conj()).real / norm
+    across = np.sum(one.turn.conj() * mean.conj()).real / norm
+    return float(along), float(across)
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _sums(data, flags, baselines, lag):
+    """Sums over what is not flagged, by baseline; compiled: it is a part of every subband."""
+    n_time, _, n_chan, n_corr = data.shape
+    n_base = baselines.size
+    power, count = np.zeros(n_base), np.zeros(n_base)
+    step, size = np.zeros((n_base, n_time - 1)), np.zeros((n_base, n_time - 1))
+    pairs = np.zeros((n_base, n_time - 1))
+    turn = np.zeros((n_base, n_corr), np.complex128)
+    turned = np.zeros((n_base, n_corr))
+    for k in prange(n_base):
+        b = baselines[k]
+        for t in range(n_time):
+            for c in range(n_chan):
+                for p in range(n_corr):
+                    if flags[t, b, c, p]:
+                        continue
+                    v = np.complex128(data[t, b, c, p])
+                    mine = v.real * v.real + v.imag * v.imag
+                    power[k] += mine
+                    count[k] += 1
+                    if t + 1 < n_time and not flags[t + 1, b, c, p]:
+                        w = np.complex128(data[t + 1, b, c, p])
+                        step[k, t] += v.real * w.real + v.imag * w.imag
+                        size[k, t] += np.sqrt(mine * (w.real * w.real + w.imag * w.imag))
+                        pairs[k, t] += 1
+                    if c + lag < n_chan and not flags[t, b, c + lag, p]:
+                        w = np.complex128(data[t, b, c + lag, p])
+                        turn[k, p] += w * v.conjugate()
+                        turned[k, p] += np.sqrt(mine * (w.real * w.real + w.imag * w.imag))
+    return power, count, step, size, pairs, turn, turned

@@ -1,0 +1,217 @@
+"""One subband that is not like the others costs itself and is named, whatever is odd about it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from contimg.convert.agree import agree, full_count
+from contimg.convert.command import ConvertFiles, effective_fraction, run
+from contimg.convert.options import ConvertOptions
+from contimg.core.errors import DataQualityError
+from contimg.core.groups import read_manifest, write_manifest
+from contimg.core.instrument import InstrumentOptions
+from contimg.core.ms import open_table
+from contimg.core.records import read_record
+from contimg.flag.options import FlagOptions
+from contimg.simulate.command import simulate_group
+from contimg.simulate.schedule import schedule
+from truth.observe import CORRUPTED, sky_of
+
+SUBBANDS, CHANNELS, ODD = 5, 16, 3
+# channels of 0.73 MHz; lag and delays turn phases as the telescope's do
+INSTRUMENT = InstrumentOptions(subbands=SUBBANDS, band_mhz=(1311.25, 1369.85))
+SIMULATE = CORRUPTED.model_copy(
+    update={"antenna_step": 5, "n_times": 8, "integration_s": 12.9, "delay_rms_ns": 30.0}
+)
+
+
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory) -> Path:
+    """A group of five subbands: three sources, 4 Jy in all, noise, gains, delays."""
+    folder = tmp_path_factory.mktemp("odd")
+    group = schedule(SIMULATE, INSTRUMENT)[0]
+    places = ((0.4, -0.3, 2.0), (-0.2, 0.5, 1.2), (0.1, 0.1, 0.8))
+    sky = pd.concat([sky_of(group, *place) for place in places], ignore_index=True)
+    sky["name"] = list("ABC")
+    (folder / "raw").mkdir()
+    entries = simulate_group(folder / "raw", group, sky, INSTRUMENT, SIMULATE)
+    write_manifest(folder / "manifest.json", group, entries)
+    return folder
+
+
+def convert(observed: Path, folder: Path, change, odd: int = ODD, **options) -> dict:
+    """The record of the group after `change` of one of its files."""
+    shutil.copytree(observed / "raw", folder / "raw")
+    group, entries = read_manifest(observed / "manifest.json")
+    entries = [e | {"path": str(folder / "raw" / Path(e["path"]).name)} for e in entries]
+    write_manifest(folder / "manifest.json", group, entries)
+    with h5py.File(entries[odd]["path"], "r+") as file:
+        change(file)
+    files = ConvertFiles(
+        manifest=folder / "manifest.json", ms=folder / "t.ms", record=folder / "t.json"
+    )
+    run(files, INSTRUMENT, ConvertOptions(**options), FlagOptions(steps=["invalid"]))
+    return read_record(files.record)
+
+
+def data(function):
+    def change(file):
+        file["Data/visdata"][()] = function(file["Data/visdata"][()], file)
+
+    return change
+
+
+def header(name, function):
+    def change(file):
+        file[f"Header/{name}"][()] = function(file[f"Header/{name}"][()])
+
+    return change
+
+
+def n_base(file) -> int:
+    times = file["Header/time_array"][()]
+    return int(np.count_nonzero(times == times[0]))
+
+
+def test_a_healthy_group_is_whole(observed, tmp_path):
+    found = convert(observed, tmp_path, lambda file: None)
+    assert found["data"]["broken_subbands"] == {} and found["data"]["missing_subbands"] == []
+    assert found["data"]["effective_fraction"] > 0.99 and found["verdict"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (data(lambda v, _: v.conj()), "conjugated, or channels reversed"),
+        (data(lambda v, _: np.flip(v, axis=-2)), "conjugated, or channels reversed"),
+        (
+            data(lambda v, _: np.roll(v, 1, axis=0)),
+            "its amplitudes|not those of the same baselines",
+        ),
+        (data(lambda v, file: np.roll(v, n_base(file), axis=0)), "break after integration 1"),
+        (data(lambda v, _: 10 * v), "amplitudes are 10"),
+        (data(lambda v, _: v / 10), "amplitudes are 0.1"),
+        (header("freq_array", lambda f: f[..., ::-1]), "the other way round"),
+        (header("freq_array", lambda f: np.roll(f, 1)), "evenly spaced|other way round"),
+        (header("antenna_numbers", lambda n: np.roll(n, 1)), "numbers or names of its antennas"),
+        (header("latitude", lambda x: x + 1), "the telescope is at"),
+        (header("altitude", lambda x: x + 1000), "m high"),
+        (header("antenna_positions", lambda x: x + np.array([3.0, 0, 0])), "by up to 3 m"),
+        (header("time_array", lambda t: t + 3 / 86400), "times differ"),
+        (lambda f: f["Data/nsamples"].__setitem__(..., 1e10), r"1e\+10 samples an integration"),
+    ],
+    ids=[
+        *("conjugated", "reversed", "rows", "times", "strong", "weak", "header reversed"),
+        *("header rolled", "antennas", "latitude", "altitude", "positions", "late", "samples"),
+    ],
+)
+def test_an_odd_subband_costs_itself_and_is_named(observed, tmp_path, change, reason):
+    found = convert(observed, tmp_path, change)
+    assert found["data"]["missing_subbands"] == [ODD] and found["verdict"] == "warn"
+    (said,) = found["data"]["broken_subbands"].values()
+    assert re.search(reason, said) and f"sb{SUBBANDS - 1 - ODD:02d}" in said
+    here = slice(ODD * CHANNELS, (ODD + 1) * CHANNELS)
+    with open_table(tmp_path / "t.ms") as table:
+        flags, values = table.getcol("FLAG"), table.getcol("DATA")
+    assert flags[:, here].all() and (values[:, here] == 0).all()
+    assert not np.delete(flags, np.r_[here], axis=1).all(axis=0).any()
+
+
+def test_the_first_file_may_be_the_odd_one(observed, tmp_path):
+    """One flipped bit in the lowest subband used to make all the others odd."""
+    found = convert(observed, tmp_path, header("ant_1_array", flip), odd=0)
+    assert list(found["data"]["broken_subbands"]) == ["0"]
+
+
+def flip(numbers):
+    numbers[17] ^= 1
+    return numbers
+
+
+def test_too_many_odd_ones_are_the_end_of_the_group(observed, tmp_path):
+    with pytest.raises(DataQualityError, match=r"cannot be used .*latitude|telescope is at"):
+        convert(observed, tmp_path, header("latitude", lambda x: x + 1), max_broken_subbands=0)
+
+
+@pytest.mark.parametrize("times", [1e10, 3.0, np.inf])
+def test_samples_that_cannot_be_cost_themselves(observed, tmp_path, times):
+    """One integration of one subband does not decide the weights."""
+    clean = convert(observed, tmp_path / "a", lambda file: None)
+
+    def change(file):
+        rows = slice(n_base(file))
+        file["Data/nsamples"][rows] = file["Data/nsamples"][rows] * times
+
+    found = convert(observed, tmp_path / "b", change)
+    assert found["data"]["invalid_samples"]["too many samples"] > 0
+    assert found["data"]["effective_fraction"] == pytest.approx(
+        clean["data"]["effective_fraction"], abs=0.01
+    )
+    assert found["data"]["missing_subbands"] == []
+
+
+@pytest.mark.parametrize("value", [0, -1, np.nan])
+def test_a_subband_without_samples_is_missing(observed, tmp_path, value):
+    found = convert(observed, tmp_path, lambda f: f["Data/nsamples"].__setitem__(..., value))
+    assert found["data"]["missing_subbands"] == [ODD] == found["data"]["empty_subbands"]
+    assert found["verdict"] == "warn" and "missing subbands 1" in found["reason"]
+
+
+def test_the_effective_fraction_is_what_few_weights_leave():
+    assert effective_fraction(np.full((4, 5), 3.0)) == pytest.approx(1)
+    weight = np.ones(1000)
+    weight[:10] = 1e10  # 1 % of the rows have all of the weight
+    assert effective_fraction(weight) == pytest.approx(0.01)
+    assert effective_fraction(np.r_[weight[10:], np.zeros(500)]) == pytest.approx(1)
+    assert np.isnan(effective_fraction(np.zeros(3)))
+
+
+def test_uneven_weights_are_said(observed, tmp_path):
+    """Samples between nothing and all: no count is impossible, and few rows decide."""
+
+    def change(file):
+        samples = file["Data/nsamples"][()]
+        part = np.random.default_rng(1).choice([0.02, 1.0], p=[0.6, 0.4], size=len(samples))
+        file["Data/nsamples"][()] = (samples.T * part).T
+
+    folder = tmp_path / "all"
+    shutil.copytree(observed / "raw", tmp_path / "raw")
+    for path in (tmp_path / "raw").iterdir():
+        with h5py.File(path, "r+") as file:
+            change(file)
+    group, entries = read_manifest(observed / "manifest.json")
+    entries = [e | {"path": str(tmp_path / "raw" / Path(e["path"]).name)} for e in entries]
+    write_manifest(tmp_path / "manifest.json", group, entries)
+    shutil.copy(tmp_path / "manifest.json", tmp_path / "m.json")
+    found = convert_as_it_is(tmp_path, folder)
+    assert found["data"]["effective_fraction"] == pytest.approx(0.41, abs=0.03)
+    assert found["verdict"] == "warn" and "effective fraction" in found["reason"]
+
+
+def convert_as_it_is(folder: Path, out: Path) -> dict:
+    files = ConvertFiles(manifest=folder / "m.json", ms=out / "t.ms", record=out / "t.json")
+    run(files, INSTRUMENT, ConvertOptions(), FlagOptions(steps=["invalid"]))
+    return read_record(files.record)
+
+
+def test_a_full_count_is_not_decided_by_few_values():
+    counts = np.ones(100_000)
+    counts[:5000] = 1e10
+    counts[5000:9000] = 0.5
+    counts[9000:9100] = np.nan
+    assert full_count(counts) == 1
+    assert np.isnan(full_count(np.zeros(5)))
+
+
+def test_nothing_readable_is_a_data_failure(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"no hdf5")
+    with pytest.raises(DataQualityError, match=r"a: .*; .*b: "):
+        agree([str(tmp_path / "a"), str(tmp_path / "b")])
