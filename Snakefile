@@ -5,11 +5,16 @@ The config is layered: config/config.yaml holds every key with its default; file
 job runs (contimg discover), so that `snakemake -n` shows the whole of a run.
 """
 
+import gc
 import sys
 
 from snakemake.utils import min_version
 
 min_version("9.19")
+
+# Of the millions of objects of a month's DAG none is garbage before the end of the run: to look
+# through them often would be a sixth of what planning costs.
+gc.set_threshold(200_000, 50, 50)
 
 sys.path.insert(0, f"{workflow.basedir}/scripts")
 

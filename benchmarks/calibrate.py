@@ -41,7 +41,7 @@ from contimg.core.ms import read_axes  # noqa: E402
 from contimg.core.options import to_flags  # noqa: E402
 from contimg.core.paths import path  # noqa: E402
 from contimg.core.plans import read_plan  # noqa: E402
-from truth.faults import jump, swap_hands  # noqa: E402
+from truth.faults import jump, swap_correlations  # noqa: E402
 from truth.gains import Errors, errors  # noqa: E402
 
 # what is asked, in the units of the figures
@@ -234,7 +234,7 @@ def variants(arguments: argparse.Namespace) -> None:
 def harm(ms: Path, simulate, *harms: str) -> None:
     """Do to the data what `harms` name."""
     if "swap" in harms:
-        swap_hands(ms, "DSA-7", simulate)
+        swap_correlations(ms, "DSA-7", simulate)
     if "jump" in harms:
         jump(ms, "DSA-14")
 

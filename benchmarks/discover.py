@@ -137,7 +137,7 @@ def synthetic_headers(raw: str, groups: int) -> pd.DataFrame:
         **{"longitude_deg": -118.283405115, "height_m": 1188.05, "n_times": float(TIMES)},
         **{"integration_s": INTEGRATION_S, "n_channels": 48.0, "tracking": "drift"},
         **{"dec_app_deg": STRIP_DEG, "ra_deg": np.nan, "dec_deg": np.nan, "field": ""},
-        **{"unprojected": False, "bytes": SIZE, "mtime_ns": 0},
+        **{"unprojected": False, "bytes": SIZE, "mtime_ns": 0, "longest_m": 2600.0},
     }
     table = pd.DataFrame(
         {
@@ -150,6 +150,7 @@ def synthetic_headers(raw: str, groups: int) -> pd.DataFrame:
             "freq_min_hz": high - width,
             "freq_max_hz": high,
             "name_mjd": name_mjd,
+            "content": [f"{k:032x}" for k in range(len(first))],
         }
     ).assign(**constant)
     return table[COLUMNS].sort_values("path", ignore_index=True)

@@ -54,6 +54,8 @@ CALTABLES = tables(CONFIG.calibrate)
 PLAN_FILE = path("plan", RESULTS, plan=PLAN["plan"])
 # of other runs' plans: calsets that calibrated tiles here keep
 BORROWED = PLAN.get("borrowed", {"calsets": {}, "tiles": {}})
+TILES = {**BORROWED["tiles"], **PLAN["tiles"]}
+CALSETS = {**BORROWED["calsets"], **PLAN["calsets"]}
 # what the plan holds, of which the report is about
 PLAN_CONTENT = dependencies.digest({k: v for k, v in PLAN.items() if k != "plan"})
 
@@ -81,13 +83,18 @@ def depends_on(verb):
     return {
         "options": lambda wildcards: options_of(verb),
         "code": lambda wildcards: dependencies.code(verb),
-        "files": lambda wildcards: asked(content.named_files, CONFIG, verb),
+        "files": lambda wildcards: files_of(verb),
     }
 
 
 @cache
 def options_of(verb):
     return dependencies.digest(dependencies.options(CONFIG, verb))
+
+
+@cache
+def files_of(verb):
+    return asked(content.named_files, CONFIG, verb)
 
 
 def asked(function, *arguments):
@@ -147,10 +154,9 @@ def raw_content(wildcards):
 
 def tile_of(group):
     """What the plan says of a group, or another run's plan of that of a calset it lends."""
-    tiles = {**BORROWED["tiles"], **PLAN["tiles"]}
-    if group not in tiles:
+    if group not in TILES:
         raise WorkflowError(f"no group {group} in the plan; `contimg plan` lists them")
-    return tiles[group]
+    return TILES[group]
 
 
 def manifest_of(wildcards):
@@ -209,12 +215,11 @@ def calset_group(calset):
 
 def calset_of(calset):
     """What the plan says of a calset, or another run's plan of one that tiles here keep."""
-    calsets = {**BORROWED["calsets"], **PLAN["calsets"]}
-    if calset not in calsets:
+    if calset not in CALSETS:
         raise WorkflowError(
             f"no calset {calset} in the plan; `contimg plan` lists them"
         )
-    return calsets[calset]
+    return CALSETS[calset]
 
 
 def calibrator_of(wildcards):

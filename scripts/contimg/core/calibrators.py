@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from contimg.core.catalog import flux_density
-from contimg.core.coords import separation
+from contimg.core.coords import separation, unit_vectors
 from contimg.core.shared import FieldScale
 from contimg.core.tables.content import Problems
 from contimg.core.tables.sources import POWER_LAW, read_checked
@@ -73,8 +73,7 @@ def _check_doubles(table: pd.DataFrame, problems: Problems) -> None:
     from scipy.spatial import cKDTree
 
     ra, dec = (np.radians(table[c].to_numpy()) for c in ("ra_deg", "dec_deg"))
-    place = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
-    for first, second in sorted(cKDTree(place).query_pairs(_SAME_RAD)):
+    for first, second in sorted(cKDTree(unit_vectors(ra, dec)).query_pairs(_SAME_RAD)):
         away = separation(ra[first], dec[first], ra[second], dec[second])
         problems.rows(
             table.index == second,

@@ -102,6 +102,13 @@ def separation(
     return np.asarray(angular_separation(ra1, dec1, ra2, dec2))
 
 
+def unit_vectors(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.float64]:
+    """Directions of (ra, dec) [rad] as unit vectors, shape (..., 3)."""
+    ra, dec = np.asarray(ra, dtype=float), np.asarray(dec, dtype=float)
+    cos = np.cos(dec)
+    return np.stack([cos * np.cos(ra), cos * np.sin(ra), np.sin(dec)], axis=-1)
+
+
 def distinct(
     ra_rad: NDArray[np.float64], dec_rad: NDArray[np.float64], radius_rad: float
 ) -> NDArray[np.bool_]:
@@ -111,9 +118,9 @@ def distinct(
     keep = np.ones(ra_rad.size, bool)
     if ra_rad.size < 2:
         return keep
-    cos = np.cos(dec_rad)
-    xyz = np.stack([cos * np.cos(ra_rad), cos * np.sin(ra_rad), np.sin(dec_rad)], axis=1)
-    pairs = cKDTree(xyz).query_pairs(2 * np.sin(radius_rad / 2), output_type="ndarray")
+    pairs = cKDTree(unit_vectors(ra_rad, dec_rad)).query_pairs(
+        2 * np.sin(radius_rad / 2), output_type="ndarray"
+    )
     for first, second in pairs[np.argsort(pairs.max(axis=1), kind="stable")]:
         keep[max(first, second)] &= not keep[min(first, second)]
     return keep

@@ -11,6 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from contimg.core.coords import unit_vectors
 from contimg.mosaic.options import MosaicOptions
 from contimg.mosaic.sources import Sources, find_sources
 from contimg.mosaic.tiles import Tile
@@ -74,7 +75,7 @@ def match(found: Sequence[Sources], radius_deg: float) -> NDArray[np.int64]:
     """Number of the sky source that each fitted source is; friends within `radius_deg`."""
     ra = np.radians(np.concatenate([s.ra_deg for s in found]))
     dec = np.radians(np.concatenate([s.dec_deg for s in found]))
-    xyz = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+    xyz = unit_vectors(ra, dec)
     if not len(xyz):
         return np.empty(0, int)
     pairs = cKDTree(xyz).query_pairs(np.radians(radius_deg), output_type="ndarray")

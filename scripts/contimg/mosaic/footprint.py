@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from contimg.core.beam import C_M_S, PrimaryBeam
-from contimg.core.coords import direction_cosines
+from contimg.core.coords import direction_cosines, unit_vectors
 from contimg.image.options import ImageOptions
 from contimg.mosaic.options import MosaicOptions
 
@@ -50,7 +50,7 @@ def expected_pixels(
 ) -> float:
     """Pixels of the SIN plane about the mean of the tiles that holds where they are used."""
     ra, dec = np.radians([(g["ra_deg"], g["dec_deg"]) for g in groups]).T
-    xyz = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)]).mean(axis=1)
+    xyz = unit_vectors(ra, dec).mean(axis=0)
     centre = np.arctan2(xyz[1], xyz[0]), np.arctan2(xyz[2], np.hypot(*xyz[:2]))
     x, y, _ = direction_cosines(ra, dec, *centre)
     reach = max(_reach_deg(group, beam, mosaic.pb_limit) for group in groups)

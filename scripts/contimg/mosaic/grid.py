@@ -13,7 +13,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from contimg.core.coords import separation
+from contimg.core.coords import separation, unit_vectors
 from contimg.core.errors import ContimgError
 from contimg.mosaic.options import MosaicOptions
 from contimg.mosaic.planes import Window
@@ -44,11 +44,7 @@ class Grid:
 
 def mean_position(positions: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Direction of the mean of the unit vectors of (ra, dec) [deg]."""
-    ra, dec = np.radians(np.array(positions, dtype=float)).T
-    x, y, z = (
-        float(np.mean(part))
-        for part in (np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec))
-    )
+    x, y, z = unit_vectors(*np.radians(np.array(positions, dtype=float)).T).mean(axis=0)
     return float(np.degrees(np.arctan2(y, x)) % 360.0), float(
         np.degrees(np.arctan2(z, np.hypot(x, y)))
     )

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import ArrayLike, NDArray
 
-from contimg.core.coords import separation
+from contimg.core.coords import separation, unit_vectors
 from contimg.core.fits import Beam
 
 Array = NDArray[np.float64]
@@ -62,7 +62,7 @@ def _jacobian(wcs: WCS, ra_deg: Array, dec_deg: Array, x: Array, y: Array) -> Ar
     """[n, 2, 2]: columns are the pixel steps for one degree to the east and to the north."""
     ra, dec = np.radians(ra_deg), np.radians(dec_deg)
     zero = np.zeros_like(ra)
-    here = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+    here = unit_vectors(ra, dec).T
     east = np.stack([-np.sin(ra), np.cos(ra), zero])
     north = np.stack([-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)])
     result = np.empty((ra.size, 2, 2))

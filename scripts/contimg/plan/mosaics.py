@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.coords import SIDEREAL_DAY, j2000_name
+from contimg.core.coords import SIDEREAL_DAY, j2000_name, unit_vectors
 from contimg.core.errors import ContimgError
 from contimg.core.groups import Group
 from contimg.core.paths import WILDCARDS
@@ -182,7 +182,7 @@ def _parts(tiles: list[Group], radius_rad: float) -> list[list[Group]]:
 
 def _vectors(groups: list[Group]) -> NDArray[np.float64]:
     ra, dec = np.radians([(g.ra_deg, g.dec_deg) for g in groups]).T
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+    return unit_vectors(ra, dec)
 
 
 def _radius_rad(groups: list[Group]) -> float:

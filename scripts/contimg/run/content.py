@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from contimg import dependencies
 from contimg.config import Config
 from contimg.core.calibrators import read_calibrators
 from contimg.core.catalog import COLUMNS, SIZES, read_sources
-from contimg.core.coords import separation
+from contimg.core.coords import unit_vectors
 from contimg.core.errors import ContimgError
 from contimg.core.paths import path
 
@@ -66,12 +67,11 @@ def table_digest(table: str) -> str:
 
 def near_digest(table: str, centres_deg: list[tuple[float, float]]) -> str:
     """The same of the sources within :data:`REACH_DEG` of one of the positions (ra, dec)."""
-    sources = _sources(table, _stamp(table))
-    ra, dec = (np.radians(sources[c].to_numpy(dtype=float)) for c in ("ra_deg", "dec_deg"))
-    near = np.zeros(len(sources), dtype=bool)
-    for centre in np.radians(centres_deg):
-        near |= separation(ra, dec, centre[0], centre[1]) <= np.radians(REACH_DEG)
-    return _digest(sources[near])
+    directions, rows = _directions(table, _stamp(table))
+    near = np.zeros(len(rows), dtype=bool)
+    for centre in unit_vectors(*np.radians(centres_deg).T):
+        near |= directions @ centre >= np.cos(np.radians(REACH_DEG))
+    return dependencies.digest(rows[near].tolist())
 
 
 def calibrator_digest(table: Path, name: str) -> str:
@@ -112,6 +112,14 @@ def _sources(table: str, stamp: int) -> pd.DataFrame:
     sources = read_sources(table)
     columns = [column for column in _NUMBERS if column in sources.columns]
     return sources[columns].sort_values("name", ignore_index=True)
+
+
+@lru_cache(maxsize=8)
+def _directions(table: str, stamp: int) -> tuple[NDArray[np.float64], NDArray[np.uint64]]:
+    """Of every source its direction, shape (n, 3), and a hash of its numbers, shape (n,)."""
+    sources = _sources(table, stamp)
+    ra, dec = (np.radians(sources[c].to_numpy(dtype=float)) for c in ("ra_deg", "dec_deg"))
+    return unit_vectors(ra, dec), pd.util.hash_pandas_object(sources, index=False).to_numpy()
 
 
 @lru_cache(maxsize=8)
