@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ValidationError
 
 from contimg import __version__, help
-from contimg.core import records
+from contimg.core import disk, records
 from contimg.core.command import Command
 from contimg.core.errors import ContimgError, DamagedError, DataQualityError
 from contimg.core.jobs import Note, noted
@@ -167,10 +167,18 @@ def _main(argv: list[str], note: Note) -> int:
     except DataQualityError as error:
         return _record_failure(verb, command, files, options, error)
     except (ContimgError, FileNotFoundError) as error:
-        note.error = str(error)
-        print(f"contimg {verb}: error: {error}", file=sys.stderr)
-        return 1
+        return _fail(verb, note, str(error))
+    except OSError as error:
+        if not (why := disk.trouble(error, Path.cwd())):
+            raise
+        return _fail(verb, note, why)
     return status
+
+
+def _fail(verb: str, note: Note, why: str) -> int:
+    note.error = why
+    print(f"contimg {verb}: error: {why}", file=sys.stderr)
+    return 1
 
 
 def read(command: Command, namespace: argparse.Namespace) -> tuple[BaseModel, list[BaseModel]]:

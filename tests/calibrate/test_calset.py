@@ -25,9 +25,11 @@ from contimg.cli import main
 from contimg.convert.command import ConvertFiles
 from contimg.convert.command import run as convert
 from contimg.convert.options import ConvertOptions
+from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.ms import open_table
 from contimg.core.paths import path
-from contimg.core.records import worst, write_text
+from contimg.core.records import read_record, worst, write_text
+from contimg.core.seals import seal
 from contimg.flag.options import FlagOptions
 from contimg.simulate import array
 from truth.observe import INSTRUMENT, PERFECT, observe
@@ -519,3 +521,24 @@ def test_drift_follows_what_was_put_in(results, tmp_path):
     )
     page = outputs["page"].read_text()
     assert "2025-10-08/20251008T080000_CAL/20251008T080000_CAL.html" in page and "rain" in page
+
+
+def test_solutions_of_several_spectral_windows_are_refused(results, tmp_path):
+    """They would be read as so many times of the first."""
+    record = copied(results, tmp_path)
+    edit(record, "B", "SPECTRAL_WINDOW_ID", lambda ids, _: np.arange(ids.size) % 16)
+    with pytest.raises(ContimgError, match="several spectral windows"):
+        read_calset(record)
+
+
+def test_a_damaged_table_is_named(results, tmp_path):
+    record = copied(results, tmp_path)
+    tables = [record.parent / name for name in read_record(record)["data"]["tables"].values()]
+    seal(record, tables)
+    read_calset(record)
+    data = tables[1] / "table.f0"
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(content)
+    with pytest.raises(DataQualityError, match=rf"{tables[1]}: damaged"):
+        read_calset(record)

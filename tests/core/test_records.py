@@ -195,3 +195,12 @@ def test_what_a_killed_job_left_is_removed_and_what_is_being_written_is_not(tmp_
     busy.communicate("\n")
     assert (path / "x").exists() and not list(tmp_path.glob("tile.partial-*"))
     killed.communicate()
+
+
+@pytest.mark.parametrize("name", ["a.fits", "a.png", "a.parquet", "a.csv", "a.json", "a.ms", "a.B"])
+def test_placeholders_of_odd_reasons_in_odd_places(tmp_path: Path, name: str) -> None:
+    """No reason and no folder keeps a failed job from its placeholders."""
+    for folder in ("Müller", "a $b$ c", "日本"):
+        path = tmp_path / folder / name
+        write_failed(path, f"{path.parent}: first\nsecond $\\frac{{a}}$ $x^ {{ % µ é \udcff")
+        assert path.exists()

@@ -14,6 +14,7 @@ import pytest
 from contimg.core.errors import ContimgError
 from contimg.core.grouping import scan
 from contimg.core.grouping.readers import read_all
+from contimg.core.grouping.rejections import rejected_csv
 from contimg.core.grouping.scan import find_files, name_mjd, read_headers
 from contimg.core.uvh5 import HeaderError, read_header
 
@@ -226,3 +227,29 @@ def test_a_file_that_kills_or_hangs_the_reader_costs_only_itself():
     rest = [a["path"] for a in answers if not isinstance(a, str)]
     assert rest == [p for p in paths if p.startswith("f")]
     assert read_all(misbehaving, []) == []
+
+
+def test_a_name_that_is_not_utf8_costs_its_file_alone(tmp_path):
+    good = tmp_path / "2025-10-05T12:00:00_sb00.hdf5"
+    good.write_bytes(b"x")
+    odd = os.fsencode(tmp_path) + b"/2025-10-05T12:00:00_sb\xff1.hdf5"
+    with open(odd, "wb") as stream:
+        stream.write(b"x")
+    problems = []
+    assert [path for path, *_ in find_files(tmp_path, problems)] == [str(good)]
+    assert [(p.path, p.kind) for p in problems] == [
+        (f"{tmp_path}/2025-10-05T12:00:00_sb\\xff1.hdf5", "name")
+    ]
+    assert "not UTF-8" in rejected_csv(problems) and rejected_csv(problems).encode()
+
+
+def test_a_small_file_that_declares_much_takes_no_memory(tmp_path):
+    """119 GiB in a file of some kB: HDF5 reserves nothing for what was never written."""
+    path = tmp_path / "2025-10-05T12:00:00_sb00.hdf5"
+    with h5py.File(path, "w") as file:
+        for name in ("time_array", "ant_1_array", "ant_2_array"):
+            file.create_dataset(f"Header/{name}", shape=(10**9,), chunks=(1000,), dtype="f8")
+        file.create_dataset("Header/uvw_array", shape=(4 * 10**8, 3), chunks=(1000, 3), dtype="f8")
+    assert path.stat().st_size < 1e5
+    with pytest.raises(HeaderError, match=r"declares .* GB, 0 MB are in the file"):
+        read_header(path)

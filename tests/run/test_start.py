@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from contimg.config import read_config
+from contimg.core.errors import ContimgError
 from contimg.core.paths import path
-from contimg.run.start import runs_jobs
+from contimg.run.start import check_space, runs_jobs
 
 MODULE = "/env/lib/python3.11/site-packages/snakemake/__main__.py"
 
@@ -84,3 +86,17 @@ def test_runs_take_turns(tmp_path):
     assert second.communicate(timeout=60)[0] == "working\n"
     assert f"process {second.pid}" in Path(path("run_lock", str(tmp_path))).read_text()
     first.communicate()
+
+
+def test_a_run_that_cannot_find_room_does_not_begin(tmp_path):
+    """A petabyte of raw data does not fit on this disk; nothing does."""
+    config = read_config({"results": str(tmp_path), "catalog": "sky.csv"})
+    plan = {"tiles": {}, "calsets": {}, "mosaics": {}, "files": {}}
+    assert check_space(config, plan) == ""
+    plan["tiles"] = {"20251005T034512": {"raw_bytes": 1e15, "calsets": []}}
+    with pytest.raises(ContimgError, match=rf"on the disk of {tmp_path} .* are free; make room"):
+        check_space(config, plan)
+    made = Path(path("image_record", str(tmp_path), group="20251005T034512", tier="standard"))
+    made.parent.mkdir(parents=True)
+    made.touch()
+    assert check_space(config, plan) == ""

@@ -17,6 +17,7 @@ from contimg.convert.phase import Rephasing, fill_missing, rephase_drift
 from contimg.convert.read import Layout
 from contimg.core.command import Command, Files
 from contimg.core.coords import apparent, icrs_on_meridian, mjd_time
+from contimg.core.disk import need_space
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.groups import Group
 from contimg.core.instrument import InstrumentOptions
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from contimg.flag.context import SubbandContext
     from contimg.flag.summary import Tally
 
+_SAMPLE_BYTES = 9.0  # of a Measurement Set: data and a flag
 CORRELATIONS = {-5: "XX", -6: "YY", -1: "RR", -2: "LL"}
 
 
@@ -76,6 +78,8 @@ def run(
         pointing_ra_rad=pointing[0],
         pointing_dec_rad=pointing[1],
     )
+    samples = phasing.uvw_m[..., 0].size * freq.size * len(layout.polarisations)
+    need_space(files.ms, samples * _SAMPLE_BYTES)
     with atomic(files.ms) as partial:
         with write.MeasurementSet(partial, layout, description, -phasing.uvw_m) as output:
             # numba and its kernels load while the MS is being created

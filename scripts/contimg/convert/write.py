@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.convert.read import PARALLEL_CORRELATIONS, Layout
+from contimg.core.isolate import end_with_parent
 from contimg.core.plain import plain
 
 MJD_SECONDS = 86400.0
@@ -47,7 +48,9 @@ class MeasurementSet:
         self._path = Path(plain(path))  # the other process must not make links of its own
         self._table = None
         # started as a copy of this process, which has no threads of its own yet
-        self._aside = ProcessPoolExecutor(max_workers=1, mp_context=get_context("fork"))
+        self._aside = ProcessPoolExecutor(
+            max_workers=1, mp_context=get_context("fork"), initializer=end_with_parent
+        )
         self._created = self._aside.submit(create, self._path, layout, description, uvw_m)
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.core.errors import ContimgError
 from contimg.core.ms import open_table
 
 
@@ -27,8 +28,16 @@ class Caltable:
 
 
 def read_table(path: Path) -> dict[str, NDArray]:
-    """Columns of a CASA calibration table; solutions (row, channel, corr), flagged ones NaN."""
+    """Columns of a CASA calibration table; solutions (row, channel, corr), flagged ones NaN.
+
+    :class:`ContimgError` for a table of several spectral windows.
+    """
     with open_table(path) as table:
+        if len(np.unique(table.getcol("SPECTRAL_WINDOW_ID"))) > 1:
+            raise ContimgError(
+                f"{path}: solutions of several spectral windows; solve again with the band as one"
+                " (contimg solve does)"
+            )
         column = "FPARAM" if "FPARAM" in table.colnames() else "CPARAM"
         values = table.getcol(column)
         flags = table.getcol("FLAG")

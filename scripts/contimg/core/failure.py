@@ -6,25 +6,31 @@ these files are never taken for data; a person who opens one sees the reason.
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from contimg.core.records import atomic
 
 
 def write_failed(path: Path, reason: str) -> None:
-    """Write something at `path` of the right kind that says only why it has no data."""
+    """Write something at `path` of the right kind that says only why it has no data.
+
+    The reason may be any text: it is put in one line, and in signs that the medium has.
+    """
+    reason = " ".join(reason.encode("utf-8", "backslashreplace").decode().split())
     with atomic(path) as partial:
         if path.suffix in {".fits"}:
             from astropy.io import fits
 
             header = fits.Header([("VERDICT", "fail", "this product holds no data")])
-            header.add_history(reason)
+            header.add_history(reason.encode("ascii", "backslashreplace").decode())
             fits.PrimaryHDU(header=header).writeto(partial)
         elif path.suffix == ".png":
             from matplotlib.figure import Figure
 
             figure = Figure(figsize=(6, 2))
-            figure.text(0.5, 0.5, f"no data: {reason}", ha="center", va="center", wrap=True)
+            lines = textwrap.fill(f"no data: {reason}", 80)
+            figure.text(0.5, 0.5, lines, ha="center", va="center", parse_math=False)
             figure.savefig(partial)
         elif path.suffix == ".parquet":
             import pandas as pd
@@ -34,4 +40,4 @@ def write_failed(path: Path, reason: str) -> None:
             partial.write_text("")
         else:  # a directory: Measurement Set or calibration table
             partial.mkdir(parents=True)
-            (partial / "FAILED.txt").write_text(reason + "\n")
+            (partial / "FAILED.txt").write_text(reason + "\n", encoding="utf-8")

@@ -6,10 +6,12 @@ overwritten. A check has to survive what it is there to find.
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import multiprocessing
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -17,6 +19,7 @@ from typing import Any
 
 from contimg.core.errors import ContimgError
 
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # what readers of broken files are known to raise
 READ_ERRORS = (
     ContimgError,
@@ -59,6 +62,12 @@ def isolated(function: Callable[..., Any], *args: Any, timeout_s: float) -> Any:
     if not good:
         raise ReaderError(value)
     return value
+
+
+def end_with_parent() -> None:
+    """Let this process be killed when the one that started it ends, however it ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def explain(error: BaseException) -> str:

@@ -37,6 +37,10 @@ READ_ERRORS = (
 )
 # datasets that writers compress
 _COMPRESSIBLE = ("Header/time_array", "Header/uvw_array", *(f"Data/{d}" for d in DATASETS))
+# datasets of one value a row, or more
+_LONG = (*_COMPRESSIBLE, *(f"Header/{d}_array" for d in ("ant_1", "ant_2", "phase_center_id")))
+_LARGE_BYTES = 2e8  # what declares less is read
+_MOST_COMPRESSED = 1000  # times smaller in its file
 # an antenna from the centre of the Earth, between its poles and the highest mountain
 _EARTH_RADIUS_M, _EARTH_FLATTENING_M = 6.37e6, 2e4
 _GEODETIC = ("latitude", "longitude", "altitude")
@@ -89,11 +93,21 @@ def open_uvh5(path: str | Path) -> h5py.File:
 
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(h5py.File(path, "r", locking=False))
-        for name in _COMPRESSIBLE:
+        for name in _LONG:
             if name in file:
+                _need_bytes(file[name])
                 _need_filters(file[name])
         stack.pop_all()  # it stays open: nothing is wrong with it
     return file
+
+
+def _need_bytes(dataset: h5py.Dataset) -> None:
+    """Refuse what declares far more than its file holds, before memory is taken for it."""
+    declared, there = dataset.size * dataset.dtype.itemsize, dataset.id.get_storage_size()
+    if declared > max(_LARGE_BYTES, _MOST_COMPRESSED * there):
+        raise HeaderError(
+            f"{dataset.name} declares {declared / 1e9:.3g} GB, {there / 1e6:.3g} MB are in the file"
+        )
 
 
 def _need_filters(dataset: h5py.Dataset) -> None:

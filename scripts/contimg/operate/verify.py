@@ -82,7 +82,8 @@ def run(files: VerifyFiles) -> int:
 def _records(results: str) -> Iterator[Path]:
     for name in MADE_WITH:
         pattern = PATTERNS[name].format(**dict.fromkeys(fields(name), "*"))
-        yield from sorted(p for p in Path(results).glob(pattern) if place_of(p) is not None)
+        found = ((file, place_of(file)) for file in sorted(Path(results).glob(pattern)))
+        yield from (file for file, place in found if place is not None and place[0] == name)
 
 
 def _is_meant(record: Path, wanted: list[str]) -> bool:

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from contimg.config import Config
+from contimg.core.disk import free_bytes
 from contimg.core.errors import ContimgError
 from contimg.core.paths import path
+from contimg.plan.estimate import estimate
 from contimg.report import runs
 from contimg.run.judge import judge_again
 from contimg.run.refresh import OPTIONS, refresh
@@ -31,6 +33,7 @@ _LOOKS = (
     *("list_untracked", "summary", "detailed_summary", "archive", "delete_all_output"),
     *("delete_temp_output", "list_target_rules", "list_resources", "print_compilation"),
 )
+_LEAST_PART = 0.2  # of what is expected; the estimate is no better than a factor of a few
 _held: list[IO[str]] = []  # the lock lives as long as this process
 
 
@@ -63,9 +66,34 @@ def start(config: Config, *, write: bool) -> dict[str, Any]:
     plan = refresh(config.results, *sections, write=write)
     for line in judge_again(config, write=write):
         print(f"judge: {line}", file=sys.stderr)
+    if write and (line := check_space(config, plan)):
+        print(f"run: {line}", file=sys.stderr)
     if write:
         os.utime(path("plan", config.results, plan=plan["plan"]))  # that of the latest run
     return plan
+
+
+def check_space(config: Config, plan: dict[str, Any]) -> str:
+    """What to say when what is yet to be made may not find room; empty when it will.
+
+    :class:`ContimgError` when there is not room for a fifth of it.
+    """
+    made = sum(
+        Path(path("image_record", config.results, group=tile, tier=config.image.tier)).exists()
+        for tile in plan["tiles"]
+    )
+    left = 1 - made / max(len(plan["tiles"]), 1)
+    expected = estimate(plan, Path(config.results) / "benchmarks", 1, config.keep_ms)
+    folder, free = free_bytes(Path(config.results))
+    if (needed := left * expected.disk_bytes) <= free:
+        return ""
+    said = (
+        f"about {needed / 1e9:.3g} GB of products are to be made, on the disk of {folder}"
+        f" {free / 1e9:.3g} GB are free; make room, set keep_ms: false, or select fewer days"
+    )
+    if free < _LEAST_PART * needed:
+        raise ContimgError(said)
+    return said
 
 
 def withdraw_broken(results: str, *, write: bool) -> Iterator[str]:

@@ -91,7 +91,9 @@ def _look(
     below = []
     for entry in entries:
         data = entry.name.endswith(".hdf5")
-        if entry.is_dir():
+        if data and (shown := _not_utf8(entry.path)):
+            problems.append(Rejected(shown, "its name is not UTF-8; rename it", "name"))
+        elif entry.is_dir():
             if data:
                 problems.append(Rejected(entry.path, "a directory, not a file", "access"))
             elif not entry.name.startswith("."):
@@ -104,6 +106,15 @@ def _look(
             else:
                 found.append((entry.path, status.st_size, status.st_mtime_ns))
     return sorted(below, reverse=True)
+
+
+def _not_utf8(path: str) -> str:
+    """A path whose bytes are no UTF-8, in signs that can be written; empty for others."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return ""
 
 
 def _no_access(path: str, error: OSError) -> Rejected:
