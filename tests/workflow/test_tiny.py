@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -12,8 +14,10 @@ import pytest
 
 from contimg.core.paths import path
 from contimg.core.plans import read_plan, read_rejected
+from contimg.publish.lineage import lineage
 
 EPOCHS = 5
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_plan_is_complete_before_anything_exists(plan_before):
@@ -252,3 +256,81 @@ def planned_groups(run) -> dict:
 
 def group_states(status) -> dict:
     return json.loads(status.stdout)["groups"]
+
+
+def audit(results: Path, raw: Path) -> list[str]:
+    """The findings of the auditor, which shares no code with the workflow."""
+    command = [sys.executable, str(ROOT / "tools/audit.py"), str(results), "--raw", str(raw)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == (1 if done.stdout else 0) and "Traceback" not in done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_auditor_finds_nothing(run):
+    assert audit(run.results, run.directory / "raw") == []
+    said = run.contimg("verify", "--all")
+    assert said.returncode == 0 and "0 damaged, 0 gone" in said.stdout, said.stdout
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new, 1))
+
+
+def test_the_auditor_finds_what_is_wrong(run, tmp_path):
+    """One fault after the other in a copy; each is found, and named."""
+    results, raw = tmp_path / "results", tmp_path / "raw"
+    shutil.copytree(run.results, results)
+    (raw / "day").mkdir(parents=True)
+    mosaic = sorted(p.name for p in (results / "mosaics").iterdir())[0]
+    here = str(results)
+    image, record = (Path(path(n, here, mosaic=mosaic)) for n in ("mosaic_rms", "mosaic_record"))
+    published = Path(path("published", here, mosaic=mosaic)).parent
+    tile = next(iter(planned_mosaics(run)[mosaic]["tiles"]))
+    manifest = Path(path("manifest", here, group=tile))
+    photometry = Path(path("photometry", here, mosaic=mosaic))
+    faults = [
+        ("damaged: ", image, flip),
+        ("product is gone: ", photometry, Path.unlink),
+        ("not as it was written: ", record, lambda f: change(f, '"verdict": "', '"verdict":  "')),
+        ("not as it was written: ", manifest, lambda f: change(f, '"ra_deg": ', '"ra_deg": 1')),
+        ("published file is not", published / image.name, flip),
+        ("published and not in the manifest: ", published / "more.txt", Path.touch),
+        ("without a record: ", image.with_name("more.fits"), Path.touch),
+        ("temporary: ", image.with_name("a.partial-host-1.fits"), Path.touch),
+        ("raw file of no group, and not rejected: ", raw / "day" / "x.hdf5", Path.touch),
+        ("planned and not ended: ", Path(path("ms_record", here, group=tile)), Path.unlink),
+    ]
+    for what, file, spoil in faults:
+        before = file.read_bytes() if file.exists() else None
+        spoil(file)
+        found = audit(results, raw)
+        named = file.stem if what.startswith("planned") else str(file)
+        if what.startswith("not as") and file == record:
+            assert found == []  # the same record in other signs is the same record
+            change(file, '"product": "', '"product": "x')
+            found = audit(results, raw)
+        assert [line for line in found if line.startswith(what) and named in line], (what, found)
+        file.unlink(missing_ok=True) if before is None else file.write_bytes(before)
+    assert audit(results, raw) == []
+
+
+def test_results_that_were_moved_are_followed_where_they_are(run, tmp_path):
+    results = tmp_path / "elsewhere"
+    shutil.copytree(run.results, results)
+    mosaic = sorted(planned_mosaics(run))[0]
+    record = Path(path("published_record", str(results), mosaic=mosaic))
+    there = json.loads(Path(path("published", str(results), mosaic=mosaic)).read_text())
+    steps = lineage(
+        [Path(path(n, str(results), mosaic=mosaic)) for n in ("mosaic_record", "photometry_record")]
+    )
+    assert not [step for step in steps if step.get("missing")] and len(steps) > 5
+    assert {s["record"] for s in steps} <= {s["record"] for s in there["lineage"]}
+    assert all(not Path(s["record"]).is_absolute() for s in there["lineage"]) and record.exists()
