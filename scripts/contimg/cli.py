@@ -80,6 +80,7 @@ VERBS = {
     "hold": "contimg.operate.hold",
     "release": "contimg.operate.release",
     "report": "contimg.report.command",
+    "serve": "contimg.service.command",
     "why": "contimg.run.why",
     "config": "contimg.config_files",
 }

@@ -44,6 +44,10 @@ class Survey:
         self.dec = self.random.uniform(54.2, 56.8, sources)
         self.flux = 0.01 * self.random.pareto(1.2, sources) + 0.01
         self.rows: list[Status] = []
+        self.config = {
+            **{"targets": path("sky", results), "image": {"tier": TIER}, "keep_ms": False},
+            **{"photometry_method": "image"},
+        }
         self.plan: dict = {
             **{"plan": PLAN, "groups": {}, "calsets": {}, "tiles": {}, "mosaics": {}},
             **{"files": {}, "rejected": 1, "rejected_by_reason": {}},
@@ -56,11 +60,7 @@ class Survey:
         self.tables()
         put(path("plan", self.results, plan=PLAN), json.dumps(self.plan))
         put(path("rejected", self.results, plan=PLAN), "path,reason\nraw/<b>.hdf5,not HDF5 & odd\n")
-        config = {
-            **{"targets": path("sky", self.results), "image": {"tier": TIER}, "keep_ms": False},
-            **{"photometry_method": "image"},
-        }
-        runs.begin(self.results, path("plan", self.results, plan=PLAN), config).end("done")
+        runs.begin(self.results, path("plan", self.results, plan=PLAN), self.config).end("done")
         self.status()
         return self
 

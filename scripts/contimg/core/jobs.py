@@ -80,7 +80,7 @@ def sign() -> dict[str, Any]:
     return {
         "host": platform.node(),
         "pid": os.getpid(),
-        "began": _began(os.getpid()),
+        "began": process_began(os.getpid()),
         "slurm_job": os.environ.get("SLURM_JOB_ID", ""),
         "started_utc": _now(),
     }
@@ -101,7 +101,7 @@ def alive(note: dict[str, Any], path: Path) -> bool:
     if "ended_utc" in note:
         return False
     if note["host"] == platform.node():
-        return _began(note["pid"]) == note["began"] is not None
+        return process_began(note["pid"]) == note["began"] is not None
     with contextlib.suppress(FileNotFoundError):
         return time.time() - path.stat().st_mtime < STALE_S
     return False
@@ -165,7 +165,7 @@ def _own_log() -> Path | None:
     return Path(name) if not names and _LOG.fullmatch(name) else None
 
 
-def _began(pid: int) -> str | None:
+def process_began(pid: int) -> str | None:
     """When a process of this host began, in clock ticks since boot; None if it is no more."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 
 from contimg.core.lens import smoothed_gain
 from contimg.report.weblog.cutouts import block_of
@@ -64,12 +63,12 @@ def write_sources(
     sources = tables.sources
     near = neighbours(sources) if len(sources) else []
     ranks = {str(row.source): row for row in tables.candidates.itertuples()}
-    for k, row in enumerate(sources.to_dict("records")):
+    listed = sources.to_dict("records")
+    for k, row in enumerate(listed):
         content = _content(tables, row, epochs, stamped, images)
-        content["before"], content["after"] = _ref(sources, k - 1), _ref(sources, k + 1)
+        content["before"], content["after"] = _ref(listed, k - 1), _ref(listed, k + 1)
         content["neighbours"] = [
-            _ref(sources, n) | {"arcsec": round(a, 2), "mean_jy": _mean(sources, n)}
-            for n, a in near[k]
+            _ref(listed, n) | {"arcsec": round(a, 2)} | _mean(listed[n]) for n, a in near[k]
         ]
         found = ranks.get(str(row["source"]))
         if found is not None:
@@ -92,8 +91,8 @@ def _content(
     images: Mapping[str, str],
 ) -> dict[str, Any]:
     """Everything the page of a source shows."""
-    rows = tables.of(str(row["source"]))
-    mosaics = [str(m) for m in rows["mosaic"]] if len(rows) else []
+    rows = tables.measured(str(row["source"]))
+    mosaics = [str(m) for m in rows.get("mosaic", ())]
     block = block_of(row["ra_deg"], row["dec_deg"])
     spectrum, index = _spectrum(rows)
     return {
@@ -117,43 +116,41 @@ def _content(
     }
 
 
-def _rows(rows: pd.DataFrame, mosaics: list[str]) -> dict[str, list[Any]]:
-    if not len(rows):
-        return {name: [] for name in (*ROWS, "mosaic", "rms_jy_beam", "reference", "flag")}
-    flags = zip(rows["flag"].fillna("").astype(str), rows["bad"], strict=True)
+def _rows(rows: Mapping[str, list[Any]], mosaics: list[str]) -> dict[str, list[Any]]:
+    flags = zip(rows.get("flag", ()), rows.get("bad", ()), strict=True)
     return {
-        **{name: plain(rows[name].to_numpy(dtype=float)) for name in ROWS},
+        **{name: rows.get(name, []) for name in (*ROWS, "rms_jy_beam")},
         "mosaic": mosaics,
-        "rms_jy_beam": plain(rows["rms_jy_beam"].to_numpy(dtype=float)),
-        "reference": [bool(v) for v in rows["is_reference"]],
-        "flag": [{"text": text, "bad": bool(bad)} for text, bad in flags],
+        "reference": rows.get("is_reference", []),
+        "flag": [{"text": text or "", "bad": bad} for text, bad in flags],
     }
 
 
-def _parts(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Light curves of the parts of the band."""
-    if not len(rows) or not rows["part_hz"].notna().any():
-        return []
-    there = [(n, r) for n, r in enumerate(rows.itertuples()) if r.part_hz is not None]
+def _parts(rows: Mapping[str, list[Any]], good: bool = False) -> list[dict[str, Any]]:
+    """Light curves of the parts of the band, of all epochs or of the good ones."""
     parts: dict[float, dict[str, Any]] = {}
-    for n, row in there:
-        for hz, flux, error in zip(row.part_hz, row.part_flux_jy, row.part_err_jy, strict=True):
+    for n, frequencies in enumerate(rows.get("part_hz", ())):
+        if frequencies is None or (good and rows["bad"][n]):
+            continue
+        values = (frequencies, rows["part_flux_jy"][n], rows["part_err_jy"][n])
+        for hz, flux, error in zip(*values, strict=True):
             if np.isfinite(flux) and np.isfinite(error):
                 part = parts.setdefault(
                     float(hz), {"hz": float(hz), "mjd": [], "flux_jy": [], "err_jy": [], "row": []}
                 )
-                part["mjd"].append(round(row.mjd, 6))
+                part["mjd"].append(rows["mjd"][n])
                 part["flux_jy"].append(round(float(flux), 7))
                 part["err_jy"].append(round(float(error), 7))
                 part["row"].append(n)
     return [parts[hz] for hz in sorted(parts)]
 
 
-def _spectrum(rows: pd.DataFrame) -> tuple[list[dict[str, float]], list[float] | None]:
+def _spectrum(
+    rows: Mapping[str, list[Any]],
+) -> tuple[list[dict[str, float]], list[float] | None]:
     """Weighted means of the parts over the good epochs, and the spectral index with its error."""
-    good = rows[~rows["bad"]] if len(rows) else rows
     points = []
-    for part in _parts(good):
+    for part in _parts(rows, good=True):
         weight = 1 / np.square(part["err_jy"])
         mean = float(np.average(part["flux_jy"], weights=weight))
         points.append({"hz": part["hz"], "flux_jy": mean, "err_jy": float(weight.sum() ** -0.5)})
@@ -192,17 +189,13 @@ def fit_of(row: Mapping[str, Any]) -> list[list[Any]] | None:
     ]
 
 
-def _event(row: Mapping[str, Any], rows: pd.DataFrame) -> dict[str, list[float]] | None:
+def _event(row: Mapping[str, Any], rows: Mapping[str, list[Any]]) -> dict[str, Any] | None:
     """The dip that the parameters describe, with time, for drawing."""
     dip = record(row, FIT)
-    if not len(rows) or None in (
-        dip["t0_mjd"],
-        dip["width_days"],
-        dip["depth"],
-        dip["baseline_jy"],
-    ):
+    known = (dip["t0_mjd"], dip["width_days"], dip["depth"], dip["baseline_jy"])
+    if not rows.get("mjd") or None in known:
         return None
-    first, last = float(rows["mjd"].min()), float(rows["mjd"].max())
+    first, last = rows["mjd"][0], rows["mjd"][-1]
     mjd = np.unique(
         np.r_[
             np.linspace(first, last, 60),
@@ -232,17 +225,19 @@ def dip_flux(mjd: np.ndarray, dip: Mapping[str, float | None]) -> np.ndarray:
 
 
 def _commands(
-    row: Mapping[str, Any], rows: pd.DataFrame, images: Mapping[str, str]
+    row: Mapping[str, Any], rows: Mapping[str, list[Any]], images: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     """Commands that show the source in other programs, in the mosaic of least noise."""
     ra, dec = float(row["ra_deg"]), float(row["dec_deg"])
     place = f"{ra:.6f} {dec:.6f}"
     lines = [("contimg", f"contimg lightcurve '{row['source']}'".replace("\n", " "))]
-    there = rows[[str(m) in images for m in rows["mosaic"]]] if len(rows) else rows
-    if len(there):
-        noise = there["rms_jy_beam"].astype(float)
-        best = there.loc[noise.idxmin() if noise.notna().any() else there.index[0]]
-        file = images[str(best["mosaic"])]
+    there = [
+        (np.inf if noise is None else noise, images[str(mosaic)])
+        for noise, mosaic in zip(rows.get("rms_jy_beam", ()), rows.get("mosaic", ()), strict=True)
+        if str(mosaic) in images
+    ]
+    if there:
+        file = min(there)[1]
         lines += [
             ("DS9", f"ds9 -zscale {file} -pan to {place} wcs icrs degrees -zoom 4"),
             ("CARTA", f"carta {file}"),
@@ -253,14 +248,15 @@ def _commands(
     return [*lines, ("Aladin Lite", lite)]
 
 
-def _ref(sources: pd.DataFrame, k: int) -> dict[str, Any] | None:
-    if not 0 <= k < len(sources):
+def _ref(rows: Sequence[Mapping[str, Any]], k: int) -> dict[str, Any] | None:
+    if not 0 <= k < len(rows):
         return None
-    return {"name": str(sources["source"].iat[k]), "key": sources["key"].iat[k]}
+    return {"name": str(rows[k]["source"]), "key": rows[k]["key"]}
 
 
-def _mean(sources: pd.DataFrame, k: int) -> float | None:
-    return record(sources.iloc[k], ["mean_flux_jy"])["mean_flux_jy"]
+def _mean(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The mean flux density of a neighbour [Jy]."""
+    return {"mean_jy": record(row, ["mean_flux_jy"])["mean_flux_jy"]}
 
 
 def _index(site: Site, tables: Tables) -> None:

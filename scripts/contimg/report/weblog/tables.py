@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,16 @@ class Tables:
         """The measurements of a source in order of time."""
         first, last = self.spans.get(name, (0, 0))
         return self.rows.iloc[first:last]
+
+    @cached_property
+    def columns(self) -> dict[str, list[Any]]:
+        """The columns of `rows` as JSON has them: slices of lists are quick."""
+        return {str(name): plain(self.rows[name].to_numpy()) for name in self.rows.columns}
+
+    def measured(self, name: str) -> dict[str, list[Any]]:
+        """The measurements of a source by columns, in order of time."""
+        first, last = self.spans.get(name, (0, 0))
+        return {column: values[first:last] for column, values in self.columns.items()}
 
 
 def read_tables(
@@ -164,7 +175,9 @@ def plain(values: Any, digits: int = 9) -> list[Any]:
             v if ok else None
             for v, ok in zip(np.round(array, digits).tolist(), finite, strict=True)
         ]
-    return [None if v is None or v != v else v for v in array.tolist()]
+    if array.dtype.kind == "O":  # texts, and arrays of the parts of the band
+        return [None if v is None or (isinstance(v, float) and v != v) else v for v in array]
+    return array.tolist()
 
 
 def record(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
