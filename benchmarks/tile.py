@@ -1,6 +1,7 @@
 """What a full-size tile costs from raw data to flux densities, beside its floors and the truth.
 
-    python benchmarks/tile.py [--json FILE] [--wsclean] [--work DIR] [--channels 48] [--times 24]
+    python benchmarks/tile.py [--json FILE] [--wsclean] [--work DIR] [--stages WORD ...]
+        [--channels 48] [--times 24]
 
 Simulates a group of a perfect instrument (96 antennas, 16 x 48 channels, 24 integrations, 233
 sources, thermal noise), converts and flags it, averages it to channels of 1 MHz (what `contimg
@@ -8,6 +9,8 @@ apply` does when it has no tables to apply), fits the flux densities, and images
 Prints and writes wall and CPU seconds and peak memory of each stage, and in the same run of each
 floor: reading the raw bytes, the matrix products of the fit, one gridding of the image; and with
 --wsclean an image by WSClean of the same data. The truth is as in benchmarks/fluxfit_truth.py.
+What is in a --work folder (simulated data, products of stages that are not named in --stages) is
+used again.
 """
 
 from __future__ import annotations
@@ -19,8 +22,10 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,10 +75,12 @@ def simulated(work: Path, channels: int, times: int) -> pd.DataFrame:
     shift = np.radians([group.ra_deg, group.dec_deg]) - CENTRE
     sky["ra_deg"] = (sky["ra_deg"] + np.degrees(shift[0])) % 360
     sky["dec_deg"] += np.degrees(shift[1])
+    if (work / "manifest.json").exists():
+        return sky
     (work / "raw").mkdir()
     entries = simulate_group(work / "raw", group, sky, INSTRUMENT, options)
-    write_manifest(work / "manifest.json", group, entries)
     sky.drop(columns="kind").to_csv(work / "catalog.csv", index=False)
+    write_manifest(work / "manifest.json", group, entries)
     return sky
 
 
@@ -86,17 +93,21 @@ def contimg(work: Path, verb: str, *words: str) -> Cost:
 def fit(work: Path) -> Cost:
     """The fit of the averaged tile."""
     words = ["--ms=tile.ms", "--ms-record=tile.json", "--catalog=catalog.csv"]
-    outputs = ["--table=fluxes.parquet", "--new=new.csv", "--record=fluxes.json"]
+    outputs = ["--table=fluxes.parquet", "--model=model.parquet", "--new=new.csv"]
+    outputs += ["--record=fluxes.json"]
     return contimg(work, "photometry tile", *words, *outputs)
 
 
 def image(work: Path, backend: str) -> Cost:
     """The image of the averaged tile."""
+    shutil.rmtree(work / backend, ignore_errors=True)
     (work / backend).mkdir()
     words = [f"--{p}={backend}/{p}.fits" for p in PRODUCTS]
     words += [f"--{name}={backend}/i.{end}" for name, end in
               (("plot", "png"), ("page", "html"), ("record", "json"))]  # fmt: skip
     inputs = ["--ms=tile.ms", "--ms-record=tile.json", "--catalog=catalog.csv"]
+    if backend == "residual":
+        inputs += ["--fit=model.parquet", "--fit-record=fluxes.json"]
     return contimg(work, "image", *inputs, *words, f"--backend={backend}")
 
 
@@ -150,6 +161,31 @@ def floors(work: Path, iterations: int) -> dict[str, float]:
     return found | {"one_gridding_cpu_s": cpu_s() - start}
 
 
+def convert(work: Path) -> Cost:
+    """Raw data as a flagged Measurement Set."""
+    shutil.rmtree(work / "whole.ms", ignore_errors=True)
+    words = ["--manifest=manifest.json", "--ms=whole.ms", "--record=whole.json"]
+    return contimg(work, "convert", *words)
+
+
+def average(work: Path, width: int) -> Cost:
+    """`width` channels made one."""
+    shutil.rmtree(work / "tile.ms", ignore_errors=True)
+    words = [sys.executable, "-c", AVERAGE, str(work / "whole.ms"), str(work / "tile.ms")]
+    cost = measured([*words, str(width)], work)
+    data = json.loads((work / "whole.json").read_text())["data"] | {"calsets": ["none"]}
+    write_record(work / "tile.json", product="tile.ms", stage="apply", data=data)
+    return cost
+
+
+STAGES: dict[str, tuple[str, Callable[[Path, int], Cost]]] = {
+    "convert": ("convert and flag", lambda work, width: convert(work)),
+    "average": ("average", average),
+    "fit": ("fit", lambda work, width: fit(work)),
+    "image": ("image of the residual", lambda work, width: image(work, "residual")),
+}
+
+
 def main() -> None:
     """Run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -157,13 +193,16 @@ def main() -> None:
     parser.add_argument("--wsclean", action="store_true", help="also image with WSClean")
     parser.add_argument("--channels", type=int, default=48, help="of a subband")
     parser.add_argument("--times", type=int, default=24)
-    parser.add_argument("--work", type=Path, help="scratch (removed); the system's if unset")
+    parser.add_argument("--work", type=Path, help="folder that is kept, with the simulated data")
+    parser.add_argument("--stages", nargs="*", choices=STAGES, default=list(STAGES))
     options = parser.parse_args()
-    work = Path(tempfile.mkdtemp(prefix="contimg-tile-", dir=options.work))
+    work = options.work or Path(tempfile.mkdtemp(prefix="contimg-tile-"))
+    work.mkdir(parents=True, exist_ok=True)
     try:
-        result = report(work, options)
+        result = report(work.absolute(), options)
     finally:
-        shutil.rmtree(work)
+        if not options.work:
+            shutil.rmtree(work)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1))
 
@@ -171,31 +210,17 @@ def main() -> None:
 def report(work: Path, options: argparse.Namespace) -> dict:
     """All stages of one tile, printed as they are done."""
     sky = simulated(work, options.channels, options.times)
+    width = max(options.channels // 12, 2)
     stages: dict[str, Cost] = {}
-
-    def stage(name: str, cost: Cost) -> None:
-        stages[name] = cost
+    for key in options.stages:
+        name, stage = STAGES[key]
+        cost = stages[name] = stage(work, width)
         print(f"{name:22s} {cost.cpu_s:7.1f} CPU s {cost.wall_s:7.1f} s wall"
               f" {cost.memory_mb / 1000:5.2f} GB", flush=True)  # fmt: skip
-
-    words = ["--manifest=manifest.json", "--ms=whole.ms", "--record=whole.json"]
-    stage("convert and flag", contimg(work, "convert", *words))
-    width = str(max(options.channels // 12, 2))
-    averaging = [sys.executable, "-c", AVERAGE, str(work / "whole.ms"), str(work / "tile.ms")]
-    stage("average", measured([*averaging, width], work))
-    data = json.loads((work / "whole.json").read_text())["data"] | {"calsets": ["none"]}
-    write_record(work / "tile.json", product="tile.ms", stage="apply", data=data)
-    stage("fit", fit(work))
-    stage("image of the residual", image(work, "residual"))
-    found = truth(work, sky)
-    if options.wsclean:
-        image(work, "wsclean")
-    for backend in ("residual", *(["wsclean"] if options.wsclean else [])):
-        plane = read_image(work / backend / "residual.fits").data
-        found[f"residual_rms_jy_beam_{backend}"] = robust_rms(plane)
-    beneath = floors(work, found["iterations"])
-    if options.wsclean:
-        beneath["wsclean_cpu_s"] = json.loads((work / "wsclean/i.json").read_text())["run"]["cpu_s"]
+    found: dict[str, Any] = {}
+    beneath: dict[str, float] = {}
+    if {"fit", "image"} <= set(options.stages):
+        found, beneath = judged(work, sky, options.wsclean)
     result = {
         "tile_wall_s": sum(cost.wall_s for cost in stages.values()),
         "tile_cpu_s": sum(cost.cpu_s for cost in stages.values()),
@@ -210,6 +235,20 @@ def report(work: Path, options: argparse.Namespace) -> dict:
     }
     print(json.dumps({k: v for k, v in result.items() if k != "stages"}, indent=1))
     return result
+
+
+def judged(work: Path, sky: pd.DataFrame, wsclean: bool) -> tuple[dict, dict[str, float]]:
+    """What fit and image are worth, and the floors of what they cost."""
+    found = truth(work, sky)
+    if wsclean:
+        image(work, "wsclean")
+    for backend in ("residual", *(["wsclean"] if wsclean else [])):
+        plane = read_image(work / backend / "residual.fits").data
+        found[f"residual_rms_jy_beam_{backend}"] = robust_rms(plane)
+    beneath = floors(work, found["iterations"])
+    if wsclean:
+        beneath["wsclean_cpu_s"] = json.loads((work / "wsclean/i.json").read_text())["run"]["cpu_s"]
+    return found, beneath
 
 
 if __name__ == "__main__":

@@ -12,9 +12,15 @@ import shlex
 # the images of the parts of the band, where there is more than one
 CUBE = {"cube": p("image_cube")} if (CONFIG.image.channels_out or 1) > 1 else {}
 
+# sources that were fitted to the tile already are not fitted again
+FIT = {}
+if CONFIG.image.backend == "residual" and CONFIG.photometry_method == "visibilities":
+    FIT = {"fit": p("tile_model"), "fit_record": p("tile_fluxes_record")}
+
 
 rule image_tile:
     input:
+        **FIT,
         ms=p("calibrated_ms"),
         record=p("calibrated_record"),
         field_model=table_input(CONFIG.field_model),
@@ -51,6 +57,11 @@ rule image_tile:
         **depends_on("image"),
         field=field_model,
         flags=flags_of("image"),
+        fit=lambda wildcards, input: Unwatched(
+            shlex.join(["--fit", input.fit, "--fit-record", input.fit_record])
+            if FIT
+            else ""
+        ),
         cube=lambda wildcards, output: Unwatched(
             shlex.join(["--cube", output.cube]) if CUBE else ""
         ),
@@ -59,4 +70,4 @@ rule image_tile:
         " --image {output.image:q} --residual {output.residual:q} --psf {output.psf:q}"
         " --model {output.model:q} --pb {output.pb:q} --pbcor {output.pbcor:q} --rms {output.rms:q}"
         " --plot {output.plot:q} --page {output.page:q} --record {output.record:q}"
-        " --threads {threads} {params.cube} {params.flags} > {log:q} 2>&1"
+        " --threads {threads} {params.fit} {params.cube} {params.flags} > {log:q} 2>&1"

@@ -13,8 +13,10 @@ if CONFIG.photometry_method == "visibilities":
             ms=p("calibrated_ms"),
             record=p("calibrated_record"),
             targets=table_input(CONFIG.targets),
+            field_model=table_input(CONFIG.field_model),
         output:
             table=p("tile_fluxes"),
+            model=p("tile_model"),
             new=p("tile_new"),
             record=p("tile_fluxes_record"),
         log:
@@ -32,10 +34,12 @@ if CONFIG.photometry_method == "visibilities":
         params:
             **depends_on("photometry tile"),
             targets=lambda w: table_content(CONFIG.targets),
+            field=field_model,
             flags=flags_of("photometry tile"),
         shell:
             "contimg photometry tile --ms {input.ms:q} --ms-record {input.record:q}"
-            " --catalog {input.targets:q} --table {output.table:q} --new {output.new:q}"
+            " --catalog {input.targets:q} --field-model {input.field_model:q}"
+            " --table {output.table:q} --model {output.model:q} --new {output.new:q}"
             " --record {output.record:q} --threads {threads} {params.flags} > {log:q} 2>&1"
 
     rule measure_photometry:

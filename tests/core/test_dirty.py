@@ -40,7 +40,7 @@ def test_every_pixel_is_the_direct_sum(case):
     axes, uvw, weight = case
     rng = np.random.default_rng(2)
     data = (rng.normal(size=weight.shape) + 1j * rng.normal(size=weight.shape)).astype(np.complex64)
-    image = dirty.dirty_image(uvw, axes.freq_hz, data, weight, SIZE, CELL)
+    image = dirty.Gridder(uvw, axes.freq_hz, SIZE, CELL).image(data, weight)
     for x, y in ((10, 100), (64, 64), (90, 3)):
         l_cos, m_cos = (x - 64) * CELL, (y - 64) * CELL
         path = uvw @ [l_cos, m_cos, np.sqrt(1 - l_cos**2 - m_cos**2) - 1]
@@ -78,7 +78,7 @@ def test_a_source_lies_where_it_is(case):
     source["dec_deg"] = np.degrees(axes.phase_center_rad[1]) - 0.05
     source = source.assign(flux_jy=2.0, spectral_index=0.0)
     data = np.concatenate(list(predict(source, beam, axes)))
-    image = dirty.dirty_image(uvw, axes.freq_hz, data, weight, SIZE, CELL)
+    image = dirty.Gridder(uvw, axes.freq_hz, SIZE, CELL).image(data, weight)
     x, y = place(axes, source.iloc[0])
     peak = np.unravel_index(np.argmax(image), image.shape)
     assert np.hypot(peak[0] - x, peak[1] - y) < 1
@@ -102,9 +102,8 @@ def test_psf_is_the_image_of_a_point_in_the_middle(case):
     f2 = dirty.density(uvw, axes.freq_hz, weight, SIZE, CELL).robust(0.5)
     cells = dirty.density(uvw, axes.freq_hz, weight, SIZE, CELL)
     used = dirty.reweighted(cells, uvw, axes.freq_hz, weight, f2)
-    image = dirty.dirty_image(
-        uvw, axes.freq_hz, np.ones(weight.shape, np.complex64), used, SIZE, CELL
-    )
+    gridder = dirty.Gridder(uvw, axes.freq_hz, SIZE, CELL)
+    image = gridder.image(np.ones(weight.shape, np.complex64), used)
     ours = dirty.psf(cells, f2)
     middle = slice(SIZE // 2 - 10, SIZE // 2 + 11)
     assert np.abs(ours - image)[middle, middle].max() < 0.02

@@ -310,3 +310,29 @@ def test_positions():
         pulls.append(offset / error)
     pulls = np.array(pulls)
     assert np.sqrt((pulls**2).mean()) == pytest.approx(1, abs=4 / np.sqrt(2 * pulls.size))
+
+
+def test_a_start_from_some_of_the_channels():
+    """64 channels: the fit starts from eight of them, and what is left is that of the end."""
+    rng = np.random.default_rng(6)
+    axes = dataclasses.replace(
+        made_axes(rng, antennas=12, times=2),
+        freq_hz=np.linspace(1.31e9, 1.5e9, 64),
+        width_hz=1.0,
+        integration_s=1e-3,
+    )
+    sources = made_sources(rng, 5)
+    blocks = observed(rng, axes, sources)
+    model = design(sources, BEAM, axes)
+    left = Arrays(np.zeros_like(blocks.data), np.zeros_like(blocks.weight))
+    found = fit(model, blocks, left_over=left)
+    flux, covariance = direct(axes, sources, blocks)
+    error = np.sqrt(np.diagonal(covariance))
+    assert np.abs((found.flux_jy - flux) / error).max() < 0.02
+    assert found.last_step < 0.01
+    again = fit(model, blocks, start=found.flux_jy, shrinking=found.shrinking)
+    assert again.iterations == 0
+    for got, block in zip(left, residuals(model, blocks, found.flux_jy), strict=True):
+        assert np.array_equal(got.weight, block.weight)
+        difference = np.abs(got.data - block.data)[block.weight > 0]
+        assert difference.max() < 4 * error.max()

@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from contimg.core.errors import ContimgError
 from contimg.core.fits import read_image
+from contimg.core.records import check, write_record
 from contimg.core.robust import robust_rms
 from contimg.image.options import ImageOptions
 from contimg.image.tiers import effective
@@ -96,6 +97,38 @@ def test_with_the_catalogue_subtracted_there_is_nothing_to_clean(tile, tmp_path)
     for _, row in truth.iterrows():
         assert peak_near(files.pbcor, row) == pytest.approx(row["flux_jy"], rel=0.02)
     assert fits.getheader(files.image)["IMAGER"].startswith("ducc0")
+
+
+def test_what_was_fitted_before_is_subtracted_as_it_is(tile, tmp_path):
+    """One source as it is, of one half: nothing is fitted again, clean finds the other half."""
+    truth = sky(tile[0], ("A", 0.3, 0.2, 2.0), ("B", -0.25, 0.1, 1.0))
+    ms = with_sky(tile[0], tmp_path / "t.ms", truth, 0.3, steady=False)
+    given = truth.assign(
+        fitted_jy=[2.0, 0.5],
+        flux_err_jy=0.01,
+        freq_hz=1.4e9,
+        part_flux_jy=[[2.0, 2.0], [0.5, 0.5]],
+        part_err_jy=[[0.02, 0.02]] * 2,
+        beam=1.0,
+        noise=1.0,
+        offset_east_arcsec=0.0,
+        offset_north_arcsec=0.0,
+    )
+    fit = tmp_path / "model.parquet"
+    given.drop(columns=["flux_jy", "ref_freq_hz"]).to_parquet(fit)
+    checks = [check("null_scatter", 1.4, warn_above=1.3)]
+    write_record(fit.with_suffix(".json"), product="f", stage="fit", data={}, checks=checks)
+    options = ImageOptions(backend="residual", cell_arcsec=12, imsize=400, outliers=False)
+    files, record = image(ms, tmp_path / "out", options, truth, fit=fit)
+    taken = {item["name"]: item["flux_jy"] for item in record["data"]["sources_subtracted"]}
+    assert taken == {"A": 2.0, "B": 0.5}
+    assert "fit: null_scatter" in record["reason"]
+    pb = read_image(files.pb)
+    x, y = pb.wcs.all_world2pix(truth["ra_deg"][1], truth["dec_deg"][1], 0)
+    half = 0.5 * pb.data[round(float(y)), round(float(x))]
+    assert record["data"]["model_flux_jy"] == pytest.approx(half, rel=0.1)
+    for _, row in truth.iterrows():
+        assert peak_near(files.pbcor, row) == pytest.approx(row["flux_jy"], rel=0.03)
 
 
 def test_a_place_outside_the_mask_is_not_cleaned(tile, tmp_path):

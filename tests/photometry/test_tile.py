@@ -55,6 +55,7 @@ def photometry(ms, catalog, out, *flags, steadied=None):
         "ms-record": out / "ms.json",
         "catalog": out / "catalog.csv",
         "table": out / "t.parquet",
+        "model": out / "model.parquet",
         "new": out / "new.csv",
         "record": out / "t.json",
     }
@@ -143,6 +144,32 @@ def test_what_the_catalogue_lacks_or_has_wrong(empty, tmp_path):
         assert rows.loc[name, "flux_jy"] == rows.loc["S3", "flux_jy"]
     measured = pulls(table, truth)
     assert np.abs(measured.drop("bright")).max() < 4
+
+
+def test_sources_of_the_field_take_part_and_are_not_listed(empty, tmp_path):
+    """Targets are three of the field, one by another name; calibration knows the field's names."""
+    truth = sky(empty, *SOURCES)
+    ms = with_sky(empty, tmp_path / "t.ms", truth, NOISE)
+    truth.to_csv(tmp_path / "field.csv", index=False)
+    wanted = truth.iloc[:3].assign(name=["S0", "S1", "mine"], flux_jy=1.0)
+    status, path, _, record = photometry(
+        ms,
+        wanted,
+        tmp_path / "out",
+        "--null-targets=20",
+        f"--field-model={tmp_path / 'field.csv'}",
+        steadied=truth,
+    )
+    assert status == 0 and record["verdict"] == "pass", record["reason"]
+    table = pd.read_parquet(path)
+    assert table["source"].tolist() == ["S0", "S1", "mine"]
+    known = truth.assign(name=truth["name"].replace("S2", "mine"))
+    assert np.abs(pulls(table, known)).max() < 4
+    assert record["data"]["n_field"] == len(truth) - 3
+    model = pd.read_parquet(path.with_name("model.parquet")).set_index("name")
+    assert set(model.index) == set(truth["name"])
+    pull = (model["fitted_jy"] - truth.set_index("name")["flux_jy"]) / model["flux_err_jy"]
+    assert np.abs(pull).max() < 4.5
 
 
 def test_new_sources_that_the_last_fit_finds_faint_are_not_listed():

@@ -81,8 +81,9 @@ def image(
     options: ImageOptions,
     catalog: pd.DataFrame | None = None,
     cube: Path | None = None,
+    fit: Path | None = None,
 ) -> tuple[ImageFiles, dict]:
-    """Run ``contimg image``; its files and its record."""
+    """Run ``contimg image``; its files and its record. Beside a `fit` lies its record."""
     out.mkdir(parents=True, exist_ok=True)
     record = out / "ms.json"
     data = {"group": "g", "ra_deg": 0.0, "dec_deg": 0.0, "calsets": ["none"]}
@@ -96,6 +97,8 @@ def image(
         ms_record=record,
         catalog=table,
         cube=cube,
+        fit=fit,
+        fit_record=None if fit is None else fit.with_suffix(".json"),
         plot=out / "p.png",
         page=out / "p.html",
         record=out / "r.json",

@@ -161,19 +161,6 @@ class Gridder:
         return dirty2vis(dirty=image, **self._arguments())
 
 
-def dirty_image(
-    uvw_m: NDArray[np.float64],
-    freq_hz: NDArray[np.float64],
-    data: NDArray[np.complex64],
-    weight: NDArray[np.float32],
-    size: int,
-    cell_rad: float,
-    threads: int = 1,
-) -> NDArray[np.float32]:
-    """[x, y] in Jy/beam, x to the east, about the phase centre; see :class:`Gridder`."""
-    return Gridder(uvw_m, freq_hz, size, cell_rad, threads=threads).image(data, weight)
-
-
 @njit(cache=True)
 def _add(grid, uv, scale, weight):
     half = grid.shape[0]

@@ -92,6 +92,7 @@ PATTERNS = {
     "mosaic_page": "mosaics/{mosaic}/{mosaic}.html",
     # photometry
     "tile_fluxes": "photometry/tiles/{day}/{group}.parquet",
+    "tile_model": "photometry/tiles/{day}/{group}.model.parquet",
     "tile_new": "photometry/tiles/{day}/{group}.new.csv",
     "tile_fluxes_record": "photometry/tiles/{day}/{group}.json",
     "photometry": "photometry/{mosaic}.parquet",
@@ -142,7 +143,7 @@ MADE_WITH: dict[str, tuple[str, ...]] = {
     ),
     "mosaic_validation": ("mosaic_validation_plot", "mosaic_page"),
     "photometry_record": ("photometry",),
-    "tile_fluxes_record": ("tile_fluxes", "tile_new"),
+    "tile_fluxes_record": ("tile_fluxes", "tile_model", "tile_new"),
     "lightcurves_record": ("lightcurves", "epochs", "lightcurves_plot"),
     "variability_record": (
         *("sources", "candidates", "candidates_ecsv", "candidates_vot", "candidates_plot"),

@@ -137,8 +137,11 @@ def _correlate(
 
 def turn(turns: NDArray[np.float64]) -> NDArray[np.complex64]:
     """exp(2 pi i turns), the whole turns taken out in double precision."""
-    turns = turns - np.rint(turns)
-    return np.exp(np.complex64(2j * np.pi) * turns.astype(np.float32))
+    angle = np.float32(2 * np.pi) * (turns - np.rint(turns)).astype(np.float32)
+    result = np.empty(angle.shape, np.complex64)
+    np.cos(angle, out=result.real)
+    np.sin(angle, out=result.imag)
+    return result
 
 
 def gaussian_shapes(

@@ -31,3 +31,16 @@ def read_stokes_i(ms: Path, axes: Axes, channels: NDArray[np.int64] | None = Non
             data[time] = np.where(good, values.mean(axis=-1), 0)
             weight[time] = good * each
     return Arrays(data, weight)
+
+
+def summed_weight(ms: Path, axes: Axes) -> NDArray[np.float64]:
+    """(time, channel): the weights of :func:`read_stokes_i`, summed over baselines."""
+    n_base = axes.shape[1]
+    cross, total = (axes.ant1 != axes.ant2)[:, None], []
+    with open_table(ms) as table:
+        for time in range(axes.mjd.size):
+            rows = {"startrow": time * n_base, "nrow": n_base}
+            good = cross & ~table.getcol("FLAG", **rows).any(axis=-1)
+            weight = table.getcol("WEIGHT", **rows).mean(axis=-1)[:, None]
+            total.append((good * weight).sum(axis=0, dtype=np.float64))
+    return np.stack(total)

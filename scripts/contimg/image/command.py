@@ -13,10 +13,10 @@ from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import Beam, Image, read_image
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.judge import by_checks
-from contimg.core.records import Check, inherited, require, worst, write_record
+from contimg.core.records import Check, inherited, read_record, require, worst, write_record
 from contimg.image import masks, quality, residual, tclean, wsclean
 from contimg.image.cube import write_cube
-from contimg.image.fitted import Fitted, restore, subtract_sources
+from contimg.image.fitted import Fitted, Found, of_tile, restore, subtract_sources
 from contimg.image.fitted import describe as describe_fitted
 from contimg.image.grid import Grid, image_grid
 from contimg.image.imager import ImagerOutput, check_deconvolution, restoring_beam
@@ -44,6 +44,10 @@ class ImageFiles(Files):
     catalog: Path | None = Field(
         None, description="table of the sources to mask, to subtract outside and to compare with"
     )
+    fit: Path | None = Field(
+        None, description="sources fitted to the tile (photometry tile), to subtract as they are"
+    )
+    fit_record: Path | None = Field(None, description="their record")
     image: Path = Field(description="image to write, not corrected for the primary beam")
     residual: Path = Field(description="residual image to write")
     psf: Path = Field(description="point-spread function to write")
@@ -69,10 +73,11 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
     beam = PrimaryBeam(instrument)
     grid = image_grid(sampling, beam, settings)
     print(f"{settings.backend}: {grid.size} x {grid.size} pixels of {grid.cell_arcsec} arcsec")
+    found, doubts = _of_tile(files, settings, sampling)
     with scratch_directory(files.image) as scratch:
         inputs = (files, scratch, sampling, beam, grid)
         (made, outliers, fitted, masked), images, deconvolved, given_up = _image(
-            *inputs, settings, upstream, instrument
+            *inputs, settings, upstream, instrument, found
         )
         spectrum = None
         if files.cube is not None:
@@ -89,7 +94,7 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
     gridded = made.gridded_fraction(sampling.count, float(sampling.weight.sum()))
     measured = quality.measure(images, pb, noise, sampling, instrument, settings, gridded, restored)
     results = quality.checks(measured, restored, grid, sampling, settings)
-    results += given_up
+    results += given_up + doubts
     data: dict[str, Any] = {
         **{k: upstream[k] for k in ("group", "ra_deg", "dec_deg", "calsets")},
         **_described(settings, sampling, grid, restored, made),
@@ -101,21 +106,21 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
         **describe_fitted(fitted),
         "cube": spectrum,
     }
-    found, judged = None, []
+    seen, judged = None, []
     if files.catalog is not None:
-        found = validate(
+        seen = validate(
             *(images["image"], pb, noise[0], restored, files.catalog, data["freq_hz"], settings),
             fitted.sources,
             lambda ra, dec: diameter_slope(beam, sampling, ra, dec),
         )
-        data["validation"] = summarise(found, restored, instrument.dish_diameter_m)
+        data["validation"] = summarise(seen, restored, instrument.dish_diameter_m)
         judged = validation_checks(data["validation"], restored, settings)
         if fitted.subbands:
             judged += subband_checks(fitted.subbands, settings.max_subband_error)
         results += judged
     cleared = None
     if calibrated["verdict"] == "warn":
-        if found is not None and worst(judged) == "pass":
+        if seen is not None and worst(judged) == "pass":
             cleared = calibrated["reason"]
         else:
             results += inherited([calibrated])
@@ -133,8 +138,8 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
         checks=results,
         settings=settings.model_dump(mode="json"),
         validation=None
-        if found is None
-        else draw_validation(images["image"], found, data["validation"], measured["rms_jy_beam"]),
+        if seen is None
+        else draw_validation(images["image"], seen, data["validation"], measured["rms_jy_beam"]),
     )
     write_record(
         files.record,
@@ -143,8 +148,26 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
         data=data,
         checks=results,
         options=(instrument, settings),
-        inputs=[p for p in (files.ms_record, files.catalog, settings.mask_regions) if p],
+        inputs=[p for p in (files.ms_record, files.catalog, files.fit_record) if p]
+        + [p for p in (settings.mask_regions,) if p],
     )
+
+
+def _of_tile(
+    files: ImageFiles, settings: ImageOptions, sampling: Sampling
+) -> tuple[Found | None, list[Check]]:
+    """What was fitted to the tile before, and whether it is in doubt."""
+    if files.fit is None or not settings.subtract_sources or settings.niter == 0:
+        return None, []
+    if files.fit_record is None:
+        raise ContimgError("--fit needs its record: give --fit-record too")
+    record = read_record(files.fit_record)
+    found = of_tile(files.fit, files.fit_record, sampling.axes.freq_hz)
+    if found is None:
+        raise DataQualityError(f"no sources were fitted to the tile: {record['reason']}")
+    if record["verdict"] == "pass":
+        return found, []
+    return found, [Check("fit of the sources", None, "", "", "warn", f"fit: {record['reason']}")]
 
 
 def _image(
@@ -156,19 +179,20 @@ def _image(
     settings: ImageOptions,
     upstream: dict[str, Any],
     instrument: InstrumentOptions,
+    found: Found | None,
 ) -> tuple[tuple, dict[str, Image], dict[str, float], list[Check]]:
     """What :func:`_make` made, its images, how clean went.
 
     Where sources were fitted first and that or the clean of what they leave does not converge (data
     that the model cannot describe), the tile is imaged without, and a warning says so.
     """
-    rest = (upstream, instrument)
+    rest = (upstream, instrument, found)
     try:
         made = _make(files, scratch, sampling, beam, grid, settings, *rest)
         images = _read(made[0], grid)
         return made, images, check_deconvolution(images, made[0].log), []
     except DataQualityError as error:
-        fitted = files.catalog is not None and settings.subtract_sources and settings.niter != 0
+        fitted = bool(files.catalog or found) and settings.subtract_sources and settings.niter != 0
         if not fitted or settings.backend == "residual":  # which is made for what a fit leaves
             raise
         print(f"{error}: imaged again without sources fitted first")
@@ -180,7 +204,7 @@ def _image(
 
 
 def _read(made: ImagerOutput, grid: Grid) -> dict[str, Image]:
-    images = {name: read_image(path) for name, path in made.paths.items()}
+    images = made.images or {name: read_image(path) for name, path in made.paths.items()}
     for name, content in images.items():
         if content.data.shape != (grid.size, grid.size):
             raise ContimgError(
@@ -199,6 +223,7 @@ def _make(
     settings: ImageOptions,
     upstream: dict[str, Any],
     instrument: InstrumentOptions,
+    found: Found | None,
 ) -> tuple[ImagerOutput, Outliers, Fitted, float | None]:
     """Outliers, sources, mask, imager; the part of the image that clean was allowed to touch."""
     imager = IMAGERS[settings.backend]
@@ -207,12 +232,15 @@ def _make(
     # tclean projects about the centre of the image, the others about the phase centre of the data
     wcs = masks.grid_wcs(grid, grid.center_rad if imager is tclean else reference)
     ms = files.ms.absolute()
-    outliers = subtract_outliers(
-        ms, scratch, files.catalog, beam, sampling, wcs, grid.size, settings
-    )
+    if found is None:
+        outliers = subtract_outliers(
+            ms, scratch, files.catalog, beam, sampling, wcs, grid.size, settings
+        )
+    else:  # what lies outside was fitted too
+        outliers = Outliers(ms)
     fitted = subtract_sources(
         *(outliers.ms, scratch, files.catalog, beam, sampling, wcs, grid.size),
-        *(grid.beam.minor_deg, upstream, instrument, settings),
+        *(grid.beam.minor_deg, upstream, instrument, settings, found),
     )
     mask = masks.clean_mask(grid, wcs, settings, files.catalog, beam, sampling)
     mask_file = None
@@ -227,6 +255,7 @@ def _make(
         mask=mask_file,
         threads=files.threads,
         shifted=shifted,
+        **({} if fitted.left is None else {"left": fitted.left}),
     )
     return made, outliers, fitted, None if mask is None else float(mask.mean())
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,20 @@ import pandas as pd
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from contimg.core.beam import C_M_S, InstrumentOptions, PrimaryBeam
+from contimg.core.beam import InstrumentOptions, PrimaryBeam
 from contimg.core.catalog import flux_density, read_sources, with_flux
-from contimg.core.coords import distinct
+from contimg.core.coords import cosines_to_sky, distinct
 from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image
 from contimg.core.fluxfit.design import Design, design
-from contimg.core.fluxfit.solve import Solution, fit, residuals
-from contimg.core.fluxfit.sweep import Arrays, model_of, parts_of, sweep
-from contimg.core.ms import Axes, open_table
+from contimg.core.fluxfit.measurement import space, stokes_i
+from contimg.core.fluxfit.positions import position_steps
+from contimg.core.fluxfit.solve import Solution, fit
+from contimg.core.fluxfit.sweep import Arrays, model_of, parts_of
+from contimg.core.ms import open_table
+from contimg.core.parquet import read_parquet
 from contimg.core.spectra import between, deviating
 from contimg.core.steady import subtracted
-from contimg.core.stokes import read_stokes_i
+from contimg.core.stokes import summed_weight
 from contimg.image.masks import apparent_fluxes
 from contimg.image.options import ImageOptions
 from contimg.image.primary_beam import drift_averaged_response
@@ -41,7 +44,6 @@ from contimg.image.visibilities import Sampling, mean_frequency, thermal_noise
 
 _NEAR_BEAMS = 0.15  # two entries nearer than this are fitted as one
 _POSITION_SNR = 100.0  # from here on positions are fitted too
-_STEP_RAD = np.radians(0.5 / 3600)  # of the derivative by position
 _TOLERANCE = 0.1  # of an error: what is left stays in the residual
 _PARTS = 32  # of the band, for sources whose spectrum is not that of the catalogue
 _OTHER_SPECTRUM = 25.0  # chi^2 of the parts, over their number, from which it is not
@@ -49,13 +51,27 @@ _OTHER_SPECTRUM = 25.0  # chi^2 of the parts, over their number, from which it i
 
 @dataclass(frozen=True)
 class Fitted:
-    """Sources that were subtracted, and the MS to be imaged."""
+    """Sources that were subtracted, and what is to be imaged."""
 
     ms: Path
-    # those of the catalogue at the places found, with what they were found to be: fitted_jy and, of
-    # the catalogue, told_jy at the frequency of the image, flux_err_jy, snr, offset_*_arcsec
+    # at the places found, with what they were found to be: fitted_jy and, of the catalogue,
+    # told_jy at unit_hz, flux_err_jy, snr, offset_*_arcsec
     sources: pd.DataFrame
     subbands: list[dict[str, Any]] = field(default_factory=list)  # data over model
+    left: Arrays | None = None  # Stokes I without the sources, if `ms` still holds them
+
+
+@dataclass(frozen=True)
+class Found:
+    """Sources with what they were found to be: `fitted_jy`, `flux_err_jy`, `offset_*_arcsec`.
+
+    The data hold `level_jy` times the `factor` of the catalogue's spectrum.
+    """
+
+    sources: pd.DataFrame
+    unit_hz: float  # where fitted_jy holds
+    factor: NDArray[np.float64]  # (source, channel)
+    noise: float  # what 1/sqrt(weight) is to be multiplied by
 
 
 def subtract_sources(
@@ -70,63 +86,130 @@ def subtract_sources(
     upstream: Mapping[str, Any],
     instrument: InstrumentOptions,
     options: ImageOptions,
+    found: Found | None = None,
 ) -> Fitted:
-    """Fit and subtract into a copy of `ms`; the input itself where there is nothing to subtract.
+    """Fit sources and subtract them; the input itself where there is nothing to subtract.
 
-    `upstream` is the ``data`` of the record of the calibrated MS, `beam_deg` the beam's width.
-    Raises :class:`contimg.core.errors.DataQualityError` where the fit does not converge.
+    What was `found` of a tile is subtracted as it is, instead of a fit. `upstream` is the ``data``
+    of the record of the calibrated MS, `beam_deg` the beam's width. Raises
+    :class:`contimg.core.errors.DataQualityError` where the fit does not converge.
     """
-    if catalog is None or not options.subtract_sources or options.niter == 0:
-        return Fitted(ms, pd.DataFrame({"name": []}))
-    least = options.subtract_min_sigma * thermal_noise(sampling, instrument.sefd_jy)
-    sources = _inside(catalog, beam, sampling, wcs, size, least, beam_deg)
-    if sources.empty:
-        return Fitted(ms, sources)
+    nothing = Fitted(ms, pd.DataFrame({"name": []}))
+    if not options.subtract_sources or options.niter == 0 or (catalog is None and found is None):
+        return nothing
     axes = sampling.axes
-    blocks = read_stokes_i(ms, axes)
-    weight = blocks.weight.sum(axis=1, dtype=np.float64)
-    unit = mean_frequency(sampling)
+    told = None if catalog is None else with_flux(read_sources(catalog), axes.freq_hz)[0]
+    if found is None:
+        least = options.subtract_min_sigma * thermal_noise(sampling, instrument.sefd_jy)
+        sources = _inside(told, beam, sampling, wcs, size, least, beam_deg)
+        if sources.empty:
+            return nothing
+    blocks = stokes_i(ms, axes, scratch)
+    weight = summed_weight(ms, axes) if upstream.get("sources_steadied") else None
 
-    def model(table: pd.DataFrame) -> Design:
-        offset = subtracted(upstream, table, beam, axes, weight)
-        return design(table, beam, axes, unit_hz=unit, offset_jy=offset)
+    def model(table: pd.DataFrame, unit_hz: float) -> Design:
+        offset = None if weight is None else subtracted(upstream, table, beam, axes, weight)
+        return design(table, beam, axes, unit_hz=unit_hz, offset_jy=offset)
 
-    made = model(sources)
-    found = fit(made, blocks, tolerance=_TOLERANCE)
-    snr = found.flux_jy / found.error_jy
-    bright = np.flatnonzero(snr > _POSITION_SNR)
-    shift = np.zeros((len(sources), 2))
-    if bright.size:
-        left = _residual(made, blocks, found.flux_jy)
-        shift[bright] = _shifts(model, sources, bright, found.flux_jy[bright], left, axes, beam_deg)
-        sources = _moved(sources, shift)
-        made = model(sources)
-        found = fit(made, blocks, start=found.flux_jy, tolerance=_TOLERANCE, parts=_PARTS)
-    copy = scratch / "residual.ms"
-    shutil.copytree(ms, copy)
-    factor, shape, exact = _factors(made, found), flux_density(sources, axes.freq_hz), made
-    if (factor != 1).any():  # the others are not to make up for what their spectra lack
-        exact = dataclasses.replace(made, amplitude=made.amplitude * factor.astype(np.float32))
-        found = fit(exact, blocks, start=found.flux_jy, tolerance=_TOLERANCE)
-    ratio = _subtract(copy, axes, made, exact, found.flux_jy, blocks)
-    # of the band, whatever of it is flagged on the day: the fit weights with the model's spectrum
-    flux = found.flux_jy * (shape * factor).sum(axis=1) / shape.sum(axis=1)
+    if found is None:
+        unit = mean_frequency(sampling)
+        found = _fit(lambda table: model(table, unit), sources, blocks, scratch, beam_deg)
+    table, unit = found.sources, found.unit_hz
+    made = model(table.assign(flux_jy=table["fitted_jy"], ref_freq_hz=unit), unit)
+    left = space(axes, scratch, "left")
+    ratio = _subtract(left, blocks, made, found)
+    if options.backend != "residual":
+        ms, left = _copied(ms, scratch, blocks, left), None
     return Fitted(
-        copy,
-        sources.assign(
-            fitted_jy=np.nan_to_num(flux),
-            told_jy=flux_density(sources, unit)[:, 0],
-            flux_err_jy=found.error_jy,
-            snr=found.flux_jy / found.error_jy,
-            offset_east_arcsec=np.degrees(shift[:, 0]) * 3600,
-            offset_north_arcsec=np.degrees(shift[:, 1]) * 3600,
+        ms,
+        table.assign(
+            unit_hz=unit,
+            told_jy=_told(told, table["name"], unit),
+            snr=table["fitted_jy"] / table["flux_err_jy"],
         ),
         ratio.describe(instrument.subbands, found.noise),
+        left,
     )
 
 
+def _told(catalog: pd.DataFrame | None, names: pd.Series, freq_hz: float) -> NDArray[np.float64]:
+    """Flux densities by the catalogue [Jy]; NaN for what it does not have."""
+    if catalog is None:
+        return np.full(len(names), np.nan)
+    known = pd.Series(flux_density(catalog, freq_hz)[:, 0], catalog["name"].to_numpy())
+    return known.reindex(names).to_numpy()
+
+
+def _fit(
+    model: Callable[[pd.DataFrame], Design],
+    sources: pd.DataFrame,
+    blocks: Arrays,
+    scratch: Path,
+    beam_deg: float,
+) -> Found:
+    """Flux densities of all, positions of the bright."""
+    made = model(sources)
+    left = space(made.axes, scratch, "left")
+    fitted = fit(made, blocks, tolerance=_TOLERANCE, left_over=left, parts=_PARTS)
+    first = sources
+    snr = fitted.flux_jy / fitted.error_jy
+    bright = np.flatnonzero(np.isin(np.arange(len(sources)), made.points) & (snr > _POSITION_SNR))
+    again = {"tolerance": _TOLERANCE, "shrinking": fitted.shrinking}
+    if bright.size:
+        sources = _moved(sources, bright, made, left, fitted, beam_deg)
+        made = model(sources)
+        fitted = fit(made, blocks, start=fitted.flux_jy, parts=_PARTS, **again)
+    factor = _factors(
+        made.axes.freq_hz,
+        *(fitted.flux_jy, fitted.error_jy),
+        *(fitted.part_flux_jy, fitted.part_error_jy, fitted.part_hz),
+    )
+    if (factor != 1).any():  # the others are not to make up for what their spectra lack
+        fitted = fit(_with(made, factor), blocks, start=fitted.flux_jy, **again)
+    shape = flux_density(sources, made.axes.freq_hz)
+    east = (sources["ra_deg"] - first["ra_deg"] + 180) % 360 - 180
+    east *= np.cos(np.radians(first["dec_deg"]))
+    level = np.nan_to_num(fitted.flux_jy)
+    return Found(
+        sources.assign(
+            level_jy=level,
+            # of the band, whatever of it is flagged: the fit weights with the model's spectrum
+            fitted_jy=level * (shape * factor).sum(axis=1) / shape.sum(axis=1),
+            flux_err_jy=fitted.error_jy,
+            offset_east_arcsec=east * 3600,
+            offset_north_arcsec=(sources["dec_deg"] - first["dec_deg"]) * 3600,
+        ),
+        made.unit_hz,
+        factor,
+        fitted.noise,
+    )
+
+
+def _moved(
+    sources: pd.DataFrame,
+    bright: NDArray[np.int64],
+    made: Design,
+    left: Arrays,
+    fitted: Solution,
+    beam_deg: float,
+) -> pd.DataFrame:
+    """`bright` sources taken to where what is `left` says that they are.
+
+    Less than three errors is left alone, and more than half a beam, which is no shift.
+    """
+    steps = position_steps(made, left, fitted.flux_jy, bright)
+    error = fitted.noise * np.sqrt(np.trace(steps.covariance, axis1=1, axis2=2))
+    size = np.hypot(*steps.step.T)
+    real = (3 * error < size) & (size < np.radians(beam_deg) / 2)
+    l_cos, m_cos = made.lmn[:2, bright[real]] + steps.step[real].T
+    place = np.degrees(cosines_to_sky(l_cos, m_cos, *made.axes.phase_center_rad))
+    moved = sources.copy()
+    moved.loc[bright[real], ["ra_deg", "dec_deg"]] = place.T
+    return moved
+
+
 def _inside(
-    catalog: Path,
+    sources: pd.DataFrame,
     beam: PrimaryBeam,
     sampling: Sampling,
     wcs: WCS,
@@ -135,7 +218,8 @@ def _inside(
     beam_deg: float,
 ) -> pd.DataFrame:
     """Sources of the catalogue in the image, bright enough, of two at one place the brighter."""
-    sources, _ = with_flux(read_sources(catalog), sampling.axes.freq_hz)
+    if sources.empty:
+        return sources
     pixel = wcs.all_world2pix(sources[["ra_deg", "dec_deg"]].to_numpy(), 0)
     with np.errstate(invalid="ignore"):
         on = ((pixel > -0.5) & (pixel < size - 0.5)).all(axis=1)
@@ -148,104 +232,67 @@ def _inside(
     return sources[distinct(*place, np.radians(_NEAR_BEAMS * beam_deg))].reset_index(drop=True)
 
 
-def _residual(made: Design, blocks: Arrays, flux: NDArray[np.float64]) -> Arrays:
-    data = np.stack([block.data for block in residuals(made, blocks, flux)])
-    return Arrays(data.astype(np.complex64), blocks.weight)
+def of_tile(path: Path, record: Path, freq_hz: NDArray[np.float64]) -> Found | None:
+    """What ``contimg photometry tile`` has found; None where it has found nothing."""
+    table = read_parquet(path, "sources fitted to the tile", record)
+    if table.empty:
+        return None
+    flux, error = (table[c].to_numpy() for c in ("fitted_jy", "flux_err_jy"))
+    parts = [np.stack(table[c].to_numpy()).T for c in ("part_flux_jy", "part_err_jy")]
+    unit, noise = (float(table[c].iloc[0]) for c in ("freq_hz", "noise"))
+    number = parts_of(freq_hz.size, len(parts[0]))
+    middles = np.array([freq_hz[number == k].mean() for k in range(len(parts[0]))])
+    factor = _factors(freq_hz, flux, error, *parts, middles)
+    return Found(table.assign(level_jy=flux), unit, factor, noise)
 
 
-def _shifts(
-    model, sources: pd.DataFrame, bright: NDArray, flux: NDArray, left: Arrays, axes: Axes, width
+def _factors(
+    freq_hz: NDArray[np.float64],
+    flux: NDArray[np.float64],
+    error: NDArray[np.float64],
+    part_flux: NDArray[np.float64],
+    part_error: NDArray[np.float64],
+    part_hz: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """(east, north) [rad] by which sources are away from their places, (source, 2).
-
-    One Gauss-Newton step, each source by itself: the derivative of the projection on a source by
-    its place over that of its model. What is less than three errors, or more than half a beam (then
-    it is no shift), is zero.
-    """
-    rows = sources.iloc[bright].reset_index(drop=True)
-    steps = np.array([(1, 0), (-1, 0), (0, 1), (0, -1)]) * _STEP_RAD
-    part = parts_of(axes.freq_hz.size, 1)
-    four = [
-        sweep(
-            dataclasses.replace(model(_moved(rows, np.tile(s, (len(rows), 1)))), offset=None),
-            left,
-            part,
-            None,
-        ).gradient[0]
-        for s in steps
-    ]
-    gradient = np.stack([four[0] - four[1], four[2] - four[3]], axis=1) / (2 * _STEP_RAD)
-    amplitude = model(rows).amplitude
-    shift = np.zeros((len(rows), 2))
-    moments = _moments(left, axes)
-    noise = float(
-        np.sqrt((left.weight * np.abs(left.data) ** 2).sum() / 2 / (left.weight > 0).sum())
-    )
-    for k in range(len(rows)):
-        curvature = np.einsum("tc,tcij->ij", amplitude[:, k].astype(float) ** 2, moments)
-        inverse = np.linalg.inv(curvature)
-        step = inverse @ gradient[k] / flux[k]
-        error = noise * np.sqrt(np.trace(inverse)) / flux[k]
-        size = np.hypot(*step)
-        if 3 * error < size < np.radians(width) / 2:
-            shift[k] = step
-    return shift
-
-
-def _moments(left: Arrays, axes: Axes) -> NDArray[np.float64]:
-    """(time, channel, 2, 2): sum over baselines of weight (2 pi)^2 (u, v) (u, v)^T."""
-    uv = 2 * np.pi * axes.uvw_m[..., :2] / C_M_S
-    square = np.einsum("tbi,tbj->tbij", uv, uv)
-    moments = np.einsum("tbc,tbij->tcij", left.weight, square)
-    return moments * (axes.freq_hz**2)[None, :, None, None]
-
-
-def _moved(sources: pd.DataFrame, shift_rad: NDArray[np.float64]) -> pd.DataFrame:
-    east, north = np.degrees(shift_rad).T
-    dec = sources["dec_deg"].to_numpy() + north
-    return sources.assign(
-        ra_deg=sources["ra_deg"].to_numpy() + east / np.cos(np.radians(dec)), dec_deg=dec
-    )
-
-
-def _factors(made: Design, found: Solution) -> NDArray[np.float64]:
     """(source, channel): spectra as they are in parts of the band over those of the catalogue.
 
     One but for sources whose spectrum is not the catalogue's: a lens, a curved spectrum or a
     subband that is too strong would leave a source with holes.
     """
-    odd = deviating(
-        found.flux_jy,
-        found.error_jy,
-        found.part_flux_jy,
-        found.part_error_jy,
-        least_snr=_POSITION_SNR,
-        chi2=_OTHER_SPECTRUM,
-    )
-    factor = np.ones((made.n_sources, made.axes.freq_hz.size))
+    limits = {"least_snr": _POSITION_SNR, "chi2": _OTHER_SPECTRUM}
+    odd = deviating(flux, error, part_flux, part_error, **limits)
+    factor = np.ones((flux.size, freq_hz.size))
     for k in np.flatnonzero(odd):
-        part = found.part_flux_jy[:, k] / found.flux_jy[k]
-        factor[k] = between(found.part_hz, part, made.axes.freq_hz)
+        factor[k] = between(part_hz, part_flux[:, k] / flux[k], freq_hz)
     return factor
 
 
-def _subtract(
-    ms: Path,
-    axes: Axes,
-    made: Design,
-    exact: Design,
-    flux: NDArray[np.float64],
-    blocks: Arrays,
-) -> Ratio:
-    """Subtract the model `exact` from `ms`; what `blocks`, its data, are over the model `made`."""
-    n_base, ratio, flux = axes.shape[1], Ratio(axes.freq_hz.size), np.nan_to_num(flux)
-    models = zip(model_of(made, flux), model_of(exact, flux), strict=True)
-    with open_table(ms, writable=True) as table:
-        for time, (smooth, there) in enumerate(models):
-            ratio.add(blocks, time, smooth)
-            rows = {"startrow": time * n_base, "nrow": n_base}
-            table.putcol("DATA", table.getcol("DATA", **rows) - there[..., None], **rows)
+def _with(made: Design, factor: NDArray[np.float64]) -> Design:
+    """`made` with the spectra (source, channel) `factor` times as strong."""
+    return dataclasses.replace(made, amplitude=made.amplitude * factor.astype(np.float32))
+
+
+def _subtract(left: Arrays, blocks: Arrays, made: Design, found: Found) -> Ratio:
+    """Write to `left` what the sources leave of `blocks`; those over the model `made`."""
+    ratio, flux = Ratio(made.axes.freq_hz.size), found.sources["level_jy"].to_numpy()
+    other = model_of(_with(made, found.factor), flux) if (found.factor != 1).any() else None
+    for time, (block, smooth) in enumerate(zip(blocks, model_of(made, flux), strict=True)):
+        ratio.add(blocks, time, smooth)
+        there = smooth if other is None else next(other)
+        left.data[time], left.weight[time] = block.data - there, block.weight
     return ratio
+
+
+def _copied(ms: Path, scratch: Path, blocks: Arrays, left: Arrays) -> Path:
+    """A copy of `ms` without what of its Stokes I, `blocks`, is not `left`."""
+    copy, n_base = scratch / "residual.ms", blocks.data.shape[1]
+    shutil.copytree(ms, copy)
+    with open_table(copy, writable=True) as table:
+        for time, (block, rest) in enumerate(zip(blocks, left, strict=True)):
+            rows = {"startrow": time * n_base, "nrow": n_base}
+            there = (block.data - rest.data)[..., None]
+            table.putcol("DATA", table.getcol("DATA", **rows) - there, **rows)
+    return copy
 
 
 def restore(
@@ -259,8 +306,10 @@ def restore(
         return image
     data = image.data.astype(np.float32).copy()
     place = np.radians(fitted.sources[["ra_deg", "dec_deg"]].to_numpy().T)
-    level = fitted.sources["fitted_jy"] / fitted.sources["told_jy"]
-    flux = level * flux_density(fitted.sources, mean_frequency(sampling))[:, 0]
+    shape = fitted.sources.assign(flux_jy=1.0, ref_freq_hz=fitted.sources["unit_hz"])
+    unit = float(fitted.sources["unit_hz"].iloc[0])
+    slope = flux_density(shape, mean_frequency(sampling)) / flux_density(shape, unit)
+    flux = fitted.sources["fitted_jy"] * slope[:, 0]
     apparent = flux * drift_averaged_response(beam, sampling, *place)
     pixel = image.wcs.all_world2pix(fitted.sources[["ra_deg", "dec_deg"]].to_numpy(), 0)
     half = int(np.ceil(3 * restoring.major_deg / image.cell_deg))
@@ -285,6 +334,9 @@ def describe(fitted: Fitted) -> dict[str, object]:
     if fitted.sources.empty:
         return {"sources_subtracted": [], "subbands": fitted.subbands}
     table = fitted.sources[fitted.sources["fitted_jy"] != 0]
+    if "beam" in table:
+        apparent = (table["fitted_jy"] * table["beam"]).to_numpy()
+        table = table.iloc[np.argsort(-apparent, kind="stable")]
     digits = dict.fromkeys(("ra_deg", "dec_deg", "flux_jy", "flux_err_jy"), 7)
     digits |= dict.fromkeys(("offset_east_arcsec", "offset_north_arcsec"), 4)
     table = table.assign(flux_jy=table["fitted_jy"])[["name", *digits]].round(digits)

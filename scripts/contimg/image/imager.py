@@ -17,13 +17,14 @@ _ENOUGH = 1000  # pixels on a side
 
 @dataclass(frozen=True)
 class ImagerOutput:
-    """Files of an imager: image, residual, psf, dirty and, if it cleaned, model."""
+    """Image, residual, psf, dirty and, if it cleaned, model: as files, or in memory."""
 
     paths: dict[str, Path]
     gridded: int | None  # visibilities gridded; None where the imager does not count
     software: str
     log: str = ""
     channels: list[Path] = field(default_factory=list)  # images of the parts of the band
+    images: dict[str, Image] = field(default_factory=dict)  # in place of files
     gridded_weight: float | None = None  # sum of the weights gridded, where that is told instead
 
     def gridded_fraction(self, count: int, weight: float) -> float | None:

@@ -2,12 +2,13 @@
 
 What is left holds noise and what the catalogue lacks. It is gridded once with ducc0, the library
 that WSClean's wgridder is made of, and the few peaks there are cleaned by Clark's minor cycle: on
-the pixels that stand out, with a patch of the psf; at most twice more the components are taken out
-of the visibilities and the rest gridded again.
+the pixels that stand out, with a patch of the psf. Components of bright peaks are taken out of the
+visibilities and the rest is gridded again; those of faint ones are taken out of the image.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from importlib import metadata
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from contimg.core import dirty
 from contimg.core.beam import C_M_S
 from contimg.core.coords import direction_cosines
 from contimg.core.errors import DataQualityError
-from contimg.core.fits import FWHM_TO_SIGMA, Beam, write_image
+from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image
 from contimg.core.fluxfit.measurement import stokes_i
+from contimg.core.fluxfit.sweep import Arrays
 from contimg.core.ms import Axes, read_axes
 from contimg.core.robust import robust_rms
 from contimg.image import masks
@@ -35,10 +37,12 @@ _PADDED = 1.2  # times the image: the field whose cells weights are counted in, 
 _UNIFORM = 1e6  # f^2 of the weights, over that of robust 0: uniform
 _MAJOR_CYCLES = 12  # of data with all their sources; what is subtracted leaves two or three
 _PATCH_BEAMS = 20  # half a side of the part of the psf that is cleaned with
+_FAR_BEAMS = 60  # and with which the last, faint components are taken out of the image
 _LAST = 10.0  # times the level down to which is cleaned: from there on in one minor cycle
 _SIDELOBES = 1.2  # times the highest sidelobe of the peak: lower is not cleaned in one minor cycle
 _GROWN = 1.5  # times the least that the highest pixel was: then the minor cycle goes wrong
 _GAIN = 0.1
+_GROUP = 128  # pixels of which the highest is kept in mind
 _STAMP_SIGMAS = 5.0
 
 
@@ -51,10 +55,14 @@ def make_images(
     mask: Path | None = None,
     threads: int = 1,
     shifted: bool = False,
+    left: Arrays | None = None,
 ) -> ImagerOutput:
-    """Image `ms`; `shifted` tells whether the image's centre is not that of the data."""
+    """Image `ms`, or of its Stokes I what is `left`.
+
+    `shifted` tells whether the image's centre is not that of the data.
+    """
     axes = read_axes(ms)
-    blocks = stokes_i(ms, axes, scratch)
+    blocks = stokes_i(ms, axes, scratch) if left is None else left
     rows = axes.uvw_m.reshape(-1, 3)
     cell = float(np.radians(grid.cell_arcsec / 3600))
     natural = blocks.weight.reshape(len(rows), -1)
@@ -71,8 +79,7 @@ def make_images(
         accuracy=max(options.gridder_accuracy or 1e-4, 1e-5),
         threads=threads,
     )
-    central = dirty.Gridder(rows, axes.freq_hz, grid.size, cell, (0.0, 0.0), True,
-                            gridder.accuracy, threads)  # fmt: skip
+    central = dataclasses.replace(gridder, middle=(0.0, 0.0))
     psf = central.image(np.ones(weight.shape, np.complex64), weight)
     psf /= psf[grid.size // 2, grid.size // 2]  # of the gridder's accuracy
     beam = grid.beam  # the core of the psf of these weights
@@ -82,17 +89,17 @@ def make_images(
     model, rest = _clean(first, psf, data, weight, gridder, beam, allowed, options)
     image = rest + _restored(model, beam, cell)
     wcs = masks.grid_wcs(grid, axes.phase_center_rad)
-    paths = {}
-    for name, plane in (
-        ("image", image), ("residual", rest), ("psf", psf), ("model", model), ("dirty", first)
-    ):  # fmt: skip
-        if name == "model" and options.niter == 0:
-            continue
-        paths[name] = scratch / f"tile-{name}.fits"
-        unit = "Jy/pixel" if name == "model" else "Jy/beam"
-        write_image(paths[name], plane.T, wcs, unit=unit, beam=beam, freq_hz=axes.freq_hz.mean())
+    wcs.array_shape = (grid.size, grid.size)
+    planes = {"image": image, "residual": rest, "psf": psf, "model": model, "dirty": first}
+    if options.niter == 0:
+        del planes["model"]
+    freq = float(axes.freq_hz.mean())
+    images = {
+        name: Image(np.ascontiguousarray(plane.T), wcs, beam, freq, fits.Header())
+        for name, plane in planes.items()
+    }
     software = f"ducc0 {metadata.version('ducc0')}"
-    return ImagerOutput(paths, int((weight > 0).sum()), software)
+    return ImagerOutput({}, int((weight > 0).sum()), software, images=images)
 
 
 def _in_range(
@@ -166,9 +173,18 @@ def _clean(
             break
         left -= done
         model[places[0], places[1]] += flux.astype(np.float32)
-        rest = gridder.image(data - gridder.visibilities(model), weight)
-        if last:
+        if last:  # what is left of faint peaks beyond the larger part is below the noise
+            far = min(_FAR_BEAMS * width, middle - 1)
+            box = slice(middle - far, middle + far + 1)
+            rest = rest.copy()
+            _take(
+                rest,
+                places[:, flux != 0],
+                flux[flux != 0].astype(np.float32),
+                np.ascontiguousarray(psf[box, box]),
+            )
             break
+        rest = gridder.image(data - gridder.visibilities(model), weight)
     return model, rest
 
 
@@ -197,30 +213,64 @@ def _candidates(
     return np.stack(np.nonzero(near & (size > limit))), limit
 
 
+@njit(cache=True, fastmath=True)
+def _take(rest, places, flux, psf):
+    """Take the psf, its middle at `places` (2, n), times `flux` off `rest`."""
+    middle = psf.shape[0] // 2
+    for k in range(flux.size):
+        x0, y0 = places[0, k] - middle, places[1, k] - middle
+        left, right = max(0, -y0), min(psf.shape[1], rest.shape[1] - y0)
+        for i in range(max(0, -x0), min(psf.shape[0], rest.shape[0] - x0)):
+            target, pattern = rest[x0 + i, y0 + left : y0 + right], psf[i, left:right]
+            for j in range(pattern.size):
+                target[j] -= flux[k] * pattern[j]
+
+
 @njit(cache=True)
 def _minor(values, places, psf, gain, stop, most):
-    """Flux of each place [Jy] and iterations made: the highest place loses `gain` of itself."""
+    """Flux of each place [Jy] and iterations made: the highest place loses `gain` of itself.
+
+    Places are in the order of their rows, so that those within the patch of one are in a row, and
+    the highest is looked for among the highest of groups.
+    """
     flux = np.zeros(values.size)
     middle = psf.shape[0] // 2
+    tops = np.zeros((values.size + _GROUP - 1) // _GROUP, np.int64)
+    for group in range(tops.size):
+        tops[group] = _highest(values, group)
     least = np.inf
     done = 0
     while done < most:
-        top = 0
-        for k in range(values.size):
-            if abs(values[k]) > abs(values[top]):
-                top = k
+        top = tops[0]
+        for other in tops:
+            if abs(values[other]) > abs(values[top]):
+                top = other
         peak = abs(values[top])
         least = min(least, peak)
         if peak <= stop or peak > _GROWN * least:
             break
         taken = gain * values[top]
         flux[top] += taken
-        for k in range(values.size):
-            x, y = places[0, k] - places[0, top] + middle, places[1, k] - places[1, top] + middle
-            if 0 <= x < psf.shape[0] and 0 <= y < psf.shape[1]:
-                values[k] -= taken * psf[x, y]
+        first = np.searchsorted(places[0], places[0, top] - middle)
+        last = np.searchsorted(places[0], places[0, top] + middle + 1)
+        for k in range(first, last):
+            y = places[1, k] - places[1, top] + middle
+            if 0 <= y < psf.shape[1]:
+                values[k] -= taken * psf[places[0, k] - places[0, top] + middle, y]
+        for group in range(first // _GROUP, (last - 1) // _GROUP + 1):
+            tops[group] = _highest(values, group)
         done += 1
     return flux, done
+
+
+@njit(cache=True)
+def _highest(values, group):
+    """Place of the value of greatest modulus of a group."""
+    top = group * _GROUP
+    for k in range(top, min(values.size, top + _GROUP)):
+        if abs(values[k]) > abs(values[top]):
+            top = k
+    return top
 
 
 def _restored(model: NDArray[np.float32], beam: Beam, cell_rad: float) -> NDArray[np.float32]:

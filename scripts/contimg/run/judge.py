@@ -28,6 +28,7 @@ JUDGED = {
     "solve": ("solutions",),
     "calset inspect": ("calset_record",),
     "image": ("image_record",),
+    "photometry tile": ("tile_fluxes_record",),
     "lightcurves": ("lightcurves_record",),
 }
 

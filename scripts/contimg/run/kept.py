@@ -22,7 +22,7 @@ STAGES: dict[str, tuple[str, list[str], list[str]]] = {
         ],
         [],
     ),
-    "fitted": ("group", ["tile_fluxes", "tile_new", "tile_fluxes_record"], []),
+    "fitted": ("group", ["tile_fluxes", "tile_model", "tile_new", "tile_fluxes_record"], []),
     "solved": (
         "calset",
         ["cal_ms_record", "cal_ms_plot", "caltable", "solutions", "solutions_plot"],

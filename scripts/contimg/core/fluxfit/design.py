@@ -16,7 +16,7 @@ always a sum over columns of (real number) times (column) (column)^H, a matrix p
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -118,6 +118,33 @@ def design(
         extended=np.flatnonzero(sized),
         fine=np.flatnonzero((loss * bright)[points] > fine_jy),
         offset=None if offset_jy is None else np.asarray(offset_jy, np.float32),
+    )
+
+
+def of_channels(design: Design, chosen: NDArray[np.int64]) -> Design:
+    """The design of some of the channels."""
+    offset = None if design.offset is None else design.offset[..., chosen]
+    return replace(
+        design,
+        axes=replace(design.axes, freq_hz=design.axes.freq_hz[chosen]),
+        amplitude=design.amplitude[..., chosen],
+        offset=offset,
+    )
+
+
+def of_points(design: Design, chosen: NDArray[np.int64]) -> Design:
+    """The design of some of the points (places in `points`), without terms of the second order."""
+    source = design.points[chosen]
+    return replace(
+        design,
+        amplitude=design.amplitude[:, source],
+        lmn=design.lmn[:, source],
+        drift=design.drift[..., source],
+        shape=design.shape[:0],
+        points=np.arange(source.size),
+        extended=design.extended[:0],
+        fine=design.fine[:0],
+        offset=None if design.offset is None else design.offset[:, source],
     )
 
 

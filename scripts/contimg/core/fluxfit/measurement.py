@@ -21,6 +21,7 @@ def stokes_i(ms: Path, axes: Axes, scratch: Path, column: str = "DATA") -> Array
     unflagged.
     """
     n_base = axes.shape[1]
+    cross = (axes.ant1 != axes.ant2)[:, None]
     with open_table(ms) as table:
         name = _weight_column(table)
 
@@ -31,7 +32,8 @@ def stokes_i(ms: Path, axes: Axes, scratch: Path, column: str = "DATA") -> Array
             weight = table.getcol(name, **rows)
             if weight.ndim == 2:
                 weight = weight[:, None, :]
-            return _combine(data, bad, weight)
+            block = _combine(data, bad, weight)
+            return Block(block.data, block.weight * cross)
 
         blocks = store((read(time) for time in range(axes.mjd.size)), axes, scratch)
     if not blocks.weight.any():
@@ -41,11 +43,17 @@ def stokes_i(ms: Path, axes: Axes, scratch: Path, column: str = "DATA") -> Array
 
 def store(blocks: Iterable[Block], axes: Axes, scratch: Path, name: str = "stokes_i") -> Arrays:
     """Blocks in order of time, written to files in `scratch` and mapped from there."""
+    stored = space(axes, scratch, name)
+    for time, block in enumerate(blocks):
+        stored.data[time], stored.weight[time] = block
+    return stored
+
+
+def space(axes: Axes, scratch: Path, name: str) -> Arrays:
+    """Room for data and weights as large as those of `axes`, in files in `scratch`."""
     shape = (*axes.shape, axes.freq_hz.size)
     data = np.lib.format.open_memmap(scratch / f"{name}.npy", "w+", np.complex64, shape)
     weight = np.lib.format.open_memmap(scratch / f"{name}_weight.npy", "w+", np.float32, shape)
-    for time, block in enumerate(blocks):
-        data[time], weight[time] = block
     return Arrays(data, weight)
 
 

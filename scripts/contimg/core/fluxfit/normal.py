@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from contimg.core.beam import C_M_S
 from contimg.core.errors import DataQualityError
 from contimg.core.fluxfit.design import Design, columns, decay
-from contimg.core.fluxfit.kernels import power_extended
+from contimg.core.fluxfit.kernels import add_squares, power_extended
 from contimg.core.fluxfit.sweep import Block
 
 _FACTORING = 12  # iterations
@@ -72,14 +72,12 @@ def normal(
             response[design.extended] *= np.sqrt(size[channel])
             vectors *= response[:, None] * np.sqrt(factor[number])
             product = cherk(1.0, vectors.T, trans=2)
-            power = product.real**2 + product.imag**2
             # autocorrelations: the antennas' shares of all sources are nearly alike
             auto = np.sqrt(((vectors.real**2 + vectors.imag**2) ** 2).sum(axis=1))
-            power -= np.outer(auto, auto)
-            result[part[channel]] += power
+            add_squares(result[part[channel]], product, auto)
     scale = np.where(seen[1] > 0, seen[0] / np.where(seen[1] > 0, seen[1], 1), 0)
-    upper = np.triu(result, 1)
-    whole = upper + np.swapaxes(upper, 1, 2) + result * np.eye(n)
+    lower = np.tril(result, -1)
+    whole = lower + np.swapaxes(lower, 1, 2) + result * np.eye(n)
     return whole * scale[:, None, None] / 2
 
 

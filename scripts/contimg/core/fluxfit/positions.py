@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.core.beam import C_M_S
-from contimg.core.fluxfit.design import Design, columns
+from contimg.core.fluxfit.design import Design, columns, of_points
 from contimg.core.fluxfit.sweep import Block
 
 Array = NDArray[np.float64]
@@ -36,31 +36,31 @@ def position_steps(
     place = np.searchsorted(design.points, wanted)
     if not np.array_equal(design.points[np.minimum(place, design.points.size - 1)], wanted):
         raise ValueError("positions are fitted of point sources only")
-    l_cos, m_cos, n_less_1 = design.lmn[:, wanted]
+    design, l_cos, m_cos, n_less_1 = of_points(design, place), *design.lmn[:, wanted]
     slope = np.stack([-l_cos / (1 + n_less_1), -m_cos / (1 + n_less_1)])  # of n
     gradient, matrix = np.zeros((wanted.size, 2)), np.zeros((wanted.size, 2, 2))
     n = design.n_antennas
-    right = np.zeros((n, n), np.complex64)
-    cell = design.pair[0] * n + design.pair[1]
+    right = np.zeros((n, n), np.complex64, order="F")
+    first, second = design.pair
+    held, below, above = right.T.ravel(), second * n + first, first * n + second
     for time, (data, weight) in enumerate(residuals):
         position, uvw = design.position_m[time], design.axes.uvw_m[time]
         arm = [(position[:, k, None] + position[:, 2, None] * slope[k]).T for k in (0, 1)]
+        arm = [one.astype(np.float32) for one in arm]
         products = [(a, b, weight.T @ (uvw[:, a] * uvw[:, b])) for a, b in _PAIRS]
-        for channel, column, _ in columns(design, time):
-            weighted = weight[:, channel] * data[:, channel]
-            if not weighted.any():
+        weighted = np.where(weight > 0, weight * data, 0).T
+        for channel, vectors, _ in columns(design, time):
+            if not weighted[channel].any():
                 continue
-            right.ravel()[cell] = np.where(weight[:, channel] > 0, weighted, 0)
-            vectors = column[place]
-            amplitude = flux_jy[wanted] * design.amplitude[time, wanted, channel]
+            # Hermitian, so that the sum over q at p holds those over both ends of a baseline
+            held[below], held[above] = weighted[channel], weighted[channel].conj()
+            amplitude = flux_jy[wanted] * design.amplitude[time, :, channel]
             amplitude *= 2 * np.pi * design.axes.freq_hz[channel] / C_M_S
-            forward = vectors.conj() * (vectors @ right.T)  # at p, summed over q
-            backward = (vectors.conj() @ right) * vectors  # at q, summed over p
-            both = (forward - backward).imag
+            turned = (vectors @ right.T) * vectors.conj()
             for k in (0, 1):
-                gradient[:, k] += amplitude * (arm[k] * both).sum(axis=1)
-            second = {pair[:2]: pair[2][channel] for pair in products}
-            matrix += amplitude[:, None, None] ** 2 * _quadratic(second, slope)
+                gradient[:, k] += amplitude * np.einsum("sp,sp->s", arm[k], turned.imag)
+            second_moments = {pair[:2]: pair[2][channel] for pair in products}
+            matrix += amplitude[:, None, None] ** 2 * _quadratic(second_moments, slope)
     inverse = np.linalg.inv(matrix)
     return Steps(np.einsum("skj,sj->sk", inverse, gradient), inverse)
 

@@ -25,15 +25,20 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from contimg.core.errors import DataQualityError
-from contimg.core.fluxfit.design import Design
+from contimg.core.fluxfit.design import Design, of_channels
 from contimg.core.fluxfit.normal import normal
-from contimg.core.fluxfit.sweep import Block, Blocks, model_of, parts_of, sweep
+from contimg.core.fluxfit.sweep import Arrays, Block, Blocks, model_of, parts_of, sweep
 
 Array = NDArray[np.float64]
 _MOST_ITERATIONS = 40
+_COARSE, _FEWEST = 8, 8  # one channel in so many makes the start, of at least so many
+ROUGH = 1.0  # of its errors, to which it is made
+_OF_PARTS = 3.0  # times the tolerance: that of the parts of the band
+_STALE = 1.0  # errors: a residual that lacks a step so large is made again
 _ALIKE = 0.9999  # two sources whose correlation is above this cannot be told apart
-_BUDGET = 4e11  # operations that the matrix may cost before channels are left out
-_GOOD = 0.03  # of a step: what the preconditioned one leaves, at best
+_BUDGET = 5e10  # operations that the matrix may cost before channels are left out
+_GOOD = 5e-4  # of a step: what the preconditioned one leaves, at best
+_SAFETY = 3.0  # times what it left of the last one
 _SEEN = 1e-8  # of the best-seen source's weight: a source with less is outside the beam
 
 
@@ -54,7 +59,8 @@ class Solution:
     count: int  # unflagged visibilities, each of two numbers
     noise: float  # what 1/sqrt(W) is to be multiplied by for chi2 to be its expectation
     iterations: int  # passes over the data beyond the first
-    last_step: float  # largest that is left, in units of its error
+    last_step: float  # largest that is left in the whole band, in units of its error
+    shrinking: float  # what an iteration leaves of a step
 
     @property
     def error_jy(self) -> Array:
@@ -70,13 +76,23 @@ def fit(
     start: Array | None = None,
     fixed: NDArray[np.bool_] | None = None,
     tolerance: float = 0.01,
+    shrinking: float | None = None,
+    left_over: Arrays | None = None,
 ) -> Solution:
     """Fit the sources of `design` to `blocks`, in the whole band and in `parts` of it.
 
-    `start` (source,) [Jy] saves passes where it is near. Raises :class:`DataQualityError` when
-    nothing is unflagged, no source is in the beam, or two sources are in one place.
+    `start` (source,) [Jy] saves passes where it is near; without, some of the channels are fitted
+    first. So does `shrinking`, that of a solution for nearly the same sources and weights. What
+    the data are without a model that is within an error of the solution is written to
+    `left_over`. Raises
+    :class:`DataQualityError` when nothing is unflagged, no source is in the beam, or two sources
+    are in one place.
     """
     n, n_chan = design.n_sources, design.axes.freq_hz.size
+    some = thinned(blocks, n_chan) if start is None else None
+    if some is not None:
+        first = fit(of_channels(design, some[0]), some[1], fixed=fixed, tolerance=ROUGH)
+        start, shrinking = first.flux_jy, first.shrinking
     part = parts_of(n_chan, min(parts, n_chan))
     n_parts = int(part.max()) + 1
     matrix = normal(design, blocks, part, _stride(design))
@@ -84,7 +100,9 @@ def fit(
     free = _seen(matrix) & ~fixed
     begin = np.zeros(n) if start is None else np.nan_to_num(np.asarray(start, float))
     known = np.tile(begin, (n_parts, 1)) if begin.any() else None
-    first = sweep(design, blocks, part, known)
+    first = sweep(design, blocks, part, known, left_over=left_over)
+    count = int(first.count.sum())
+    dof = max(2 * count - free.sum(), 1)
 
     def product(step: Array) -> Array:
         """A^H W A of the free sources, (part, source) to (part, source)."""
@@ -92,12 +110,19 @@ def fit(
         flux[:, free] = step
         return sweep(design, blocks, part, flux, with_data=False).gradient[:, free]
 
-    matrix, left = matrix[:, free][:, :, free], first.gradient[:, free]
+    matrix = matrix[:, free][:, :, free]
     whole = _Descent(matrix, tolerance, together=True)
-    whole.run(lambda x: product(np.tile(x, (n_parts, 1))), left)
+    step, unit = whole.begin(first.gradient[:, free], first.chi2, dof)
+    far = np.abs(step / (unit * whole.error)).max(initial=0)
+    if left_over is not None and far > _STALE:
+        begin[free] += step[0]
+        first = sweep(design, blocks, part, np.tile(begin, (n_parts, 1)), left_over=left_over)
+        step, unit = whole.begin(first.gradient[:, free], first.chi2, dof)
+        shrinking = np.abs(step / (unit * whole.error)).max(initial=0) / far
+    left = first.gradient[:, free]
+    whole.run(lambda x: product(np.tile(x, (n_parts, 1))), left, unit, shrinking)
     chi2 = first.chi2.sum() - (whole.x * (left + whole.left).sum(axis=0)).sum()
-    count = int(first.count.sum())
-    noise = float(np.sqrt(max(chi2, 0) / max(2 * count - free.sum(), 1)))
+    noise = float(np.sqrt(max(chi2, 0) / dof))
     outside = ~free & ~fixed
     flux = np.where(outside, np.nan, begin)
     flux[free] += whole.x[0]
@@ -117,8 +142,8 @@ def fit(
             padded[used] = x
             return product(padded)[used]
 
-        each = _Descent(matrix[used], tolerance, together=False)
-        each.run(separate, whole.left[used])
+        each = _Descent(matrix[used], _OF_PARTS * tolerance, together=False)
+        each.run(separate, whole.left[used], noise, whole.shrinking if whole.turns else shrinking)
         part_flux[np.ix_(used, free)] += each.x
     part_error[np.ix_(used, free)] = noise * each.error
     return Solution(
@@ -131,8 +156,21 @@ def fit(
         count=count,
         noise=noise,
         iterations=whole.turns + (each.turns if n_parts > 1 else 0),
-        last_step=max(whole.last, each.last),
+        last_step=whole.last,
+        shrinking=max(whole.shrinking, each.shrinking),
     )
+
+
+def thinned(blocks: Blocks, n_chan: int) -> tuple[NDArray[np.int64], Arrays] | None:
+    """One in eight of the channels that have data, and their data; None where these are few."""
+    seen = np.zeros(n_chan, bool)
+    for block in blocks:
+        seen |= (block.weight > 0).any(axis=0)
+    chosen = np.flatnonzero(seen)[_COARSE // 2 :: _COARSE]
+    if chosen.size < _FEWEST:
+        return None
+    some = [Block(block.data[:, chosen], block.weight[:, chosen]) for block in blocks]
+    return chosen, Arrays(np.stack([b.data for b in some]), np.stack([b.weight for b in some]))
 
 
 def residuals(design: Design, blocks: Blocks, flux_jy: Array) -> Iterator[Block]:
@@ -166,7 +204,7 @@ class _Descent:
     Matrices (part, source, source), right sides and products come by parts of the band: each is a
     system of its own, or all `together` are the only one. After :meth:`run`, `x` (system, source)
     is the solution, `left` (part, source) what of the right side it leaves, `turns` the products
-    made and `last` the step left over.
+    made, `last` the step left over and `shrinking` the most that one of them left of a step.
     """
 
     def __init__(self, matrix: Array, tolerance: float, *, together: bool) -> None:
@@ -176,6 +214,7 @@ class _Descent:
         self.error = np.sqrt(np.diagonal(np.stack(inverses), axis1=1, axis2=2))
         self.x = np.zeros_like(self.error)
         self.left, self.turns, self.last = np.zeros((0, 0)), 0, np.inf
+        self.shrinking = _GOOD
 
     def inverse(self, number: int) -> Array:
         """Of the matrix of one system."""
@@ -187,32 +226,53 @@ class _Descent:
     def _spread(self, each: Array) -> Array:
         return np.broadcast_to(each, (self.matrix.shape[0], each.shape[1]))
 
-    def _precondition(self, right: Array) -> Array:
+    def precondition(self, by_part: Array) -> Array:
+        """The step (system, source) that the matrix alone would take."""
+        right = self._fold(by_part)
         return np.stack([cho_solve(f, r) for f, r in zip(self.factors, right, strict=True)])
 
-    def run(self, product: Callable[[Array], Array], right: Array) -> None:
-        """Solve; `product` gives the exact matrix times x, by parts."""
+    def begin(self, by_part: Array, chi2: Array, dof: int) -> tuple[Array, float]:
+        """The first step (system, source), and the noise that it would leave: errors are those
+        of the weights times that, and weights may be in any unit."""
+        step = self.precondition(by_part)
+        rest = chi2.sum() - (step * self._fold(by_part)).sum()
+        return step, float(np.sqrt(rest / dof)) if rest > 0 else 1.0
+
+    def run(
+        self,
+        product: Callable[[Array], Array],
+        right: Array,
+        noise: float,
+        shrinking: float | None = None,
+    ) -> None:
+        """Solve; `product` gives the exact matrix times x, by parts.
+
+        Errors are those of the matrix times `noise`. The step at hand is taken to leave
+        `_SAFETY` times what the last one left of itself, `shrinking`: all, if none is known.
+        """
+        error = self.error * (noise or 1.0)
         self.left = right.copy()
-        step = direction = self._precondition(self._fold(self.left))
+        step = direction = self.precondition(self.left)
         slope = (self._fold(self.left) * step).sum(axis=1, keepdims=True)
-        size = np.abs(step / self.error).max(initial=0)
-        # the step at hand is taken to be good to `shrinking` of itself, `_GOOD` at best
-        shrinking = 1.0
-        while size * shrinking > self.tolerance and self.turns < _MOST_ITERATIONS:
+        size = np.abs(step / error).max(initial=0)
+        self.shrinking = _GOOD if shrinking is None else float(np.clip(shrinking, _GOOD, 1.0))
+        expected = 1.0 if shrinking is None else _SAFETY * self.shrinking
+        while size * expected > self.tolerance and self.turns < _MOST_ITERATIONS:
             by_part = product(direction)
             along = (direction * self._fold(by_part)).sum(axis=1, keepdims=True)
             length = slope / np.where(along > 0, along, np.inf)
             self.x = self.x + length * direction
             self.left = self.left - length * by_part
-            step = self._precondition(self._fold(self.left))
+            step = self.precondition(self.left)
             before, slope = slope, (self._fold(self.left) * step).sum(axis=1, keepdims=True)
             direction = step + slope / np.where(before > 0, before, np.inf) * direction
-            last, size = size, np.abs(step / self.error).max(initial=0)
-            shrinking = float(np.clip(size / last, _GOOD, 1.0))
+            last, size = size, np.abs(step / error).max(initial=0)
+            left = float(np.clip(size / last, _GOOD, 1.0))
+            self.shrinking, expected = max(self.shrinking, left), min(_SAFETY * left, 1.0)
             self.turns += 1
         self.x = self.x + step
         self.left = self.left - np.einsum("kij,kj->ki", self.matrix, self._spread(step))
-        self.last = size * shrinking
+        self.last = size * expected
         if self.last > self.tolerance:
             raise DataQualityError(
                 f"the fit does not converge: {self.last:.2g} of an error is left after"

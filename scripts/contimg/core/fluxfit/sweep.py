@@ -70,17 +70,19 @@ def sweep(
     flux: NDArray[np.float64] | None,
     *,
     with_data: bool = True,
+    left_over: Arrays | None = None,
 ) -> Sums:
     """Project data minus model on the sources; without data, the model alone: A^H W A f.
 
-    `part` (channel,) of :func:`parts_of`, `flux` (part, source) [Jy] or None for no model.
+    `part` (channel,) of :func:`parts_of`, `flux` (part, source) [Jy] or None for no model. Data
+    minus model are written to `left_over`, if given.
     """
     n_parts = int(part.max()) + 1
     sums = Sums(np.zeros((n_parts, design.n_sources)), np.zeros(n_parts), np.zeros(n_parts, int))
     owner, sign = design.owner, -1 if with_data else 1
     for time, block in enumerate(blocks):
         weight = np.where(design.axes.ant1 != design.axes.ant2, block.weight.T, 0)
-        data = np.ascontiguousarray(block.data.T) if with_data else None
+        data = np.array(block.data.T, np.complex64, order="C") if with_data else None
         sums.count += _by_part(weight > 0, part, n_parts)
         work = _Time(design, time)
         for channel, column, phasor in columns(design, time):
@@ -96,6 +98,10 @@ def sweep(
             k = part[channel]
             sums.gradient[k] += amplitude * work.project(column, phasor, weighted, channel, owner)
             sums.chi2[k] += float(np.vdot(np.where(w > 0, left, 0), weighted).real)
+            if data is not None:
+                data[channel] = left
+        if left_over is not None and data is not None:
+            left_over.data[time], left_over.weight[time] = data.T, block.weight
     return sums
 
 
@@ -138,13 +144,18 @@ def _strength(
 
 
 class _Time:
-    """Products of one time."""
+    """Products of one time.
+
+    Baselines p < q are one triangle of the matrix over antennas, so that the triangular products
+    of BLAS do, with half the operations; a baseline that is stored as (q, p) is its conjugate.
+    """
 
     def __init__(self, design: Design, time: int) -> None:
         n = design.n_antennas
-        self.n_antennas, self.pair = n, design.pair
-        self.cell = design.pair[0] * n + design.pair[1]
-        self.right = np.zeros((n, n), np.complex64)
+        self.pair, first, second = design.pair, *np.sort(design.pair, axis=0)
+        self.cell = second * n + first  # column-major
+        self.turned = np.flatnonzero(design.pair[0] > design.pair[1])
+        self.right = np.zeros((n, n), np.complex64, order="F")
         self.extended = design.extended
         self.points = design.points.size + 2 * design.fine.size
         self.n_sources = design.n_sources
@@ -160,15 +171,18 @@ class _Time:
         channel: int,
     ) -> NDArray[np.complex64]:
         """(baseline,) [Jy] of columns of `strength` and sources of `apparent` flux density."""
-        from scipy.linalg.blas import cgemm
+        from scipy.linalg.blas import cherk
 
-        if self.points:
-            # (antenna, antenna), column-major: [p, q] = sum of strength column_p conj(column_q)
-            scaled = column * strength[:, None]
-            product = cgemm(1.0, column.T, scaled.T, trans_b=2)
-            left = product.T.ravel().take(self.pair[1] * self.n_antennas + self.pair[0])
-        else:
-            left = np.zeros(self.cell.size, np.complex64)
+        # (antenna, antenna), column-major: [p, q] = sum of strength column_p conj(column_q)
+        product = np.zeros_like(self.right)
+        size = np.sqrt(np.abs(strength))
+        for sign, chosen in ((1.0, strength > 0), (-1.0, strength < 0)):
+            rows = np.flatnonzero(chosen)
+            if rows.size:
+                scaled = column[rows] * size[rows, None]
+                product = cherk(sign, scaled.T, beta=1.0, c=product, overwrite_c=True)
+        left = product.T.ravel().take(self.cell)
+        left[self.turned] = left[self.turned].conj()
         if self.decay is not None:
             envelope = np.float32(self.square[channel])
             add_extended(left, phasor, apparent[self.extended], *self.decay, envelope, *self.pair)
@@ -183,10 +197,14 @@ class _Time:
         owner: NDArray[np.int64],
     ) -> NDArray[np.float64]:
         """(source,): the real part of sum over baselines of conj(unit model) `weighted`."""
+        from scipy.linalg.blas import ctrmm
+
         result = np.zeros(self.n_sources)
         if self.points:
-            self.right.ravel()[self.cell] = weighted
-            turned = column @ self.right.T
+            held = self.right.T.ravel()
+            held[self.cell] = weighted
+            held[self.cell[self.turned]] = weighted[self.turned].conj()
+            turned = ctrmm(1.0, self.right, column.T).T
             each = np.einsum("ij,ij->i", column.view(np.float32), turned.view(np.float32))
             result += np.bincount(owner, each, self.n_sources)
         if self.decay is not None:

@@ -16,13 +16,15 @@ from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError
 from contimg.core.fluxfit.measurement import stokes_i
 from contimg.core.instrument import InstrumentOptions
+from contimg.core.judge import by_checks
 from contimg.core.ms import Axes, read_axes
 from contimg.core.records import Check, atomic, check, require, write_record
 from contimg.core.steady import subtracted
-from contimg.core.stokes import read_stokes_i
+from contimg.core.stokes import summed_weight
 from contimg.photometry.table import write_table
 from contimg.photometry.tile import targets
 from contimg.photometry.tile.measure import TileFit, measure_tile
+from contimg.photometry.tile.model import MODEL_SCHEMA, model_table
 from contimg.photometry.tile.options import FluxFitOptions
 from contimg.photometry.tile.rounds import Offset
 from contimg.photometry.tile.table import TILE_SCHEMA, tile_table
@@ -34,7 +36,11 @@ class TilePhotometryFiles(Files):
     ms: Path = Field(description="calibrated Measurement Set of the tile")
     ms_record: Path = Field(description="its record")
     catalog: Path = Field(description="table of the sources to measure")
+    field_model: Path | None = Field(
+        None, description="table of the sources of the field, which take part in the fit"
+    )
     table: Path = Field(description="output: flux densities of the tile (Parquet)")
+    model: Path = Field(description="output: all sources fitted, for the imager (Parquet)")
     new: Path = Field(description="output: sources that the catalogue lacks, as a source table")
     record: Path = Field(description="output: record")
     threads: int = Field(1, ge=1, description="processors for the residual image")
@@ -45,7 +51,9 @@ def run(files: TilePhotometryFiles, instrument: InstrumentOptions, options: Flux
     calibrated = require(files.ms_record)
     axes = read_axes(existing(files.ms, "Measurement Set"))
     beam = PrimaryBeam(instrument)
-    catalog = read_sources(files.catalog).sort_values("name", kind="stable", ignore_index=True)
+    field = None if files.field_model is None else read_sources(files.field_model)
+    catalog = targets.united(read_sources(files.catalog), field, options.duplicate_arcsec)
+    catalog = catalog.sort_values("name", kind="stable", ignore_index=True)
     files.table.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fit-", dir=files.table.parent) as scratch:
         blocks = stokes_i(files.ms, axes, Path(scratch))
@@ -62,6 +70,7 @@ def run(files: TilePhotometryFiles, instrument: InstrumentOptions, options: Flux
         )
         table = tile_table(fitted, blocks, str(calibrated["data"]["group"]))
     write_table(files.table, table, TILE_SCHEMA)
+    write_table(files.model, model_table(fitted), MODEL_SCHEMA)
     with atomic(files.new) as partial:
         new_sources(table).to_csv(partial, index=False)
     write_record(
@@ -71,7 +80,7 @@ def run(files: TilePhotometryFiles, instrument: InstrumentOptions, options: Flux
         data=_facts(table, fitted, catalog, axes),
         checks=_checks(table, fitted, options),
         options=[instrument, options],
-        inputs=[files.ms_record, files.catalog],
+        inputs=[p for p in (files.ms_record, files.catalog, files.field_model) if p],
     )
 
 
@@ -83,17 +92,18 @@ def _steadied(ms: Path, record: dict[str, Any], beam: PrimaryBeam, axes: Axes) -
     names = {item["name"] for item in record["data"].get("sources_steadied", [])}
     if not names:
         return None
-    weight = read_stokes_i(ms, axes).weight.sum(axis=1, dtype=np.float64)
+    weight = summed_weight(ms, axes)
 
     def offset(table: pd.DataFrame) -> np.ndarray:
-        lacking = names.difference(table["name"])
+        known = table.assign(name=table["alias"].fillna(table["name"]))
+        lacking = names.difference(known["name"])
         if lacking:
             raise ContimgError(
                 f"{record['product']}: the drift of {', '.join(sorted(lacking)[:5])} was taken out"
-                " of the data, but they take no part in the fit; give the catalogue of the"
-                " calibration, and flux_fit.model_min_jy below apply.drift_min_jy"
+                " of the data, but they take no part in the fit; give the field model of the"
+                " calibration (--field-model), and flux_fit.model_min_jy below apply.drift_min_jy"
             )
-        return subtracted(record["data"], table, beam, axes, weight)
+        return subtracted(record["data"], known, beam, axes, weight)
 
     return offset
 
@@ -126,6 +136,7 @@ def _facts(
         "n_sources": len(known),
         "n_new": int((table["role"] == targets.NEW).sum()),
         "n_unsure": int(roles.get(targets.UNSURE, 0)),
+        "n_field": int(roles.get(targets.FIELD, 0)),
         "n_outside": int(roles.get(targets.OUTSIDE, 0)),
         "n_components": int(roles.get(targets.COMPONENT, 0)),
         "n_null": int(roles.get(targets.NULL, 0)),
@@ -191,6 +202,7 @@ COMMAND = Command(
     files=TilePhotometryFiles,
     options=(InstrumentOptions, FluxFitOptions),
     run=run,
-    outputs=("table", "new", "record"),
+    outputs=("table", "model", "new", "record"),
     record="record",
+    judge=by_checks,
 )

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from contimg.core.beam import C_M_S, PrimaryBeam
 from contimg.core.errors import DataQualityError
 from contimg.core.fluxfit.design import Design
-from contimg.core.fluxfit.measurement import store
 from contimg.core.fluxfit.normal import normal
-from contimg.core.fluxfit.solve import Solution, fit, residuals
+from contimg.core.fluxfit.solve import Solution
 from contimg.core.fluxfit.sweep import Arrays, Block, parts_of
 from contimg.core.ms import Axes
 from contimg.photometry.tile import targets
@@ -38,7 +37,7 @@ class TileFit:
     factor: float  # by which formal errors were multiplied
     null_scatter: float  # rms of the empty places over their formal errors; NaN for too few
     position_error: NDArray[np.float64]  # (row,) [arcsec] along one axis; NaN where not fitted
-    image: ResidualImage  # of what is left
+    image: ResidualImage  # of what the last round left
     natural_noise: float  # of the fit with natural weights, as Solution.noise
     confusion_f2: float
     rounds: list[dict] = field(default_factory=list)
@@ -76,6 +75,7 @@ def measure_tile(
         offset,
         threads,
     )
+    state.settle()
     rounds = []
     searches = 0
     while True:
@@ -93,11 +93,7 @@ def measure_tile(
     state.flux = np.concatenate([state.flux, np.zeros(len(nulls))])
     state.position_error = np.concatenate([state.position_error, np.full(len(nulls), np.nan)])
     model = state.design(state.table)
-    solution = fit(model, state.blocks, parts=options.parts, start=state.flux)
-    state.flux = np.nan_to_num(solution.flux_jy)
-    left = store(residuals(model, state.blocks, solution.flux_jy), axes, scratch, "residual")
-    if f2 > 0:
-        left = Arrays(left.data, state.natural)
+    solution = state.fit(model, state.blocks, None, parts=options.parts)
     covariance, part_error = _formal(model, solution, state, f2, natural_noise, options.parts)
     null = (state.table["role"] == targets.NULL).to_numpy()
     pulls = solution.flux_jy[null] / np.sqrt(np.diagonal(covariance))[null]
@@ -112,7 +108,7 @@ def measure_tile(
         factor=factor,
         null_scatter=scatter,
         position_error=state.position_error,
-        image=state.residual_image(left),
+        image=state.image,
         natural_noise=natural_noise,
         confusion_f2=f2,
         rounds=rounds,

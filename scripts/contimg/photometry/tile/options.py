@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from contimg.core.options import Options
+from contimg.core.options import Limit, Options
 
 
 class FluxFitOptions(Options):
@@ -35,10 +35,10 @@ class FluxFitOptions(Options):
     null_targets: int = Field(
         100, ge=0, le=2000, description="empty places fitted with the sources, to measure errors"
     )
-    null_warn: float = Field(
+    null_warn: Limit = Field(
         1.3, gt=1, description="scatter of the empty places over their errors that warns"
     )
-    null_fail: float = Field(3.0, gt=1, description="and that fails the tile")
+    null_fail: Limit = Field(3.0, gt=1, description="and that fails the tile")
     position_snr: float = Field(
         20.0, ge=10, description="signal to noise from which positions are fitted as well"
     )

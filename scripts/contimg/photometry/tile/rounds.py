@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from contimg.core import dirty
 from contimg.core.beam import PrimaryBeam
 from contimg.core.coords import cosines_to_sky, direction_cosines
-from contimg.core.fluxfit.design import Design, design
-from contimg.core.fluxfit.measurement import store
+from contimg.core.fluxfit.design import Design, design, of_channels
+from contimg.core.fluxfit.measurement import space
 from contimg.core.fluxfit.positions import position_steps
-from contimg.core.fluxfit.solve import Solution, fit, residuals
+from contimg.core.fluxfit.solve import ROUGH, Solution, fit, thinned
 from contimg.core.fluxfit.sweep import Arrays
 from contimg.core.ms import Axes
 from contimg.core.robust import robust_rms
@@ -25,7 +26,8 @@ from contimg.photometry.tile.options import FluxFitOptions
 from contimg.photometry.tile.search import ResidualImage, find, residual_image
 
 _ROUGH = 0.3  # of an error: tolerance of the fits whose residual is searched
-_SETTLED = 3.0  # errors: a smaller step in position is not worth another round
+_SETTLED = 8.0  # errors: a smaller step in position is not worth another round
+_REAL = 3.0  # errors: of a few channels a smaller step is not made
 _DEPTH = 0.1  # of the highest peak: what one search finds
 _PRUNED_SNR = 5.0  # sources of the residual that turn out fainter are dropped again
 _NEEDED = 5.0  # errors: a blended source is moved by no smaller step
@@ -61,7 +63,9 @@ class Rounds:
             width_hz=axes.width_hz if options.channel_smearing else 0.0,
             integration_s=axes.integration_s if options.time_smearing else 0.0,
         )
-        self.table, self.scratch, self.offset, self.threads = table, scratch, offset, threads
+        self.table, self.offset, self.threads = table, offset, threads
+        self.left = space(axes, scratch, "residual")
+        self.shrinking: float | None = None  # of the last fit
         self.flux = np.zeros(len(table))
         self.position_error = np.full(len(table), np.nan)
         self.first = table[["ra_deg", "dec_deg"]].copy()
@@ -75,21 +79,29 @@ class Rounds:
         known = table.assign(flux_jy=self.flux)
         return design(known, self.beam, self.averaged, offset_jy=offset)
 
+    def settle(self) -> None:
+        """Flux densities and positions to begin with, from some of the channels."""
+        some = thinned(self.blocks, self.axes.freq_hz.size)
+        if some is None:
+            return
+        chosen, blocks = some
+        left = Arrays(np.zeros_like(blocks.data), np.zeros_like(blocks.weight))
+        for _ in range(_MOVES):
+            model = of_channels(self.design(self.table), chosen)
+            solution = self.fit(model, blocks, left, tolerance=ROUGH)
+            if not self._move(model, solution, left, least=_REAL):
+                break
+
     def one_round(self, *, search: bool) -> dict:
         """Fit and move what is bright; if nothing moved far, image and, if `search`, add to it."""
         model = self.design(self.table)
-        start = self.flux if self.flux.any() else None
-        solution = fit(model, self.blocks, start=start, tolerance=_ROUGH)
-        self.flux = np.nan_to_num(solution.flux_jy)
-        left = store(
-            residuals(model, self.blocks, solution.flux_jy), self.axes, self.scratch, "residual"
-        )
-        moved = self._move(model, solution, left)
-        self.left, self.noise, added = left, solution.noise, 0
+        solution = self.fit(model, self.blocks, self.left, tolerance=_ROUGH)
+        moved = self._move(model, solution, self.left)
+        self.noise, added = solution.noise, 0
         self.moves += moved > 0
         settled = not moved or self.moves > _MOVES
         if settled:
-            self.image = self.residual_image(left)
+            self.image = self.residual_image(self.left)
             added = self._add() if search else 0
         sources = len(self.table) - added
         dropped = self._prune(solution)
@@ -102,12 +114,24 @@ class Rounds:
             "residual_rms_jy_beam": robust_rms(self.image.data) if settled else None,
         }
 
+    def fit(self, model: Design, blocks: Arrays, left: Arrays | None, **options: Any) -> Solution:
+        """Fit `blocks` from the flux densities at hand, which follow; what is left to `left`."""
+        start = self.flux if self.flux.any() else None
+        solution = fit(
+            model, blocks, start=start, left_over=left, shrinking=self.shrinking, **options
+        )
+        self.flux, self.shrinking = np.nan_to_num(solution.flux_jy), solution.shrinking
+        return solution
+
     def residual_image(self, left: Arrays) -> ResidualImage:
         robust = self.options.search_robust
         return residual_image(self.axes, left, self.radius, robust, self.threads)
 
-    def _move(self, model: Design, solution: Solution, left: Arrays) -> int:
-        """Take bright sources to where their residual says they are; how many moved."""
+    def _move(self, model: Design, solution: Solution, left: Arrays, least: float = 0.0) -> int:
+        """Take bright sources to where their residual says they are; how many moved far.
+
+        Steps of less than `least` errors are not made.
+        """
         snr = self.flux / np.where(solution.error_jy > 0, solution.error_jy, np.inf)
         point = np.isin(np.arange(len(self.table)), model.points)
         own = self.table["role"] != targets.COMPONENT
@@ -128,6 +152,7 @@ class Rounds:
         # the places of blends make their flux densities worse: they are moved where they must
         before = self.table[["ra_deg", "dec_deg"]].to_numpy() != self.first.to_numpy()
         needed = ~_blended(solution)[wanted] | (size > _NEEDED) | before.any(axis=1)[wanted]
+        needed &= size >= least
         believed = needed & (off * 3600 < self.options.position_limit_arcsec)
         self.table.loc[wanted[believed], ["ra_deg", "dec_deg"]] = new[believed]
         return int((size[believed] > _SETTLED).sum())
@@ -218,7 +243,7 @@ class Rounds:
         if not f2 * cells.weight.max() > _LEAST_CONFUSION:
             return 0.0
         new = dirty.reweighted(cells, rows, self.axes.freq_hz, weight, f2)
-        self.natural = self.blocks.weight
+        self.natural, self.shrinking = self.blocks.weight, None
         self.blocks = Arrays(self.blocks.data, new.reshape(self.blocks.weight.shape))
         return float(f2)
 

@@ -19,6 +19,8 @@ from contimg.core.robust import robust_rms
 _PIXELS_PER_BEAM = 4.0
 _BOX_BEAMS = 15  # side of the boxes in which the noise is measured
 _MOST = 300  # sources of one search
+_ACCURACY = 1e-3  # of the gridding: the residual has no bright sources
+_SAMPLE = 2  # every other pixel, half a beam apart, tells the noise
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def residual_image(
     f2 = cells.robust(robust)
     used = dirty.reweighted(cells, rows, axes.freq_hz, weight, f2)
     data = residual.data.reshape(weight.shape)
-    image = dirty.dirty_image(rows, axes.freq_hz, data, used, size, cell, threads)
+    gridder = dirty.Gridder(rows, axes.freq_hz, size, cell, accuracy=_ACCURACY, threads=threads)
+    image = gridder.image(data, used)
     psf = dirty.psf(cells, f2)
     beam = dirty.fit_beam(psf, cell)
     return ResidualImage(
@@ -90,7 +93,7 @@ def local_noise(image: NDArray, beam: Beam, cell_rad: float) -> NDArray[np.float
     edges = np.linspace(0, size, count + 1).astype(int)
     boxes = np.array(
         [
-            [robust_rms(image[a:b, c:d]) for c, d in itertools.pairwise(edges)]
+            [robust_rms(image[a:b:_SAMPLE, c:d:_SAMPLE]) for c, d in itertools.pairwise(edges)]
             for a, b in itertools.pairwise(edges)
         ]
     )

@@ -16,10 +16,11 @@ from contimg.core.errors import DataQualityError
 from contimg.core.ms import Axes
 from contimg.photometry.tile.options import FluxFitOptions
 
-# `role` of a row: a catalogued source that is measured, one farther out that only takes part, a
-# part of another source that the residual showed, a source found there, one that was found there
-# but is too faint in the last fit to be listed, an empty place
-TARGET, OUTSIDE, COMPONENT, NEW, NULL = "target", "outside", "component", "new", "null"
+# `role` of a row: a source that is measured, one of the model of the field that only takes part,
+# one of either farther out that does, a part of another source that the residual showed, a source
+# found there, an empty place; and one that was found but is too faint in the last fit to be listed
+TARGET, FIELD, OUTSIDE, COMPONENT = "target", "field", "outside", "component"
+NEW, NULL = "new", "null"
 UNSURE = "unsure"
 _TRIES = 20  # places tried for each empty one that is wanted
 _APART_WIDTHS, _REACH_WIDTHS = 3.0, 25.0  # of an empty place from a target, in beams
@@ -33,11 +34,33 @@ def beam_response(table: pd.DataFrame, beam: PrimaryBeam, axes: Axes) -> NDArray
     return beam.power(offset, float(axes.freq_hz.mean())).mean(axis=1)
 
 
+def united(wanted: pd.DataFrame, field: pd.DataFrame | None, limit_arcsec: float) -> pd.DataFrame:
+    """Sources to measure, and those of the model of the field that are none of them.
+
+    Columns added: `listed`, whether a source is to be measured, and `alias`, its name in the model
+    of the field. It is there by the same name, or is the nearest within `limit_arcsec`.
+    """
+    wanted = wanted.assign(listed=True, alias=wanted["name"])
+    if field is None or field.empty or wanted.empty:
+        return wanted
+    other = field[~field["name"].isin(wanted["name"])].reset_index(drop=True)
+    distance, number = nearest(other, wanted)
+    same = np.degrees(distance) * 3600 < limit_arcsec
+    known = wanted["name"].isin(field["name"]).to_numpy()
+    alias = wanted["alias"].to_numpy(copy=True)
+    for name, k in zip(other["name"][same], number[same], strict=True):
+        if not known[k]:
+            alias[k], known[k] = name, True
+    rest = other[~same].assign(listed=False, alias=other["name"][~same])
+    return pd.concat([wanted.assign(alias=alias), rest], ignore_index=True)
+
+
 def choose(
     catalog: pd.DataFrame, beam: PrimaryBeam, axes: Axes, options: FluxFitOptions
 ) -> pd.DataFrame:
     """Sources of the catalogue that take part; columns ``role``, ``beam`` and ``same`` added.
 
+    Of those that are not to be measured, by a column `listed`, the apparently bright ones.
     ``same`` is the name of the row that stands for a source: another one's where two lie closer
     together than `duplicate_arcsec`. Raises :class:`DataQualityError` when there is no target.
     """
@@ -46,10 +69,11 @@ def choose(
     table = catalog[near].reset_index(drop=True)
     table["spectral_index"] = table["spectral_index"].fillna(options.spectral_index)
     table["beam"] = beam_response(table, beam, axes)
-    target = (table["beam"] >= options.min_beam).to_numpy()
+    within = (table["beam"] >= options.min_beam).to_numpy()
+    target = within & table.get("listed", pd.Series(True, table.index)).to_numpy(bool)
     apparent = flux_density(table, float(axes.freq_hz.mean()))[:, 0] * table["beam"]
     bright = np.nan_to_num(apparent.to_numpy()) >= options.model_min_jy
-    table["role"] = np.where(target, TARGET, OUTSIDE)
+    table["role"] = np.where(target, TARGET, np.where(within, FIELD, OUTSIDE))
     table = table[target | bright].reset_index(drop=True)
     if not target.any():
         raise DataQualityError(
