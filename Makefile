@@ -8,7 +8,7 @@ CORES ?= $(shell nproc)
 ENV := . tools/env.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real test test-setup mutants lint check-env lock tag clean distclean
+.PHONY: help setup demo real test test-setup faults mutants lint check-env lock tag clean distclean
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ test-setup:
 test: test-setup lint  ## set-up, lint and all tests (AOFlagger, SLURM, fitsverify, Chromium where root may install)
 	@$(ENV); export PATH="$$PATH:/usr/sbin:/sbin"; \
 	python -m pytest -n $(CORES) --dist loadfile $(PYTEST)
+
+faults: setup  ## two thousand faults of raw files and products of a small run, and their outcomes (an hour)
+	@tools/run.sh --configfile config/tiny.yaml --cores $(CORES)
+	@$(ENV); PYTHONPATH=tests:scripts python -m faults.campaign --seed 1 --raw 1500 --products 570 --results results/tiny
 
 mutants: test-setup  ## small errors put into the numeric cores: which would no test notice? (an hour)
 	@$(ENV); python tools/mutants.py --processes $(CORES) $(MUTANTS)

@@ -3,62 +3,34 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import h5py
 import numpy as np
-import pandas as pd
 import pytest
 
 from contimg.convert.agree import agree, full_count
-from contimg.convert.command import ConvertFiles, effective_fraction, run
-from contimg.convert.options import ConvertOptions
+from contimg.convert.command import effective_fraction
 from contimg.core.errors import DataQualityError
-from contimg.core.groups import read_manifest, write_manifest
-from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import open_table
-from contimg.core.records import read_record
-from contimg.flag.options import FlagOptions
-from contimg.simulate.command import simulate_group
-from contimg.simulate.schedule import schedule
-from truth.observe import CORRUPTED, sky_of
+from faults.raw import SUBBANDS, copied, make_group
+from faults.raw import convert as convert_copy
 
-SUBBANDS, CHANNELS, ODD = 5, 16, 3
-# channels of 0.73 MHz; lag and delays turn phases as the telescope's do
-INSTRUMENT = InstrumentOptions(subbands=SUBBANDS, band_mhz=(1311.25, 1369.85))
-SIMULATE = CORRUPTED.model_copy(
-    update={"antenna_step": 5, "n_times": 8, "integration_s": 12.9, "delay_rms_ns": 30.0}
-)
+CHANNELS, ODD = 16, 3
 
 
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory) -> Path:
-    """A group of five subbands: three sources, 4 Jy in all, noise, gains, delays."""
-    folder = tmp_path_factory.mktemp("odd")
-    group = schedule(SIMULATE, INSTRUMENT)[0]
-    places = ((0.4, -0.3, 2.0), (-0.2, 0.5, 1.2), (0.1, 0.1, 0.8))
-    sky = pd.concat([sky_of(group, *place) for place in places], ignore_index=True)
-    sky["name"] = list("ABC")
-    (folder / "raw").mkdir()
-    entries = simulate_group(folder / "raw", group, sky, INSTRUMENT, SIMULATE)
-    write_manifest(folder / "manifest.json", group, entries)
-    return folder
+    """A group of five subbands."""
+    return make_group(tmp_path_factory.mktemp("odd") / "group")
 
 
 def convert(observed: Path, folder: Path, change, odd: int = ODD, **options) -> dict:
     """The record of the group after `change` of one of its files."""
-    shutil.copytree(observed / "raw", folder / "raw")
-    group, entries = read_manifest(observed / "manifest.json")
-    entries = [e | {"path": str(folder / "raw" / Path(e["path"]).name)} for e in entries]
-    write_manifest(folder / "manifest.json", group, entries)
+    entries = copied(observed, folder)
     with h5py.File(entries[odd]["path"], "r+") as file:
         change(file)
-    files = ConvertFiles(
-        manifest=folder / "manifest.json", ms=folder / "t.ms", record=folder / "t.json"
-    )
-    run(files, INSTRUMENT, ConvertOptions(**options), FlagOptions(steps=["invalid"]))
-    return read_record(files.record)
+    return convert_copy(folder, **options)
 
 
 def data(function):
@@ -181,24 +153,12 @@ def test_uneven_weights_are_said(observed, tmp_path):
         part = np.random.default_rng(1).choice([0.02, 1.0], p=[0.6, 0.4], size=len(samples))
         file["Data/nsamples"][()] = (samples.T * part).T
 
-    folder = tmp_path / "all"
-    shutil.copytree(observed / "raw", tmp_path / "raw")
-    for path in (tmp_path / "raw").iterdir():
-        with h5py.File(path, "r+") as file:
+    for entry in copied(observed, tmp_path):
+        with h5py.File(entry["path"], "r+") as file:
             change(file)
-    group, entries = read_manifest(observed / "manifest.json")
-    entries = [e | {"path": str(tmp_path / "raw" / Path(e["path"]).name)} for e in entries]
-    write_manifest(tmp_path / "manifest.json", group, entries)
-    shutil.copy(tmp_path / "manifest.json", tmp_path / "m.json")
-    found = convert_as_it_is(tmp_path, folder)
+    found = convert_copy(tmp_path)
     assert found["data"]["effective_fraction"] == pytest.approx(0.41, abs=0.03)
     assert found["verdict"] == "warn" and "effective fraction" in found["reason"]
-
-
-def convert_as_it_is(folder: Path, out: Path) -> dict:
-    files = ConvertFiles(manifest=folder / "m.json", ms=out / "t.ms", record=out / "t.json")
-    run(files, INSTRUMENT, ConvertOptions(), FlagOptions(steps=["invalid"]))
-    return read_record(files.record)
 
 
 def test_a_full_count_is_not_decided_by_few_values():

@@ -127,6 +127,23 @@ def test_a_fits_file_without_a_record_has_the_sums_in_its_header(tmp_path) -> No
         verified(image)
 
 
+def test_a_record_in_the_place_of_another_is_seen(tmp_path) -> None:
+    """Whole in itself, but of another day."""
+    _, _, first = results(tmp_path / "r")
+    other = dict(KEY, group="20251006T034512")
+    second = Path(path("image_record", str(tmp_path / "r"), **other))
+    second.parent.mkdir(parents=True)
+    shutil.copy(first, second)
+    with pytest.raises(DamagedError, match=r"is that of images/2025-10-05"):
+        read_record(second)
+    image = Path(path("image", str(tmp_path / "r"), **other))
+    image.touch()
+    elsewhere = tmp_path / "a.json"
+    shutil.copy(first, elsewhere)
+    with pytest.raises(DamagedError, match="that of other products"):
+        verified(image, elsewhere)
+
+
 def test_judging_again_keeps_what_was_promised(tmp_path) -> None:
     _, image, record = results(tmp_path / "r")
     content = judged(read_record(record), {}, ())

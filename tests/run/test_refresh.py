@@ -284,3 +284,13 @@ def test_a_manifest_that_says_something_else_is_not_used(site):
     manifest.unlink()
     site.refresh()
     assert manifest.read_text() == text
+
+
+def test_a_manifest_of_another_group_is_refused(site):
+    plan = site.refresh()
+    first, second = (
+        Path(path("manifest", site.results, group=name)) for name in sorted(plan["groups"])[:2]
+    )
+    second.write_text(first.read_text())
+    with pytest.raises(DamagedError, match="is that of"):
+        read_manifest(second)

@@ -19,7 +19,8 @@ _SHORTEST_M = 30.0  # on shorter ones fringes hardly turn, so that a wrong sign 
 _LEVEL = 5.0  # an amplitude scale that differs by more is another one
 _NOISIER = 1.5  # than the others: it may well show less of what they show
 _CLEAR = 12.0  # in errors: what the other subbands must show
-_LOST = 0.25  # part of what the others show that tells of a break
+_LOST = 0.25  # part of what the others show: no more is left of it
+_BROKEN = 0.5  # the same of an integration and the next, which are alike to some per cent
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,14 @@ class Shown:
 
 
 def chosen(uvw_m: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The baselines that are looked at: the shortest above 30 m, or the longest there are."""
-    length = np.nanmean(np.linalg.norm(uvw_m, axis=-1), axis=0)
-    order = np.argsort(length)
-    longer = order[length[order] > _SHORTEST_M]
-    return np.sort(longer[:_BASELINES] if longer.size else order[-_BASELINES:])
+    """The baselines that are looked at: the shortest of more than 30 m from east to west.
+
+    Or the longest, where there are no such.
+    """
+    east = np.nanmean(np.abs(uvw_m[..., 0]), axis=0)
+    order = np.argsort(np.nanmean(np.linalg.norm(uvw_m, axis=-1), axis=0))
+    wide = order[east[order] > _SHORTEST_M]
+    return np.sort(wide[:_BASELINES] if wide.size else order[-_BASELINES:])
 
 
 def shown(data: NDArray, flags: NDArray, baselines: NDArray[np.int64]) -> Shown:
@@ -77,7 +81,7 @@ def _odd(mine: Shown, others: list[Shown]) -> str:
     if clear > _CLEAR and max(alike, against) < _LOST * clear:
         return "its rows are not those of the same baselines in the others"
     usual = np.median([other.step for other in others], axis=0)
-    broken = (usual > _CLEAR * mine.error) & (mine.step < _LOST * usual)
+    broken = (usual > _CLEAR * mine.error) & (mine.step < _BROKEN * usual)
     if broken.any() and not broken.all():
         at = ", ".join(str(number + 1) for number in np.flatnonzero(broken))
         return f"its data are not of one sequence of times: they break after integration {at}"

@@ -12,6 +12,7 @@ from astropy.coordinates import EarthLocation
 from astropy.time import Time
 
 from contimg.core.errors import ContimgError, DamagedError
+from contimg.core.paths import place_of
 from contimg.core.records import write_text
 
 
@@ -93,4 +94,7 @@ def read_manifest(path: str | Path) -> tuple[Group, list[dict[str, Any]]]:
         raise DamagedError(path, f"not a readable manifest ({error})") from None
     if digest != _digest(content):
         raise DamagedError(path, "the manifest is not as it was written")
+    found = place_of(path)
+    if found is not None and found[2].get("group") != group.group:
+        raise DamagedError(path, f"the manifest is that of {group.group}")
     return group, files

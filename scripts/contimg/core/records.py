@@ -359,7 +359,16 @@ def parse_record(path: str | Path, text: bytes) -> dict[str, Any]:
     seal = content.get("seal")
     if seal is not None and (not isinstance(seal, dict) or seal.get("record") != own_hash(content)):
         raise DamagedError(path, "the record is not as it was written")
+    of, here = (seal or {}).get("place"), place(path)
+    if of is not None and here is not None and of != here:
+        raise DamagedError(path, f"the record is that of {of}")
     return content
+
+
+def place(path: str | Path) -> str | None:
+    """Where a record lies below the results; None where it is not below any."""
+    root = root_of(path)
+    return None if root is None else Path(path).relative_to(root).as_posix()
 
 
 def own_hash(content: Mapping[str, Any]) -> str:

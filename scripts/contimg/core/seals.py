@@ -1,8 +1,8 @@
 """Products as their records promise them: what is read is what was written.
 
-A record ends with its ``seal``: size and sha256 of every product of its job, and a hash of the
-record itself. Products are read through :func:`verified`, which holds them against it; a FITS file
-that no record speaks for is held against the sums in its own header.
+A record ends with its ``seal``: size and sha256 of every product of its job, its own place below
+the results, and a hash of the record itself. Products are read through :func:`verified`, which
+holds them against it; a FITS file that no record speaks for is held against the sums in its header.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from contimg.core.errors import DamagedError
 from contimg.core.paths import record_of
-from contimg.core.records import own_hash, read_record, rewrite_record
+from contimg.core.records import own_hash, place, read_record, rewrite_record
 
 # casacore's readers leave their marks in the one, Snakemake the time of a directory in the other
 EXEMPT = frozenset({"table.lock", ".snakemake_timestamp"})
@@ -39,11 +39,12 @@ def seal(record: Path, products: Iterable[Path]) -> None:
     """Add to `record` what it promises of the `products` of its job."""
     content = read_record(record)
     content["seal"] = {
+        "place": place(record),
         "products": {
             Path(os.path.relpath(product, record.parent)).as_posix(): promise(product)
             for product in products
             if product.exists()
-        }
+        },
     }
     content["seal"]["record"] = own_hash(content)
     rewrite_record(record, content)
@@ -57,9 +58,12 @@ def verified(product: Path, record: Path | None = None) -> Path:
     nothing; a FITS file then has the sums in its header.
     """
     record = record or record_of(product)
-    promised = None
+    promised, known_of = None, {}
     if record is not None and record.exists():
-        promised = promises(record).get(Path(os.path.relpath(product, record.parent)).as_posix())
+        known_of = promises(record)
+        promised = known_of.get(Path(os.path.relpath(product, record.parent)).as_posix())
+    if promised is None and known_of:
+        raise DamagedError(product, f"its record {record} is that of other products")
     if promised is None:
         if product.suffix == ".fits" and product.is_file():
             _check_sums(product)
