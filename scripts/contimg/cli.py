@@ -72,6 +72,8 @@ VERBS = {
     "flag-candidate": "contimg.operate.flag_candidate",
     "sources": "contimg.operate.sources",
     "lightcurve": "contimg.operate.lightcurve",
+    "cutout": "contimg.export.cutout",
+    "export": "contimg.export.command",
     "errors": "contimg.operate.errors",
     "log": "contimg.operate.log",
     "retry": "contimg.operate.retry",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -71,8 +72,12 @@ def ucd_of(column: str) -> str:
     return f"stat.error;{ucd}" if ucd and "_err" in column and "stat" not in ucd else ucd
 
 
-def astropy_table(table: pd.DataFrame) -> Table:
-    """The same with units."""
+# name of a column -> unit, UCD, description, where its name does not say them
+Described = Mapping[str, tuple[str, str, str]]
+
+
+def astropy_table(table: pd.DataFrame, described: Described | None = None) -> Table:
+    """The same with units and descriptions."""
     from astropy.table import Table
 
     result = Table()
@@ -80,16 +85,20 @@ def astropy_table(table: pd.DataFrame) -> Table:
         values = table[name]
         text = values.dtype == object or str(values.dtype) in {"str", "string"}
         result[name] = values.fillna("").to_numpy(dtype=str) if text else values.to_numpy()
-        result[name].unit = unit_of(name) or None
+        unit, _, words = (described or {}).get(name, (unit_of(name), "", ""))
+        result[name].unit = unit or None
+        result[name].description = words or None
     return result
 
 
-def votable(table: pd.DataFrame, name: str, description: str) -> VOTableFile:
+def votable(
+    table: pd.DataFrame, name: str, description: str, described: Described | None = None
+) -> VOTableFile:
     """A VOTable with UCDs, ICRS positions and UTC times; valid without rows, too."""
     from astropy.io.votable import from_table
     from astropy.io.votable.tree import CooSys, TimeSys
 
-    result = from_table(astropy_table(table), table_id="T")
+    result = from_table(astropy_table(table, described), table_id="T")
     result.version = "1.4"
     resource, content = result.resources[0], result.get_first_table()
     content.name, content.description = name, description
@@ -104,7 +113,7 @@ def votable(table: pd.DataFrame, name: str, description: str) -> VOTableFile:
         )
     )
     for field in content.fields:
-        if ucd := ucd_of(field.name):
+        if ucd := (described or {}).get(field.name, ("", ucd_of(field.name), ""))[1]:
             field.ucd = ucd
         if field.name in _PLACES:
             field.ref = "icrs"
@@ -113,10 +122,12 @@ def votable(table: pd.DataFrame, name: str, description: str) -> VOTableFile:
     return result
 
 
-def votable_text(table: pd.DataFrame, name: str, description: str) -> str:
+def votable_text(
+    table: pd.DataFrame, name: str, description: str, described: Described | None = None
+) -> str:
     """The VOTable as text; one without rows has its DATA element, which readers look for."""
     stream = io.BytesIO()
-    votable(table, name, description).to_xml(stream)
+    votable(table, name, description, described).to_xml(stream)
     text = stream.getvalue().decode()
     if len(table):
         return text

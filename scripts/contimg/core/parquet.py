@@ -32,3 +32,31 @@ def read_parquet(
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         why = " ".join(str(error).split())[:200]
         raise DamagedError(path, f"cannot be read as Parquet ({why})") from None
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Write a table with the units that the names of its columns say, for every reader.
+
+    They stand in the metadata of each field, in the description that astropy's ``Table`` reads,
+    and in a VOTable without data (the VOParquet convention of the Virtual Observatory, which
+    TOPCAT reads).
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from astropy.table.meta import get_yaml_from_table
+
+    from contimg.core.export import astropy_table, ucd_of, unit_of, votable_text
+
+    content = pa.Table.from_pandas(table, preserve_index=False)
+    fields = [
+        field.with_metadata(
+            {k: v for k, v in (("unit", unit_of(field.name)), ("ucd", ucd_of(field.name))) if v}
+        )
+        for field in content.schema
+    ]
+    kept = dict(content.schema.metadata or {})
+    empty = table.iloc[:0]
+    kept[b"table_meta_yaml"] = "\n".join(get_yaml_from_table(astropy_table(empty))).encode()
+    kept[b"IVOA.VOTable-Parquet.version"] = b"1.0"
+    kept[b"IVOA.VOTable-Parquet.content"] = votable_text(empty, path.stem, "").encode()
+    pq.write_table(content.cast(pa.schema(fields, metadata=kept)), path)

@@ -11,7 +11,7 @@ from pydantic import Field
 from contimg.core.catalog import read_sources
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
-from contimg.core.parquet import read_parquet
+from contimg.core.parquet import read_parquet, write_parquet
 from contimg.core.records import atomic, check, require, write_record
 from contimg.core.rowflags import usable
 from contimg.variability import plots
@@ -58,7 +58,7 @@ def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
     threshold = candidate_threshold(events, options)
     candidates = candidate_table(sources, threshold, options.high_priority_factor)
     with atomic(files.sources) as partial:
-        sources.to_parquet(partial, index=False)
+        write_parquet(sources, partial)
     write_candidates(candidates, files.candidates, files.candidates_ecsv, files.candidates_vot)
     _plot(table, sources, events, len(candidates), files.plot)
     _write_record(files, options, sources, len(events), threshold)

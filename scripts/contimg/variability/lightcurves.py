@@ -15,7 +15,7 @@ from pydantic import Field
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.judge import by_checks
-from contimg.core.parquet import read_parquet
+from contimg.core.parquet import read_parquet, write_parquet
 from contimg.core.plans import read_plan_file
 from contimg.core.records import atomic, check, read_record, write_record
 from contimg.core.rowflags import usable
@@ -88,7 +88,7 @@ def run(files: LightCurveFiles, options: VariabilityOptions) -> None:
     table = light_curves(photometry, grid, found)
     epochs = epoch_table(grid, found, left_out, options)
     with atomic(files.table) as partial:
-        table.to_parquet(partial, index=False)
+        write_parquet(table, partial)
     with atomic(files.epochs) as partial:
         epochs.to_csv(partial, index=False)
     plots.light_curve_page(table, files.plot)

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from contimg.core.errors import ContimgError
+from contimg.core.export import astropy_table, votable_text
+from contimg.core.parquet import write_parquet
 from contimg.core.records import atomic
 from contimg.variability import metrics
 from contimg.variability.ese import LightCurve
@@ -62,7 +64,6 @@ CANDIDATES: dict[str, tuple[str, str, str]] = {
     "eta": ("", "stat.fit.chi2", "reduced chi-square about the weighted mean"),
     "p_constant": ("", "stat.probability", "that a constant source scatters as much"),
 }
-TEXTS = {"source", "class", "list", "priority"}
 ERRORS = {"t0_mjd": "t0_err_days", "width_days": "width_err_days"}
 ERRORS |= {"baseline_jy": "baseline_err_jy", "minimum_flux_jy": "minimum_flux_err_jy"}
 MIN_SNR = 5.0  # of a mean flux over the error of one epoch: below, V and m say nothing
@@ -186,35 +187,13 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     suffix = path.suffix.lower()
     with atomic(path) as partial:
         if suffix in {".parquet", ".pq"}:
-            table.to_parquet(partial, index=False)
+            write_parquet(table, partial)
         elif suffix == ".csv":
             table.to_csv(partial, index=False)
         elif suffix == ".ecsv":
-            _described(table).write(partial, format="ascii.ecsv")
+            astropy_table(table, CANDIDATES).write(partial, format="ascii.ecsv")
         elif suffix in {".vot", ".votable", ".xml"}:
-            _write_votable(table, partial)
+            words = "candidates for extreme scattering events"
+            partial.write_text(votable_text(table, "candidates", words, CANDIDATES))
         else:
             raise ContimgError(f"{path}: name it .parquet, .csv, .ecsv or .vot")
-
-
-def _described(table: pd.DataFrame):
-    from astropy.table import Table
-
-    converted = Table()
-    for name in table.columns:
-        text = name in TEXTS or name == "reason"
-        converted[name] = table[name].to_numpy(dtype=str if text else None)
-        unit, _, description = CANDIDATES.get(name, ("", "", ""))
-        converted[name].unit = unit or None
-        converted[name].description = description or None
-    return converted
-
-
-def _write_votable(table: pd.DataFrame, path: Path) -> None:
-    from astropy.io.votable import from_table, writeto
-
-    votable = from_table(_described(table))
-    for field in votable.get_first_table().fields:
-        if field.name in CANDIDATES:
-            field.ucd = CANDIDATES[field.name][1]
-    writeto(votable, str(path))

@@ -69,6 +69,7 @@ VALUES: dict[str, dict[str, tuple[str, ...]]] = {
         "ra_deg": ("centre", "ra_deg"),
         "dec_deg": ("centre", "dec_deg"),
         "area_deg2": ("area_deg2",),
+        "shape": ("shape",),
         "rms_median_jy_beam": ("rms_median_jy_beam",),
         "rms_min_jy_beam": ("rms_min_jy_beam",),
         "peak_jy_beam": ("peak_jy_beam",),
@@ -139,7 +140,13 @@ def read_day(site: Site, name: str, rows: list[dict[str, str]], code: str) -> Da
     return Day(name, facts, content["software"], fingerprint)
 
 
-def _read(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+def read_facts(rows: Sequence[Status]) -> list[Fact]:
+    """The facts of rows of the status."""
+    plain = [vars(row) for row in rows if row.kind in {"group", "calset", "mosaic"}]
+    return [Fact(**fact) for fact in _read(plain)["facts"]]
+
+
+def _read(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The facts and the versions of rows, from their records."""
     facts, versions = [], defaultdict(set)
     for row in rows:

@@ -1,0 +1,1 @@
+"""Stage export: the results in the formats of other programs and archives."""

@@ -1,0 +1,140 @@
+"""``contimg export``: the results in the formats of other programs and archives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pandas as pd
+from pydantic import Field
+
+from contimg.core.command import Command, Files
+from contimg.core.errors import ContimgError
+from contimg.core.export import votable_text
+from contimg.core.options import POSITIONAL
+from contimg.core.parquet import read_parquet
+from contimg.core.paths import path
+from contimg.core.records import atomic, write_text
+from contimg.export import alerts, obscore, vast
+from contimg.export.coverage import coverage, write_coverage
+from contimg.report import lookup
+from contimg.report.status import read_plan, statuses
+from contimg.report.weblog.facts import Fact, read_facts
+
+What = Literal["obscore", "moc", "regions", "vast", "alerts"]
+WHAT = ("obscore", "moc", "regions", "vast", "alerts")
+
+
+class ExportFiles(Files):
+    """What is written, and where."""
+
+    what: Annotated[list[What], POSITIONAL] = Field(
+        [],
+        description="obscore: table of images; moc: coverage by day; regions: sources for DS9 and"
+        " CARTA; vast: tables of the VAST pipeline; alerts: candidates as packets (all if unset)",
+    )
+    results: str = Field("results", description="results directory")
+    out: Path = Field(Path("export"), description="folder to write to")
+    base_url: str | None = Field(
+        None, description="where the results are to be had over HTTP, for the table of images"
+    )
+    radius_arcsec: float = Field(30.0, gt=0, description="radius of the regions [arcsec]")
+
+
+def run(files: ExportFiles) -> None:
+    """Write what is asked for and say where it is."""
+    plan = read_plan(files.results)
+    facts = read_facts(statuses(plan, files.results))
+    table = obscore.obscore(facts, plan, files.results, files.base_url)
+    for what in files.what or WHAT:
+        for file in _write(what, files, facts, table):
+            print(file)
+
+
+def _write(what: str, files: ExportFiles, facts: list[Fact], table: pd.DataFrame) -> list[Path]:
+    if what == "obscore":
+        text = votable_text(table, "obscore", "Images and mosaics (ObsCore 1.1)", obscore.COLUMNS)
+        write_text(files.out / "obscore.vot", text)
+        return [files.out / "obscore.vot"]
+    if what == "moc":
+        return write_coverage(coverage(table), files.out)
+    if what == "regions":
+        return write_regions(files)
+    if what == "alerts":
+        rows, found = lookup.light_curves(files.results), lookup.candidates(files.results)
+        write_text(files.out / "alerts.jsonl", alerts.packets(found, rows))
+        write_text(files.out / "alert.schema.json", alerts.schema())
+        return [files.out / "alerts.jsonl", files.out / "alert.schema.json"]
+    return write_vast(files, facts, table)
+
+
+def write_vast(files: ExportFiles, facts: list[Fact], table: pd.DataFrame) -> list[Path]:
+    """Measurements, images and sources as CSV and Parquet."""
+    mosaics = {f.item: f.values for f in facts if f.stage == "mosaic" and f.values}
+    noise = {name: values["rms_median_jy_beam"] for name, values in mosaics.items()}
+    wanted = ["source", "mosaic", "rms_jy_beam", "bmaj_deg", "bmin_deg", "bpa_deg"]
+    found = []
+    for name in mosaics:
+        file = Path(path("photometry", files.results, mosaic=name))
+        if file.exists():
+            measured = read_parquet(file, "photometry")
+            found.append(measured[[column for column in wanted if column in measured.columns]])
+    if not found:
+        raise ContimgError(f"{files.results}: no photometry yet")
+    rows = lookup.light_curves(files.results)
+    tables = {
+        "measurements": vast.measurements(rows, pd.concat(found, ignore_index=True)),
+        "images": vast.images(table, noise),
+        "sources": vast.sources(lookup.sources(files.results)),
+    }
+    written = []
+    for name, content in tables.items():
+        for suffix in ("csv", "parquet"):
+            file = files.out / "vast" / f"{name}.{suffix}"
+            with atomic(file) as partial:
+                if suffix == "csv":
+                    content.to_csv(partial, index=False)
+                else:
+                    content.to_parquet(partial, index=False)
+            written.append(file)
+    return written
+
+
+def write_regions(files: ExportFiles) -> list[Path]:
+    """Circles about the sources, candidates in red, for DS9 and for CARTA and CASA."""
+    from astropy import units
+    from astropy.coordinates import SkyCoord
+    from regions import CircleSkyRegion, Regions
+
+    table = lookup.sources(files.results)
+    places = SkyCoord(table["ra_deg"], table["dec_deg"], unit=units.deg)
+    radius = files.radius_arcsec * units.arcsec
+    circles = Regions(
+        [
+            CircleSkyRegion(
+                place,
+                radius,
+                meta={"text": str(name), "label": str(name)},
+                visual={"color": "red" if listed else "cyan"},
+            )
+            for place, name, listed in zip(
+                places, table["source"], table["list"] != "", strict=True
+            )
+        ]
+    )
+    written = []
+    for suffix, form in (("reg", "ds9"), ("crtf", "crtf")):
+        file = files.out / f"sources.{suffix}"
+        with atomic(file) as partial:
+            circles.write(partial, format=form, overwrite=True)
+        written.append(file)
+    return written
+
+
+COMMAND = Command(
+    help="Write tables of images, coverage, regions, VAST tables and alerts for other programs.",
+    files=ExportFiles,
+    options=(),
+    run=run,
+    by_hand=True,
+)

@@ -1,0 +1,181 @@
+"""What other programs read: values, units, frames, coverage, schemas."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+from astropy.io.votable import parse
+from astropy.io.votable.ucd import parse_ucd
+from astropy.table import Table
+from astropy.wcs import WCS
+
+from contimg.cli import main
+from contimg.core.parquet import read_parquet, write_parquet
+from contimg.core.paths import path
+from contimg.export import obscore
+from contimg.variability.products import CANDIDATES
+from report.make_results import Survey
+
+# IVOA ObsCore 1.1, table 1
+MANDATORY = {
+    *("dataproduct_type", "calib_level", "obs_collection", "obs_id", "obs_publisher_did"),
+    *("access_url", "access_format", "access_estsize", "target_name", "s_ra", "s_dec", "s_fov"),
+    *("s_region", "s_xel1", "s_xel2", "s_resolution", "t_min", "t_max", "t_exptime"),
+    *("t_resolution", "t_xel", "em_min", "em_max", "em_res_power", "em_xel", "o_ucd"),
+    *("pol_states", "pol_xel", "facility_name", "instrument_name"),
+}
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory) -> Survey:
+    results = str(tmp_path_factory.mktemp("export") / "results")
+    made = Survey(results, days=2, tiles=24, mosaics=4, sources=12, pixels=400)
+    # the mosaics of this survey are images of twenty degrees about 45, 135 .. degrees
+    made.ra[:] = np.sort(45 + made.random.uniform(-8, 8, 12))
+    made.dec[:] = 55.5 + made.random.uniform(-5, 5, 12)
+    return made.make()
+
+
+@pytest.fixture(scope="module")
+def out(survey, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("out")
+    pytest.importorskip("mocpy")
+    assert main(["export", "--results", survey.results, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_the_table_of_images_is_obscore(survey, out):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tree = parse(out / "obscore.vot", verify="exception")
+    table = tree.get_first_table().to_table()
+    assert MANDATORY == set(obscore.COLUMNS) == set(table.colnames)
+    for _, ucd, _ in (*obscore.COLUMNS.values(), *CANDIDATES.values()):
+        parse_ucd(ucd, check_controlled_vocabulary=True)
+    levels = list(table["calib_level"])
+    assert levels.count(3) == 8 and levels.count(2) == 48
+    assert (table["t_max"] > table["t_min"]).all() and (table["em_max"] > table["em_min"]).all()
+    assert table["em_min"].unit == "m" and table["s_fov"].unit == "deg"
+    assert abs(table["em_min"][0] - 0.2001) < 1e-3  # of 1498 MHz
+    first = Path(table["access_url"][0].removeprefix("file://"))
+    assert first.is_file()
+
+
+def test_addresses_may_be_those_of_a_server(survey, tmp_path):
+    words = ["export", "obscore", "--results", survey.results, "--out", str(tmp_path)]
+    assert main([*words, "--base-url", "https://data.example/r/"]) == 0
+    table = parse(tmp_path / "obscore.vot").get_first_table().to_table()
+    assert all(url.startswith("https://data.example/r/") for url in table["access_url"])
+    assert "images/2025-10-05/" in table["access_url"][0]
+
+
+@pytest.mark.parametrize(("ra", "dec"), [(128.7, 55.6), (0.01, 55.6), (359.9, -20.0), (10.0, 0.0)])
+def test_the_outline_of_a_tile_has_its_area(ra, dec):
+    """Also across 0 h; cells that the outline crosses belong to it."""
+    pytest.importorskip("mocpy")
+    from contimg.export.coverage import coverage
+
+    corners = obscore.square(ra, dec, 2.5)
+    row = {"s_region": obscore.region(corners), "calib_level": 2, "t_min": 60953.0}
+    found = coverage(pd.DataFrame([row]))
+    area = found["all"].sky_fraction * 4 * np.pi * (180 / np.pi) ** 2
+    assert 2.5**2 * 0.999 < area < 2.5**2 + 10 * 0.0143 * 1.1
+    assert found["2025-10-05"] == found["all"]
+
+
+def test_coverage_is_of_each_day_and_of_all(out):
+    from mocpy import MOC
+
+    files = sorted(file.name for file in out.glob("*.moc.fits"))
+    names = ("2025-10-05", "2025-10-06", "all")
+    assert files == [f"coverage_{name}.moc.fits" for name in names]
+    day, _, everything = (MOC.from_fits(str(out / file)) for file in files)
+    assert everything.sky_fraction == pytest.approx(day.sky_fraction)  # the same sky each day
+
+
+def test_regions_are_read_by_others(survey, out):
+    from regions import Regions
+
+    for name in ("sources.reg", "sources.crtf"):
+        found = Regions.read(str(out / name))
+        assert len(found) == 12
+        place = found[0].center.icrs
+        assert place.ra.deg == pytest.approx(survey.ra[0], abs=2e-5)
+        assert found[0].radius.to_value("arcsec") == pytest.approx(30, rel=1e-3)
+    assert (out / "sources.reg").read_text().count("color=red") == 2
+
+
+def test_vast_tables_are_in_millijansky(survey, out):
+    rows = pd.read_csv(out / "vast/measurements.csv")
+    known = pd.read_parquet(path("lightcurves", survey.results))
+    assert len(rows) == len(known) == 24
+    assert rows["flux_int"].sum() == pytest.approx(1e3 * known["flux_jy"].sum())
+    assert rows["flag"].sum() == (known["flag"] != "").sum() > 0
+    images = pd.read_csv(out / "vast/images.csv")
+    assert set(rows["image"]) <= set(images["name"])
+    assert images["rms_median"].iloc[0] == pytest.approx(0.9)
+    assert 1311 < images["frequency"].iloc[0] < 1498
+    assert images["jd"].iloc[0] == pytest.approx(2460953.5, abs=1.01)
+    pd.testing.assert_frame_equal(rows, pd.read_parquet(out / "vast/measurements.parquet"))
+
+
+def test_alerts_keep_to_their_schema(survey, out):
+    schema = json.loads((out / "alert.schema.json").read_text())
+    packets = [json.loads(line) for line in (out / "alerts.jsonl").read_text().splitlines()]
+    assert [p["source"] for p in packets] == survey.names[:2]
+    for packet in packets:
+        jsonschema.validate(packet, schema)
+        assert len(packet["light_curve"]) == 2
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(packets[0] | {"dec_deg": 91}, schema)
+
+
+def test_a_cutout_is_the_part_of_the_mosaic(survey, tmp_path):
+    name, mosaic = survey.names[5], "20251005T00"
+    words = ["cutout", name, "--size", "1d", "--mosaic", mosaic, "--results", survey.results]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    with fits.open(tmp_path / f"{name}_{mosaic}.fits", checksum=True) as cut:
+        small, header = cut[0].data, cut[0].header
+    with fits.open(path("mosaic", survey.results, mosaic=mosaic)) as whole:
+        large, large_header = whole[0].data, whole[0].header
+    x, y = np.rint(WCS(header).all_world2pix(survey.ra[5], survey.dec[5], 0)).astype(int)
+    u, v = np.rint(WCS(large_header).all_world2pix(survey.ra[5], survey.dec[5], 0)).astype(int)
+    side = round(1 / large_header["CDELT2"])
+    assert small.shape == (side, side) and abs(x - side / 2) <= 1 and abs(y - side / 2) <= 1
+    assert small[y, x] == large[v, u] and small[y + 2, x - 1] == large[v + 2, u - 1]
+    assert header["BUNIT"] == "Jy/beam" and header["BMAJ"] == large_header["BMAJ"]
+
+
+def test_a_place_that_no_mosaic_holds(survey, tmp_path, capsys):
+    words = ["cutout", "10 -70", "--results", survey.results, "--out", str(tmp_path / "x")]
+    assert main(words) == 1
+    assert "no mosaic" in capsys.readouterr().err and not (tmp_path / "x").exists()
+
+
+def test_tables_have_their_units_for_every_reader(tmp_path):
+    """The field's own, astropy's, and those of the Virtual Observatory; twice the same bytes."""
+    table = pd.DataFrame(
+        {"source": ["a", "b"], "mjd": [1.0, 2.0], "flux_jy": [0.5, np.nan], "flag": ["", "edge"]}
+    )
+    file = tmp_path / "t.parquet"
+    write_parquet(table, file)
+    before = file.read_bytes()
+    pd.testing.assert_frame_equal(read_parquet(file, "table"), table)
+    schema = pq.read_schema(file)
+    assert schema.field("flux_jy").metadata[b"unit"] == b"Jy"
+    read = Table.read(file, format="parquet")
+    assert read["flux_jy"].unit == "Jy" and read["mjd"].unit == "d" and len(read) == 2
+    content = parse(io.BytesIO(schema.metadata[b"IVOA.VOTable-Parquet.content"]))
+    fields = {field.name: field for field in content.get_first_table().fields}
+    assert list(fields) == list(table.columns) and fields["mjd"].ref == "utc"
+    write_parquet(table, file)
+    assert file.read_bytes() == before
