@@ -57,6 +57,10 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
     kept = dict(content.schema.metadata or {})
     empty = table.iloc[:0]
     kept[b"table_meta_yaml"] = "\n".join(get_yaml_from_table(astropy_table(empty))).encode()
+    for name in table.columns:  # astropy asks how long texts are
+        if table[name].dtype == object and len(table):
+            longest = max(len(str(value).encode()) for value in table[name])
+            kept[f"table::len::{name}".encode()] = str(longest).encode()
     kept[b"IVOA.VOTable-Parquet.version"] = b"1.0"
     kept[b"IVOA.VOTable-Parquet.content"] = votable_text(empty, path.stem, "").encode()
     pq.write_table(content.cast(pa.schema(fields, metadata=kept)), path)
