@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import pandas as pd
 from pydantic import Field
@@ -21,14 +21,13 @@ from contimg.report import lookup
 from contimg.report.status import read_plan, statuses
 from contimg.report.weblog.facts import Fact, read_facts
 
-What = Literal["obscore", "moc", "regions", "vast", "alerts"]
 WHAT = ("obscore", "moc", "regions", "vast", "alerts")
 
 
 class ExportFiles(Files):
     """What is written, and where."""
 
-    what: Annotated[list[What], POSITIONAL] = Field(
+    what: Annotated[list[str], POSITIONAL] = Field(
         [],
         description="obscore: table of images; moc: coverage by day; regions: sources for DS9 and"
         " CARTA; vast: tables of the VAST pipeline; alerts: candidates as packets (all if unset)",
@@ -43,6 +42,9 @@ class ExportFiles(Files):
 
 def run(files: ExportFiles) -> None:
     """Write what is asked for and say where it is."""
+    for word in files.what:
+        if word not in WHAT:
+            raise ContimgError(f"nothing called {word} to export: {', '.join(WHAT)}")
     plan = read_plan(files.results)
     facts = read_facts(statuses(plan, files.results))
     table = obscore.obscore(facts, plan, files.results, files.base_url)
