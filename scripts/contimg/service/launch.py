@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,8 @@ def command(
     last: dict[str, Any], configfile: Path, wanted: Sequence[str], cores: int | None
 ) -> tuple[list[str], str]:
     """The command of a run for `wanted`, as the last one was started, and its directory."""
+    if find_spec("snakemake") is None:
+        raise Unsuitable("jobs need the workflow: pip install 'contimg[workflow]'")
     from snakemake.cli import get_argument_parser
 
     given, _ = get_argument_parser().parse_known_args(list(last["command"][1:]))

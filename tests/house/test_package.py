@@ -1,0 +1,100 @@
+"""The package that others install: dependencies, its data, what is said about it."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import runpy
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from contimg.cli import VERBS
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+GENERATED = {"cli.md", "config.md"}  # when the site is built
+DOCS = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.name not in GENERATED)
+MADE = runpy.run_path(str(ROOT / "tools/reference.py"))["pages"]()
+
+
+def plain(requirement: str) -> str:
+    return requirement.partition("#")[0].replace('"', "'").replace(" ", "").strip()
+
+
+def test_dependencies_are_those_that_are_locked() -> None:
+    """All but tests and style; an extra may stand on another one."""
+    text = (ROOT / "requirements.in").read_text().partition("# tests and style")[0]
+    wanted = {plain(line) for line in text.splitlines() if plain(line)}
+    project = PROJECT["project"]
+    extras = project["optional-dependencies"].values()
+    said = [*project["dependencies"], *(name for extra in extras for name in extra)]
+    assert {plain(name) for name in said if not name.startswith("contimg[")} == wanted
+
+
+def test_every_file_that_is_no_module_is_in_the_package() -> None:
+    data = PROJECT["tool"]["setuptools"]["package-data"]
+    for file in (ROOT / "scripts/contimg").rglob("*"):
+        if file.is_file() and file.suffix not in {".py", ".pyc"}:
+            package = ".".join(file.parent.relative_to(ROOT / "scripts").parts)
+            assert any(file.match(form) for form in data.get(package, ())), file
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS], ids=str)
+def test_links_of_the_documentation_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        name, _, mark = target.partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        file = (page.parent / name) if name else page
+        assert file.exists(), target
+        if mark and file.suffix == ".md":
+            heads = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            marks = {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+            assert mark in marks, target
+
+
+def test_the_site_has_every_page() -> None:
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+
+    def pages(part) -> list[str]:
+        if isinstance(part, str):
+            return [part]
+        entries = part.values() if isinstance(part, dict) else part
+        return [page for entry in entries for page in pages(entry)]
+
+    listed = pages(site["nav"])
+    assert len(listed) == len(set(listed))
+    there = {page.relative_to(ROOT / "docs").as_posix() for page in DOCS}
+    assert set(listed) == there | GENERATED
+
+
+def test_the_catalogue_of_workflows_can_read_what_is_said() -> None:
+    entry = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert set(entry) == {"mandatory-flags", "software-stack-deployment", "report"}
+    assert entry["software-stack-deployment"]["conda"] is True
+    assert (ROOT / "config/README.md").exists() and (ROOT / "Snakefile").exists()
+
+
+def test_continuous_integration_runs_the_targets_that_there_are() -> None:
+    (file,) = (ROOT / ".github/workflows").glob("*.yml")
+    jobs = yaml.safe_load(file.read_text())["jobs"]
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    asked = [word for line in commands for word in re.findall(r"make ([a-z-]+)", line)]
+    assert {"test", "demo"} <= set(asked) <= set(targets)
+
+
+def test_the_references_have_every_verb_and_every_key() -> None:
+    verbs = re.findall(r"^## contimg (.*)$", MADE["docs/cli.md"], re.MULTILINE)
+    assert verbs == sorted(VERBS)
+    keys = re.findall(r"^#? *([a-z_]+):", (ROOT / "config/config.yaml").read_text(), re.MULTILINE)
+    assert [key for key in keys if not re.search(rf"\b{key}\b", MADE["docs/config.md"])] == []
+
+
+def test_the_examples_in_python_are_true(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = doctest.testfile(str(ROOT / "docs/python.md"), module_relative=False)
+    assert done.attempted > 15 and done.failed == 0
