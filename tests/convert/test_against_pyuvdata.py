@@ -15,6 +15,7 @@ from contimg.convert.command import run as convert
 from contimg.convert.options import ConvertOptions
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import open_table, read_axes
+from contimg.core.records import read_record
 from contimg.flag.options import FlagOptions
 from contimg.simulate.schedule import schedule
 from truth.observe import INSTRUMENT, PERFECT, converted, observe
@@ -260,3 +261,12 @@ def test_a_tracked_field_of_another_telescope_keeps_centre_and_uvw(both, tmp_pat
         (sky.ra.wrap_at("180d").rad % (2 * np.pi), sky.dec.rad), abs=1e-9
     )
     assert axes.antenna_names[:2] == ["DSA-1", "DSA-2"]
+    metric = "uvw of the file against antenna positions"
+    seen = {c["metric"]: c for c in read_record(files.record)["checks"]}[metric]
+    assert seen["verdict"] == "pass" and 0 < seen["value"] < 0.05  # those of pyuvdata
+    with h5py.File(path, "r+") as file:
+        file["Header/antenna_positions"][()] = 1.01 * file["Header/antenna_positions"][()]
+    convert(files, instrument, ConvertOptions(), FlagOptions(steps=[]))
+    seen = {c["metric"]: c for c in read_record(files.record)["checks"]}[metric]
+    length = np.median(np.linalg.norm(axes.uvw_m, axis=-1))
+    assert seen["verdict"] == "warn" and seen["value"] == pytest.approx(0.01 * length, rel=0.1)

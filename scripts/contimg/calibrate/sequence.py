@@ -7,9 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from contimg.calibrate.options import CalibrateOptions
 from contimg.calibrate.smooth import smooth_table
+from contimg.core.caltable import LEAST_CHANNELS
 from contimg.core.errors import DataQualityError
+from contimg.core.ms import open_table
 
 
 def run_task(name: str, **arguments: Any) -> None:
@@ -23,13 +27,26 @@ def run_task(name: str, **arguments: Any) -> None:
     print(f"CASA {name} {table}: {wall:.2f} s, {cpu:.2f} CPU s", file=sys.stderr, flush=True)
 
 
+def without_delays(settings: CalibrateOptions, channels: int) -> str:
+    """Why delays are not solved for though they are wanted; empty when they are, or are not."""
+    if not settings.delays or channels >= LEAST_CHANNELS:
+        return ""
+    return f"no delay can be told from channels as few as {channels}: K holds zeros"
+
+
 def solve(
-    ms: Path, scratch: Path, refants: list[str], settings: CalibrateOptions, timerange: str = ""
+    ms: Path,
+    scratch: Path,
+    refants: list[str],
+    settings: CalibrateOptions,
+    timerange: str = "",
+    channels: int = LEAST_CHANNELS,
 ) -> dict[str, Path]:
     """Solve; the tables by name, below `scratch`, in the order of their application.
 
     `settings` are effective options (nothing unset), `refants` names of antennas, best first,
-    `timerange` a CASA selection. :class:`DataQualityError` when CASA finds no solution of a kind.
+    `timerange` a CASA selection, `channels` their number: with few of them the delays of K are
+    zero (:func:`without_delays`). :class:`DataQualityError` when CASA finds no solution of a kind.
     """
     common = {
         "vis": str(ms),
@@ -51,7 +68,9 @@ def solve(
             )
         found[name] = table
 
-    if settings.delays:
+    if without_delays(settings, channels):
+        found["K"] = _no_delays(ms, scratch / "K")
+    elif settings.delays:
         call(
             "gaincal",
             "K",
@@ -105,6 +124,14 @@ def solve(
             solnorm=False,
         )
     return found
+
+
+def _no_delays(ms: Path, table: Path) -> Path:
+    """A table K of zeros, without signal-to-noise ratios as CASA's own has none."""
+    run_task("gencal", vis=str(ms), caltable=str(table), caltype="sbd", parameter=[0.0])
+    with open_table(table, writable=True) as content:
+        content.putcol("SNR", np.zeros_like(content.getcol("SNR")))
+    return table
 
 
 _KINDS = {

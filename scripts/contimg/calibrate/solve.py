@@ -104,7 +104,8 @@ def run(
             model = write_model(working, axes, sources, beam, **kind)
         if options.model_kind == "catalog" and files.catalog is not None:
             held = measure_held(working, axes, sources, beam, *where)
-        found = sequence.solve(working, scratch, refants, settings, used.timerange(axes))
+        channels = axes.freq_hz.size
+        found = sequence.solve(working, scratch, refants, settings, used.timerange(axes), channels)
         findings += solutions.unsolved(found, seen.antennas, findings)
         for name, table in found.items():
             solutions.flag_feeds(table, findings)
@@ -119,6 +120,7 @@ def run(
         stage="solve",
         data={
             "calibrator": files.calibrator,
+            "delays_skipped": sequence.without_delays(settings, axes.freq_hz.size),
             "tier": options.preset,
             "settings": settings.model_dump(mode="json"),
             "mjd": float(axes.mjd[used.chosen].mean()),

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.calset.read import Calset
+from contimg.core.caltable import LEAST_CHANNELS
 
 _OVERSAMPLE = 8  # of the delay at which the search for it starts
-_MIN_CHANNELS = 4  # a slope and its error need as many
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def fit_delays(gain: NDArray[np.complex128], freq_hz: NDArray[np.float64]) -> Sl
     good = np.isfinite(gain) & (gain != 0)
     power = np.where(good, np.abs(gain) ** 2, 0)
     count = good.sum(axis=-1)
-    n = np.where(count >= _MIN_CHANNELS, count, np.nan)
+    n = np.where(count >= LEAST_CHANNELS, count, np.nan)
     weight = power * (n / np.where(count > 0, power.sum(axis=-1), 1))[..., None]
     phasor = np.where(good, unit(gain), 0)
     spacing = float(np.median(np.diff(freq_hz))) if freq_hz.size > 1 else 1.0

@@ -93,7 +93,8 @@ def significant_ns(slope: Slope, band_hz: float) -> NDArray[np.float64]:
     One that turns the phase by only a few degrees over the whole band is none either.
     """
     found = np.abs(slope.delay_ns)
-    least = np.maximum(_SIGNIFICANT * slope.error_ns, 1e9 * _TURN_DEG / 360 / band_hz)
+    shortest = 1e9 * _TURN_DEG / 360 / band_hz if band_hz > 0 else np.inf  # of one channel: none
+    least = np.maximum(_SIGNIFICANT * slope.error_ns, shortest)
     seen = np.where(found > least, found, 0.0)
     return np.where(np.isfinite(found), seen, np.nan)
 

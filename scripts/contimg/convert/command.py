@@ -149,7 +149,7 @@ def run(
                 warn_below=convert.effective_warn,
                 fail_below=convert.effective_fail,
             ),
-            *_checks(missing, layout, phasing, moved, convert),
+            *_checks(missing, layout, phasing, moved, group.tracking, convert),
         ],
         options=(instrument, convert, flag),
         inputs=[Path(e["path"]) for e in entries] if files.manifest is None else [files.manifest],
@@ -188,21 +188,24 @@ def phase_center(group: Group, files: ConvertFiles) -> tuple[float, float]:
 def rephasing(
     group: Group, layout: Layout, centre: tuple[float, float], unprojected: bool
 ) -> Rephasing:
-    """How phases and uvw change towards `centre`."""
-    if group.tracking == "sidereal":
-        uvw = fill_missing(layout.uvw_m, layout.ant1, layout.ant2)
-        return Rephasing(uvw, np.zeros(uvw.shape[:2]), uvw)
-    return rephase_drift(
+    """How phases and uvw change towards `centre`; those of tracked data stay as they are."""
+    tracked = group.tracking == "sidereal"
+    turned = rephase_drift(
         times_jd=layout.times_jd,
         location=layout.location,
         antenna_positions_m=layout.antenna_positions_m,
         ant1=layout.ant1,
         ant2=layout.ant2,
-        dec_app_rad=np.radians(group.dec_app_deg),
+        dec_app_rad=centre[1] if tracked else np.radians(group.dec_app_deg),
         ra_rad=centre[0],
         dec_rad=centre[1],
         unprojected=unprojected,
     )
+    if not tracked:
+        return turned
+    uvw = fill_missing(layout.uvw_m, layout.ant1, layout.ant2)
+    # towards the centre that was tracked, from the positions: what the file's are held against
+    return Rephasing(uvw, np.zeros(uvw.shape[:2]), turned.uvw_m)
 
 
 def pointings(group: Group, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
@@ -282,9 +285,14 @@ def empty_tally(layout: Layout, context: SubbandContext) -> Tally:
     )
 
 
-def _checks(missing, layout, phasing, moved, convert: ConvertOptions) -> list[Check]:
+def _checks(missing, layout, phasing, moved, tracking: str, convert: ConvertOptions) -> list[Check]:
     with np.errstate(invalid="ignore"):
-        difference = np.nanmax(np.abs(layout.uvw_m - phasing.old_uvw_m))
+        difference = np.abs(layout.uvw_m - phasing.old_uvw_m)
+    limits = {"warn_above": convert.uvw_tolerance_m}
+    if tracking == "drift":  # the phases are turned by the positions: they must be right
+        furthest, limits["fail_above"] = float(np.nanmax(difference)), convert.uvw_fail_m
+    else:  # nothing is turned, the uvw of the file are used
+        furthest = float(np.nanmedian(np.linalg.norm(difference, axis=-1)))
     position = check(
         "antenna positions of the table against the file's",
         max(moved.values(), default=0.0),
@@ -296,10 +304,9 @@ def _checks(missing, layout, phasing, moved, convert: ConvertOptions) -> list[Ch
         check("missing subbands", len(missing), warn_above=0),
         check(
             "uvw of the file against antenna positions",
-            float(difference),
+            furthest,
             "m",
-            warn_above=convert.uvw_tolerance_m,
-            fail_above=convert.uvw_fail_m,
+            **limits,
         ),
     ]
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from contimg.core.errors import ContimgError
 from contimg.core.ms import open_table
 
+LEAST_CHANNELS = 4  # a slope of phases, a delay, and its error need as many
+
 
 @dataclass(frozen=True)
 class Caltable:
