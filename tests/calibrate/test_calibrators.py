@@ -276,7 +276,7 @@ def without(text: str, old: str, new: str) -> str:
         (without(STRONG, "55d34'21", "35d34'21"), "line 4: 0834+555: the name does not fit"),
         (without(STRONG, "  A 08h", "    08h"), "line 4: 0834+555: no position code"),
         (without(STRONG, "0834+555 ", "0834+5555"), "line 4: 0834+5555: the name"),
-        (without(STRONG, "8.80", "8,80"), "line 10:"),
+        (without(STRONG, "8.80", "8,80"), "line 10: 0834+555: "),
         (without(STRONG, "8.80", "-8.8"), "line 10: 0834+555: not a row of a band"),
         (without(STRONG, "8.80", "nan "), "line 10: 0834+555: not a row of a band"),
         (without(STRONG, "S P P P", "S P P  "), "line 10: 0834+555: not a row of a band"),

@@ -17,6 +17,7 @@ import pytest
 from contimg.cli import main
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import Beam, Image
+from contimg.core.instrument import InstrumentOptions
 from contimg.core.records import write_record
 from contimg.image import command, process, wsclean
 from contimg.image.imager import check_deconvolution, restoring_beam
@@ -180,3 +181,13 @@ def test_placeholders_of_all_products(tile, tmp_path, monkeypatch):
     content = json.loads((tmp_path / "r.json").read_text())
     assert content["verdict"] == "fail" and "so it is" in content["reason"]
     assert all((tmp_path / file).exists() for file in names.values())
+
+
+def test_a_tile_that_was_not_calibrated_is_refused(tmp_path):
+    record = tmp_path / "t.json"
+    write_record(record, product="t.ms", stage="convert", data={"group": "20251005T034512"})
+    names = ["image", "residual", "psf", "model", "pb", "pbcor", "rms", "plot", "page", "record"]
+    outputs = {name: tmp_path / name for name in names}
+    files = command.ImageFiles(ms=tmp_path / "t.ms", ms_record=record, **outputs)
+    with pytest.raises(ContimgError, match=r"calibrate it first \(contimg apply\)"):
+        command.run(files, InstrumentOptions(), ImageOptions())

@@ -101,7 +101,9 @@ def parse(lines: list[str]) -> tuple[list[Entry], list[str]]:
             elif not _IGNORED.match(line):
                 raise ValueError(f"not understood: {line.strip()[:60]!r}")
         except ValueError as error:
-            problems.append(f"line {number}: {error}")
+            name = head[1] if head else entry.name if band and entry is not None else ""
+            of = "" if not name or str(error).startswith(name) else f"{name}: "
+            problems.append(f"line {number}: {of}{error}")
     return list(entries.values()), problems
 
 

@@ -67,6 +67,11 @@ class ImageFiles(Files):
 def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions) -> None:
     """Image one tile."""
     calibrated = require(files.ms_record)
+    if "calsets" not in calibrated["data"]:
+        raise ContimgError(
+            f"{files.ms_record}: of {files.ms} as contimg {calibrated['stage']} left it, in the"
+            " correlator's units; calibrate it first (contimg apply)"
+        )
     upstream = calibrated["data"]
     settings = effective(options, has_catalog=files.catalog is not None)
     sampling = read_sampling(files.ms, settings.uv_min_lambda, settings.uv_max_lambda)

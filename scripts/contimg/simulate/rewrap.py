@@ -1,8 +1,8 @@
 """``contimg rewrap``: other telescopes' data as UVH5 groups named like the instrument's.
 
 Reads anything that pyuvdata reads (UVFITS, Measurement Sets, UVH5); writes one group per scan of
-one phase centre, cut to a length, and one file per subband. Nothing is rephased, averaged or
-flagged on the way.
+one phase centre, cut to a length, and one file per subband. Nothing is averaged or flagged on the
+way, nor rephased, but for centres in the frame of 1950.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -40,7 +41,8 @@ def run(files: RewrapFiles, instrument: InstrumentOptions) -> None:
     data = UVData()
     # pyuvdata does not know a UVFITS file by the ending .fits
     kind = "uvfits" if source.suffix == ".fits" else None
-    data.read(str(source), file_type=kind, run_check=False)
+    data.read(str(source), file_type=kind, run_check=False, ignore_single_chan=False)
+    to_icrs(data)
     if data.Nfreqs % instrument.subbands:
         raise ContimgError(
             f"{source}: {data.Nfreqs} channels do not divide into {instrument.subbands} subbands"
@@ -57,6 +59,32 @@ def run(files: RewrapFiles, instrument: InstrumentOptions) -> None:
         ]
         field = data.phase_center_catalog[centre]["cat_name"]
         print(f"{names[0]}  {field:20s} {len(times):3d} integrations", flush=True)
+
+
+def to_icrs(data) -> None:
+    """Phase centres in the frame of 1950 (FK4) become the same directions in ICRS, and uvw turn.
+
+    UVH5 readers know ICRS and FK5. The visibilities stay as they are to the arc second.
+    """
+    for number, centre in dict(data.phase_center_catalog).items():
+        if centre["cat_frame"] not in ("fk4", "fk4noeterms"):
+            continue
+        there = SkyCoord(
+            centre["cat_lon"],
+            centre["cat_lat"],
+            unit="rad",
+            frame=centre["cat_frame"],
+            equinox=f"B{centre['cat_epoch'] or 1950.0:.1f}",
+        ).icrs
+        data.phase(
+            lon=there.ra.rad,
+            lat=there.dec.rad,
+            phase_frame="icrs",
+            cat_name=centre["cat_name"],
+            select_mask=data.phase_center_id_array == number,
+            cleanup_old_sources=True,
+            use_ant_pos=False,
+        )
 
 
 def observation_in_casadata() -> Path:

@@ -88,12 +88,20 @@ def _subbands(
         where = ": " + ", ".join(f"{edge:.2f}-{edge + size:.2f} MHz" for edge in lost)
     subject.hold(
         "missing subbands",
-        missing == 0,
+        missing <= 0,
         f"{distinct} of {instrument.subbands} subbands{where}",
-        otherwise="fail" if distinct < enough or missing < 0 else "warn",
-        value=float(missing),
+        otherwise="fail" if distinct < enough else "warn",
+        value=float(max(missing, 0)),
         limit=f"fail if fewer than {enough}",
     )
+    if missing < 0:
+        subject.hold(
+            "subbands more than there are",
+            False,
+            f"{distinct} subbands, instrument.subbands is {instrument.subbands}",
+            otherwise="fail",
+            value=float(-missing),
+        )
     edges = [f.facts["freq_hz"] for f in files]
     width = files[0].facts["width_hz"]
     overlaps = [
