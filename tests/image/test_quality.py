@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from scipy.ndimage import gaussian_filter
 
+from contimg.core import rowflags
 from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image
-from contimg.core.records import VERDICTS, Check
+from contimg.core.records import VERDICTS, Check, inherited, not_made
 from contimg.image import against, subbands
+from contimg.image.against import SCALE
 from contimg.image.finder import find_peaks
 from contimg.image.grid import Grid
 from contimg.image.options import ImageOptions
@@ -336,3 +339,20 @@ def test_flags_of_rows_follow_from_checks():
     assert row_flags(lost, good, None) == []
     assert row_flags([], warned, None) == ["calibration"]
     assert row_flags([], warned, "cleared") == []
+
+
+def test_a_check_that_could_not_be_made_is_nothing_against_a_row():
+    """It travels as what it is through records; a real warning beside it counts."""
+    alone = not_made("part of the field's power in the model", "no field is seen")
+    real = Check("delays", 7.0, "ns", "warn if > 5", "warn", "delays 7 > 5 ns")
+    passed = Check("n", 1.0, "", "", "pass")
+    few = Check(SCALE, None, "", "warn if > 0.05 and 5 errors", "warn", "2 sources")
+
+    def applied(*checks):
+        solved = {"stage": "solve", "product": "c", "verdict": "warn", "reason": "r"}
+        up = inherited([solved | {"checks": [asdict(c) for c in checks]}])
+        return {"verdict": "warn", "checks": [asdict(c) for c in (passed, *up)]}
+
+    assert row_flags([few], applied(alone, passed), None) == ["unverified"]
+    assert row_flags([few], applied(alone, real), None) == ["calibration", "unverified"]
+    assert rowflags.usable(pd.Series(["unverified", "calibration;unverified"])).tolist() == [1, 0]

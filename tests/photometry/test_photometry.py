@@ -243,8 +243,11 @@ def test_shuffled_catalogue_gives_the_same_rows(tmp_path):
     assert first["source"].is_monotonic_increasing
 
 
-def made_mosaic(tmp_path, ra0=0.0, dec0=55.0):
-    """A mosaic of three tiles across RA 0 h with a catalogue, measured."""
+def made_mosaic(tmp_path, ra0=0.0, dec0=55.0, first=None):
+    """A mosaic of three tiles across RA 0 h with a catalogue, measured.
+
+    `first` are options of the first tile, at the smallest right ascension.
+    """
     rng = np.random.default_rng(10)
     east, north = np.radians(rng.uniform(-0.28, 0.28, (2, 40)))
     ra, dec = offset(ra0, dec0, east, north)
@@ -253,7 +256,7 @@ def made_mosaic(tmp_path, ra0=0.0, dec0=55.0):
     tiles = [
         make_tile(
             tmp_path, f"t{i}", ((ra0 + (i - 1) * step) % 360, dec0), sky, seed=i,
-            mjd=60953 + i / 280,
+            mjd=60953 + i / 280, **((first or {}) if i == 0 else {}),
         )
         for i in range(3)
     ]  # fmt: skip

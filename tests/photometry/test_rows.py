@@ -15,7 +15,7 @@ from contimg.photometry.judge import degrees_of_freedom
 from contimg.photometry.noise import Correlation, beam_correlation
 from contimg.photometry.stamps import Maps
 from mosaic.make_tiles import BEAM, CELL, correlated_noise, gaussians, pixel_covariance, sin_wcs
-from photometry.test_photometry import RMS, catalog, images, lattice, measured
+from photometry.test_photometry import RMS, catalog, images, lattice, made_mosaic, measured
 
 N = 700
 WCS = sin_wcs(0.0, 37.0, N)
@@ -109,6 +109,27 @@ def test_degrees_of_freedom_are_those_of_the_scatter():
     correlation = Correlation(beam_correlation(COV * 2, lag), False, 0.0)
     found = degrees_of_freedom(sources, Maps(np.zeros((N, N)), np.ones((N, N)), 1.0), correlation)
     assert 0.6 < found / expected < 1.6
+
+
+def test_what_is_said_of_a_tile_is_said_of_the_sources_that_it_covers(tmp_path):
+    """A bad tile beside two good ones: sources of the good ones alone are used."""
+    told = {"row_flags": ["flux_scale", "unverified"]}
+    told |= {"flux_scale_applied": {"factor": 1.12, "error": 0.004}}
+    files, _ = made_mosaic(tmp_path, first={"verdict": "warn", "data": told})
+    rows = pd.read_parquet(files.table)
+    east = (rows["ra_deg"] + 180) % 360 - 180 + 0.16 / np.cos(np.radians(55))  # of the bad tile
+    distance = np.hypot(east * np.cos(np.radians(55)), rows["dec_deg"] - 55)
+    radius = 0.45 / 2 * np.sqrt(np.log2(1 / 0.2))  # where the beam of the tiles is 0.2
+    near, far = distance < radius - 0.03, distance > radius + 0.03
+    bad = rowflags.has(rows["flag"], ["flux_scale"])
+    assert near.sum() > 8 and far.sum() > 5
+    assert bad[near].all() and not bad[far].any()
+    assert not rowflags.usable(rows["flag"])[near].any()
+    assert not rowflags.has(rows["flag"], told["row_flags"])[far].any()
+    assert rowflags.usable(rows["flag"])[far].any()
+    assert (rows["scale_factor"][far] == 1).all() and (rows["scale_factor_err"][far] == 0).all()
+    shared = rows["scale_factor"][near]  # the mean of one to three tiles, of which it is one
+    assert set((0.12 / (shared - 1)).round(6)) <= {1.0, 2.0, 3.0}
 
 
 def test_words_are_words_of_the_table():

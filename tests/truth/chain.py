@@ -93,17 +93,32 @@ def measured(
         ms = found.keep("convert", directory / "tile.json", converted, directory, manifest)
         files = apply_files(ms, [calset], directory, catalog=catalog)
         found.keep("apply", files.record, apply.run, files, INSTRUMENT, applied or ApplyOptions())
-        tile = _tile_files(directory, files, catalog)
-        found.keep("image", tile.record, image.run, tile, INSTRUMENT, options)
-        made = _mosaic_files(directory, tile)
-        found.keep("mosaic", made.record, mosaic.run, made, MosaicOptions())
-        seen = _photometry_files(directory, made, catalog)
-        found.keep("photometry", seen.record, photometry.run, seen, PhotometryOptions())
+        _imaged(found, directory, files, catalog, options)
     except DataQualityError as error:
         found.failed = str(error)
-        return found
-    found.rows = pd.read_parquet(seen.table)
     return found
+
+
+def imaged(directory: Path, calset: Path, catalog: Path, options: ImageOptions) -> Measured:
+    """The tile that :func:`measured` calibrated in `directory`, imaged with other options."""
+    found = Measured(pd.DataFrame({"source": []}), {})
+    files = apply_files(directory / "tile.ms", [calset], directory, catalog=catalog)
+    try:
+        _imaged(found, directory, files, catalog, options)
+    except DataQualityError as error:
+        found.failed = str(error)
+    return found
+
+
+def _imaged(found: Measured, directory: Path, files, catalog: Path, options: ImageOptions) -> None:
+    """Image, mosaic of one tile, photometry, into `found`."""
+    tile = _tile_files(directory, files, catalog)
+    found.keep("image", tile.record, image.run, tile, INSTRUMENT, options)
+    made = _mosaic_files(directory, tile)
+    found.keep("mosaic", made.record, mosaic.run, made, MosaicOptions())
+    seen = _photometry_files(directory, made, catalog)
+    found.keep("photometry", seen.record, photometry.run, seen, PhotometryOptions())
+    found.rows = pd.read_parquet(seen.table)
 
 
 def _tile_files(directory: Path, files, catalog: Path) -> image.ImageFiles:

@@ -69,6 +69,24 @@ def test_gains_that_drift_are_measured_and_told_in_every_row(healthy):
     assert "error of the flux scale" in found.records["image"]["reason"]
     assert [found.records[s]["verdict"] for s in ("mosaic", "photometry")] == ["warn", "warn"]
     assert rowflags.has(found.rows["flag"], ["flux_scale"]).all()
+    scaled_to_the_catalogue(healthy, field)
+
+
+def scaled_to_the_catalogue(healthy, before: dict):
+    """The same tile, divided by what was measured."""
+    sky, calset, directory = healthy
+    place = directory / "gains"
+    options = chain.IMAGE.model_copy(update={"apply_flux_scale": True})
+    found = chain.imaged(place, calset, place / "catalog.csv", options)
+    applied = found.records["image"]["data"]["flux_scale_applied"]
+    assert applied["factor"] == pytest.approx(np.exp(before["log_level"]), rel=1e-4)
+    assert abs(validation(found)["field"]["log_level"]) < 1e-3
+    assert found.records["photometry"]["verdict"] == "pass"
+    rows = chain.against(found.rows, sky)
+    assert (rows["scale_factor"] == applied["factor"]).all()
+    bright = rows[rows["true_snr"] > 30]
+    assert bright["ratio"].median() == pytest.approx(1, abs=0.005)
+    assert np.sqrt((bright["pull"] ** 2).mean()) < 1.5
 
 
 def test_another_dish_is_measured(healthy):

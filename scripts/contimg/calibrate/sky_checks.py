@@ -29,7 +29,7 @@ from contimg.core.beam import PrimaryBeam
 from contimg.core.catalog import flux_density
 from contimg.core.fluxfit.design import design
 from contimg.core.ms import Axes
-from contimg.core.records import Check, check
+from contimg.core.records import Check, check, not_made
 from contimg.core.robust import robust_mean
 
 HELD = "part of the field's power in the model"
@@ -118,11 +118,6 @@ def sky_checks(field: FieldFit | None, held: Held | None, kind: str) -> list[Che
 def scale_check(factor: float) -> Check:
     """The calibrator as the field has it: no source varies by what a wrong unit makes of it."""
     return check(SCALE, factor, warn_below=0.5, warn_above=2.0, fail_below=0.1, fail_above=10.0)
-
-
-def not_made(metric: str, reason: str) -> Check:
-    """A warning that a check could not be made."""
-    return Check(metric, None, "", "warn if not made", "warn", f"{metric}: not checked: {reason}")
 
 
 def _held(held: Held | None, reason: str) -> Check:

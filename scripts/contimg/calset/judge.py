@@ -12,7 +12,7 @@ from contimg.calset.measure import Measures
 from contimg.calset.options import CalsetValidationOptions
 from contimg.calset.read import Calset
 from contimg.core.caltable import LEAST_CHANNELS
-from contimg.core.records import Check, check
+from contimg.core.records import UNMADE, Check, check, only_unmade
 from contimg.core.robust import median, robust_rms
 
 _WORSE = 3.0  # so many times the limit of the median feed is a remark on a feed
@@ -32,7 +32,7 @@ def judge(
             metric="verdict of the solution",
             value=None,
             unit="",
-            limit="",
+            limit=UNMADE if only_unmade(calset.record) else "",
             verdict=calset.record["verdict"],
             reason=calset.record["reason"],
         ),

@@ -32,6 +32,7 @@ from contimg.core.options import LimitValue
 from contimg.core.paths import root_of
 
 VERDICTS = ("pass", "warn", "fail")
+UNMADE = "warn if not made"  # the limit of a check that could not be made
 _STARTED = time.time()
 _LARGE_BYTES = 64_000_000  # a FITS file of more is known by its sums
 # What the command line sets before a verb runs: the modules behind it, with their hashes.
@@ -166,17 +167,29 @@ def _parameters(options: Sequence[BaseModel]) -> dict[str, Any]:
     }
 
 
+def not_made(metric: str, reason: str, unit: str = "") -> Check:
+    """A warning that a check could not be made."""
+    return Check(metric, None, unit, UNMADE, "warn", f"{metric}: not checked: {reason}")
+
+
+def only_unmade(record: Mapping[str, Any]) -> bool:
+    """Whether all that a record warns of is that checks could not be made."""
+    warnings = [c for c in record.get("checks", []) if c["verdict"] == "warn"]
+    return bool(warnings) and all(c["limit"] == UNMADE for c in warnings)
+
+
 def inherited(records: Iterable[Mapping[str, Any]]) -> list[Check]:
     """The warnings of the inputs, as warnings of what is made from them.
 
     A product is no better than what its numbers come from, until something measured clears it.
+    Where the inputs' checks could not be made, that is what it says too.
     """
     return [
         Check(
             metric=f"{record['stage']} of {record['product']}",
             value=None,
             unit="",
-            limit="",
+            limit=UNMADE if only_unmade(record) else "",
             verdict="warn",
             reason=f"{record['product']} ({record['stage']}): {record['reason']}",
         )

@@ -34,6 +34,8 @@ LEAVE_OUT = {
 }
 TELLS = {
     "extended": "larger than the beam: `flux_jy` is integrated over the fitted Gaussian",
+    "unverified": "the flux scale of a tile that covers the source could not be checked: too few"
+    " catalogued sources in it",
     "edge": "noise more than three times the lowest of the mosaic: near the edge of the beam",
 }
 MEANING = LEAVE_OUT | TELLS

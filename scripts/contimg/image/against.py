@@ -22,6 +22,7 @@ from contimg.core.records import Check, check
 from contimg.image.options import ImageOptions
 
 Array = NDArray[np.float64]
+SCALE = "error of the flux scale against the catalogue"
 _SURE = 5.0
 _HUBER = 1.5
 _FEWEST = 5  # sources for a shift and a level
@@ -147,7 +148,7 @@ def checks(found: Mapping[str, Any], minor_deg: float, options: ImageOptions) ->
         ("rotation against the catalogue", size("rotation_arcsec_deg"), "arcsec/deg", turn, None),
         ("scale of positions", size("scale_arcsec_deg"), "arcsec/deg", turn, None),
         (
-            "error of the flux scale against the catalogue",
+            SCALE,
             (ratio, found["log_level_err"]),
             "",
             options.max_flux_scale_error,

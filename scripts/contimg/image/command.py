@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from contimg.core.beam import PrimaryBeam
@@ -13,7 +15,15 @@ from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import Beam, Image, read_image
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.judge import by_checks
-from contimg.core.records import Check, inherited, read_record, require, worst, write_record
+from contimg.core.records import (
+    Check,
+    inherited,
+    not_made,
+    read_record,
+    require,
+    worst,
+    write_record,
+)
 from contimg.image import masks, quality, residual, tclean, wsclean
 from contimg.image.cube import write_cube
 from contimg.image.fitted import Fitted, Found, of_tile, restore, subtract_sources
@@ -27,6 +37,7 @@ from contimg.image.preview import draw
 from contimg.image.primary_beam import diameter_slope, drift_averaged_beam
 from contimg.image.process import scratch_directory
 from contimg.image.products import FITS, planes, write_products
+from contimg.image.scaling import Scale, measured_scale, rescaled
 from contimg.image.subbands import checks as subband_checks
 from contimg.image.tiers import effective, explicit
 from contimg.image.validate import checks as validation_checks
@@ -96,10 +107,23 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
     wcs = images["image"].wcs
     pb = drift_averaged_beam(beam, sampling, wcs, (grid.size, grid.size))
     noise = quality.noise_map(images["residual"].data, restored.major_deg * 3600 / grid.cell_arcsec)
+    compared = {
+        "catalog": files.catalog,
+        "freq_hz": mean_frequency(sampling),
+        "options": settings,
+        "beam_slope": lambda ra, dec: diameter_slope(beam, sampling, ra, dec),
+    }
+    scale, told = None, []
+    if settings.apply_flux_scale:
+        scale, told = _scale(images, fitted, pb, noise[0], restored, instrument, compared)
+    if scale is not None:
+        images, fitted = rescaled(images, fitted, scale.factor)
+        residual_map = images["residual"].data
+        noise = quality.noise_map(residual_map, restored.major_deg * 3600 / grid.cell_arcsec)
     gridded = made.gridded_fraction(sampling.count, float(sampling.weight.sum()))
     measured = quality.measure(images, pb, noise, sampling, instrument, settings, gridded, restored)
     results = quality.checks(measured, restored, grid, sampling, settings)
-    results += given_up + doubts
+    results += given_up + doubts + told
     data: dict[str, Any] = {
         **{k: upstream[k] for k in ("group", "ra_deg", "dec_deg", "calsets")},
         **_described(settings, sampling, grid, restored, made),
@@ -110,14 +134,11 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
         **describe(outliers),
         **describe_fitted(fitted),
         "cube": spectrum,
+        "flux_scale_applied": None if scale is None else scale.describe(),
     }
     seen, judged = None, []
     if files.catalog is not None:
-        seen = validate(
-            *(images["image"], pb, noise[0], restored, files.catalog, data["freq_hz"], settings),
-            fitted.sources,
-            lambda ra, dec: diameter_slope(beam, sampling, ra, dec),
-        )
+        seen = validate(images["image"], pb, noise[0], restored, fitted=fitted.sources, **compared)
         data["validation"] = summarise(seen, restored, instrument.dish_diameter_m)
         judged = validation_checks(data["validation"], restored, settings)
         if fitted.subbands:
@@ -173,6 +194,23 @@ def _of_tile(
     if record["verdict"] == "pass":
         return found, []
     return found, [Check("fit of the sources", None, "", "", "warn", f"fit: {record['reason']}")]
+
+
+def _scale(
+    images: dict[str, Image],
+    fitted: Fitted,
+    pb: NDArray[np.floating],
+    noise: NDArray[np.floating],
+    beam: Beam,
+    instrument: InstrumentOptions,
+    compared: dict[str, Any],
+) -> tuple[Scale | None, list[Check]]:
+    """The flux scale to divide the tile by, or why there is none."""
+    if compared["catalog"] is None:
+        return None, [not_made("flux scale applied", "there is no catalogue")]
+    found = validate(images["image"], pb, noise, beam, fitted=fitted.sources, **compared)
+    scale = measured_scale(summarise(found, beam, instrument.dish_diameter_m)["field"])
+    return (scale, []) if isinstance(scale, Scale) else (None, [scale])
 
 
 def _image(

@@ -150,6 +150,9 @@ class ImageOptions(Options):
     pb_limit: float = Field(
         0.2, gt=0, lt=1, description="no primary-beam correction below this response"
     )
+    apply_flux_scale: bool = Field(
+        False, description="divide a tile by its flux scale as measured against the catalogue"
+    )
     min_gridded: Limit = Field(
         0.99, ge=0, le=1, description="fraction of unflagged visibilities that must be imaged"
     )
@@ -229,6 +232,8 @@ class ImageOptions(Options):
             raise ValueError(f"robust needs weighting briggs, not {self.weighting}")
         if self.channels_out is not None and self.channels_out < self.nterms:
             raise ValueError("channels_out must be at least nterms")
+        if self.apply_flux_scale and (self.channels_out or 1) > 1:
+            raise ValueError("apply_flux_scale cannot be had with channels_out: no scale a part")
         return self
 
 

@@ -15,9 +15,9 @@ from scipy.spatial import cKDTree
 
 from contimg.core.catalog import flux_density, read_sources
 from contimg.core.fits import Beam, Image
-from contimg.core.records import Check, check
+from contimg.core.records import Check, check, only_unmade
 from contimg.core.robust import robust_rms
-from contimg.image.against import Matched, fit_field
+from contimg.image.against import SCALE, Matched, fit_field
 from contimg.image.against import checks as field_checks
 from contimg.image.finder import Peaks, find_peaks
 from contimg.image.options import ImageOptions
@@ -300,7 +300,7 @@ _WORDS = {
         "scale of positions",
     ),
     "flux_scale": (
-        "error of the flux scale against the catalogue",
+        SCALE,
         "gradient of fluxes",
         "dish diameter that the fluxes prefer, relative to that assumed",
         "amplitude of a subband against the others",
@@ -318,9 +318,12 @@ def row_flags(checks: list[Check], calibrated: Mapping[str, Any], cleared: str |
     """Words for the rows of this image: of what was measured and is off, and of the calibration.
 
     `calibrated` is the record of the calibrated MS; its warning is told unless it was `cleared`.
+    That nothing could be measured is nothing against a row: it is `unverified`.
     """
     off = {c.metric for c in checks if c.verdict != "pass" and c.value is not None}
     words = [word for word, metrics in _WORDS.items() if off & set(metrics)]
-    if calibrated["verdict"] == "warn" and cleared is None:
+    if calibrated["verdict"] == "warn" and cleared is None and not only_unmade(calibrated):
         words.append("calibration")
+    if any(c.metric == SCALE and c.value is None for c in checks):
+        words.append("unverified")
     return words

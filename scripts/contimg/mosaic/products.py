@@ -104,8 +104,16 @@ def facts(
             for tile in used
             if tile.row_flags
         ],
+        "tile_scales": [
+            {"tile": tile.name, **(tile.flux_scale or _UNSCALED), "s_region": region(tile)}
+            for tile in used
+            if any(other.flux_scale for other in used)
+        ],
         "calsets": sorted({name for t in used for name in t.calibration.calsets}),
     }
+
+
+_UNSCALED = {"factor": 1.0, "error": 0.0}
 
 
 def corners(wcs: WCS, shape: tuple[int, int]) -> list[list[float]]:

@@ -29,7 +29,8 @@ class Tile:
     """One image of a short observation.
 
     `broken` says why there is nothing to add; `warning` and `row_flags` are what its record says
-    against it and against each source measured on it; `reasons` why a tile that could be added is
+    against it and against each source measured on it; `flux_scale` what it was divided by (`factor`
+    and its `error`), None for nothing; `reasons` why a tile that could be added is
     not. `peak_jy_beam` was measured where the primary beam is above `measured_above`. `outline`
     holds (ra, dec) [deg] around the usable region. `pb_width_deg` is the root of the area where
     the primary beam is above half its peak. `noise_gain` is what the common beam does to the noise.
@@ -44,6 +45,7 @@ class Tile:
     reasons: list[str] = field(default_factory=list)
     warning: str = ""
     row_flags: list[str] = field(default_factory=list)
+    flux_scale: dict[str, float] | None = None
     decision: tuple[str, str] | None = None
     rms_jy_beam: float = np.nan
     mjd: float = np.nan
@@ -163,6 +165,7 @@ def _from_record(image: Path, residual: Path, pb: Path, record: Path) -> Tile:
     for key in keys:
         value = data.get(key)
         setattr(tile, key, float(value) if value is not None else np.nan)
+    tile.flux_scale = data.get("flux_scale_applied")
     image_options = content.get("parameters", {}).get("image", {})
     tile.measured_above = float(image_options.get("pb_limit", 0.0))
     if content["verdict"] == "warn":

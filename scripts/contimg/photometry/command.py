@@ -59,6 +59,8 @@ def run(files: PhotometryFiles, options: PhotometryOptions) -> None:
         mosaic, residual, rms, mjd, catalog, str(record["product"]), options
     )
     table["flag"] = with_tile_flags(table, record["data"].get("tile_flags", []))
+    scales = record["data"].get("tile_scales", [])
+    table["scale_factor"], table["scale_factor_err"] = tile_scales(table, scales)
     write_table(files.table, table)
     write_record(
         files.record,
@@ -160,6 +162,22 @@ def with_tile_flags(table: pd.DataFrame, tiles: list[dict[str, Any]]) -> list[st
         for row in np.flatnonzero(inside(tile["s_region"], table["ra_deg"], table["dec_deg"])):
             raised[row] += [word for word in tile["flags"] if word not in raised[row]]
     return [";".join(words) for words in raised]
+
+
+def tile_scales(
+    table: pd.DataFrame, tiles: list[dict[str, Any]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(source,) mean of what the tiles that cover each source were divided by, and of the errors.
+
+    `tiles` of the record of the mosaic: ``factor``, ``error`` and ``s_region``; without any, 1 and
+    0. Errors of tiles are of one catalogue, and so do not average down.
+    """
+    total = np.zeros((3, len(table)))
+    for tile in tiles:
+        covered = inside(tile["s_region"], table["ra_deg"], table["dec_deg"])
+        total += np.array([[1.0], [tile["factor"]], [tile["error"]]]) * covered
+    number = np.maximum(total[0], 1)
+    return np.where(total[0] > 0, total[1] / number, 1.0), total[2] / number
 
 
 def _merge(sources: Sources, distance: float) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

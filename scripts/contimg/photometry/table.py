@@ -39,6 +39,13 @@ COLUMNS = (
     ("bmin_deg", pa.float64(), "deg", "beam minor axis, FWHM"),
     ("bpa_deg", pa.float64(), "deg", "beam position angle, north through east"),
     ("n_blend", pa.int64(), "", "sources fitted together, this one included"),
+    (
+        "scale_factor",
+        pa.float64(),
+        "",
+        "what flux densities were divided by: flux scale of the tiles, 1 for nothing",
+    ),
+    ("scale_factor_err", pa.float64(), "", "its error, not part of flux_err_jy"),
     ("flag", pa.string(), "", "empty, or words of core/rowflags.py separated by semicolons"),
 )
 
