@@ -1,8 +1,63 @@
-"""Checks against what is known from elsewhere.
+"""Checks against what is known from elsewhere, and of all tiles together.
 
 Reads the photometry of all mosaics and the table of expected flux densities and positions that
-the config names (check.expected); writes the comparison.
+the config names (check.expected); writes the comparison. Reads the records of all images; writes
+the sources that no catalogue has and the dish diameter that the flux densities prefer.
 """
+
+
+rule list_unknown:
+    input:
+        records=image_records(),
+    output:
+        table=p("unknown"),
+        record=p("unknown_record"),
+    log:
+        log_of("list_unknown", "unknown"),
+    benchmark:
+        benchmark_of("list_unknown", "unknown")
+    conda:
+        "../envs/photometry.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        **depends_on("unknown"),
+        folder=Unwatched(f"{RESULTS}/images"),
+        tier=TIER,
+        others=other_images,
+        flags=flags_of("unknown"),
+    shell:
+        "contimg unknown --tier {params.tier} --table {output.table:q} --record {output.record:q}"
+        " {params.flags} --records {params.folder:q} > {log:q} 2>&1"
+
+
+rule fit_beam:
+    input:
+        records=image_records(),
+    output:
+        table=p("beam"),
+        record=p("beam_record"),
+    log:
+        log_of("fit_beam", "beam"),
+    benchmark:
+        benchmark_of("fit_beam", "beam")
+    conda:
+        "../envs/photometry.yaml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    params:
+        **depends_on("beam"),
+        folder=Unwatched(f"{RESULTS}/images"),
+        tier=TIER,
+        others=other_images,
+        flags=flags_of("beam"),
+    shell:
+        "contimg beam --tier {params.tier} --table {output.table:q} --record {output.record:q}"
+        " {params.flags} --records {params.folder:q} > {log:q} 2>&1"
 
 if CONFIG.check.expected is not None:
 

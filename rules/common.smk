@@ -273,6 +273,17 @@ def other_calsets(wildcards):
     return content.calsets_digest(RESULTS, PLAN["calsets"])
 
 
+def image_records():
+    return [
+        path("image_record", RESULTS, group=group, tier=TIER) for group in PLAN["groups"]
+    ]
+
+
+def other_images(wildcards):
+    """What images other runs left in the results: sources and beam are of all."""
+    return content.images_digest(RESULTS, PLAN["groups"], TIER)
+
+
 def decisions_of(wildcards):
     """The decisions on the tiles of a mosaic: changed ones make it again, and no other."""
     decisions = asked(read_decisions, CONFIG.mosaic.overrides, wildcards.mosaic)

@@ -65,6 +65,8 @@ VERBS = {
     "variability": "contimg.variability.command",
     "ese": "contimg.variability.ese_command",
     "check-fluxes": "contimg.check.fluxes",
+    "unknown": "contimg.check.unknown",
+    "beam": "contimg.check.beam",
     "publish-files": "contimg.publish.command",
     "status": "contimg.report.status",
     "qa": "contimg.operate.qa",

@@ -121,14 +121,25 @@ def test_checks_that_can_not_be_made_warn(seen, tmp_path):
     [
         (0.05, 0.001, 0.0, "warn", "no field is seen: 0.05"),  # gains of a per cent hide it
         (0.5, 0.2, 0.0, "warn", "no field is seen"),
-        (0.3, 0.01, 0.0, "warn", "0 < 0.7"),  # 3 per cent of the calibrator: little harm
+        # 3 per cent of the calibrator, of which the model knows nothing: little harm
+        (0.3, 0.01, 0.0, "warn", "not checked: no catalogued source around the calibrator"),
         (2.0, 0.01, 0.0, "fail", "0 < 0.25"),
-        (2.0, 0.01, 0.9, "pass", ""),
     ],
 )
 def test_a_field_counts_beside_its_calibrator(field_jy, error_jy, part, verdict, words):
     found = sky_checks(None, Held(part, field_jy, error_jy, 10.0), "catalog")[0]
     assert found.verdict == verdict and words in found.reason
+
+
+@pytest.mark.parametrize(("part", "verdict"), [(0.9, "pass"), (0.5, "warn"), (0.0, "warn")])
+def test_a_model_of_the_field_is_held_against_it(seen, part, verdict):
+    """What it lacks of 3 per cent of the calibrator is told, whatever the harm."""
+    axes, beam = read_axes(seen.ms), solve.PrimaryBeam(INSTRUMENT)
+    sources = solve.sky_model(seen, axes, beam, CalibrateOptions())
+    with casa_session():
+        field = fit_field(Path(seen.ms), axes, sources, beam, slice(0, axes.mjd.size), "")
+    found = sky_checks(field, Held(part, 0.3, 0.01, 10.0), "catalog")[0]
+    assert found.verdict == verdict and found.value == part
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from contimg.core.catalog import FITTED, flux_density, scaled
-from contimg.core.spectra import between, deviating
+from contimg.core.spectra import CATALOGUED, OWN, SMOOTH, between, deviation, parabola
 
 PART_HZ = np.linspace(1.31e9, 1.49e9, 19)
 
@@ -41,12 +41,19 @@ def test_a_table_with_a_fitted_spectrum():
 
 
 def test_which_sources_deviate():
-    """Quiet, lensed, lensed but too faint to tell, and lensed with parts without data."""
-    flux = np.array([1.0, 1.0, 1.0, 1.0])
-    error = np.array([0.01, 0.01, 0.2, 0.01])
+    """Quiet, steeper, behind a lens, behind a lens but faint, behind a lens with blank parts."""
+    hz = np.linspace(1.316e9, 1.494e9, 16)
+    flux = np.ones(5)
+    error = np.array([0.01, 0.01, 0.004, 0.1, 0.004])
     rng = np.random.default_rng(3)
-    noise = 4 * error * rng.normal(size=(16, 4))
-    part = flux + noise + np.linspace(-0.3, 0.3, 16)[:, None] * [0, 1, 1, 1]
-    part[5:8, 3] = np.nan
-    found = deviating(flux, error, part, np.tile(4 * error, (16, 1)), least_snr=20, chi2=4)
-    assert found.tolist() == [False, True, False, True]
+    noise = 4 * error * rng.normal(size=(16, 5))
+    lens = bump(hz) / bump(hz).mean()
+    true = np.stack([np.ones(16), (hz / 1.4e9) ** 3, lens, lens, lens], axis=1)
+    part = true + noise
+    part[5:8, 4] = np.nan
+    each = np.tile(4 * error, (16, 1))
+    found = deviation(hz, flux, error, part, each, least_snr=100, chi2=4)
+    assert found.tolist() == [CATALOGUED, SMOOTH, OWN, CATALOGUED, OWN]
+    curve = parabola(hz, part[:, 1], each[:, 1])
+    assert np.sqrt(np.mean((curve - true[:, 1]) ** 2)) < 0.03  # a part is good to 0.04
+    assert curve.mean() == pytest.approx(true[:, 1].mean(), abs=0.03)

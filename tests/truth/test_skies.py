@@ -86,7 +86,9 @@ def scaled_to_the_catalogue(healthy, before: dict):
     assert (rows["scale_factor"] == applied["factor"]).all()
     bright = rows[rows["true_snr"] > 30]
     assert bright["ratio"].median() == pytest.approx(1, abs=0.005)
-    assert np.sqrt((bright["pull"] ** 2).mean()) < 1.5
+    of_scale = bright["flux_jy"] * bright["scale_factor_err"] / bright["scale_factor"]
+    error = np.hypot(bright["flux_err_jy"], of_scale)
+    assert np.sqrt((((bright["flux_jy"] - bright["true_jy"]) / error) ** 2).mean()) < 1.5
 
 
 def test_another_dish_is_measured(healthy):

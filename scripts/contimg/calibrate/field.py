@@ -34,13 +34,13 @@ from contimg.core.fluxfit.solve import Solution, fit, residuals
 from contimg.core.fluxfit.sweep import Arrays, model_of
 from contimg.core.ms import Axes
 from contimg.core.records import Check, check
-from contimg.core.spectra import deviating
+from contimg.core.spectra import CATALOGUED, OWN, deviation, parabola
 
 _ROUNDS = 20
 _SETTLED = 0.1  # of an error
 _KNOWN = 5.0  # sigma from which the data say more than the catalogue
 _BRIGHT = 20.0  # sigma from which a source may have a spectrum that the catalogue does not know
-_OTHER_SPECTRUM = 4.0  # chi^2 of the blocks, over their number, from which it has
+_OTHER_SPECTRUM = 4.0  # chi^2 a block, from which a slope and a curvature are not all of it
 _NEAR = 3.0  # errors that fluxes may still move by when spectra are looked at
 _FAINTEST_FACTOR = 0.01
 _SAME_RAD = np.radians(5 / 3600)
@@ -161,14 +161,19 @@ def fit_field(
 class _Spectra:
     """What bright sources are in every block of the band over what the catalogue makes of them.
 
-    `factor` (block, source) is one but for sources whose blocks differ by more than noise; which
-    these are is decided in every round and never taken back.
+    `factor` (block, source) is one but for sources whose blocks differ by more than noise; `kind`
+    (source,) says how much, is decided in every round, and never taken back.
     """
 
     def __init__(self, sources: pd.DataFrame, beam: PrimaryBeam, axes: Axes, unit: float) -> None:
         self.sources, self.beam, self.axes, self.unit = sources, beam, axes, unit
         self.factor = np.ones((axes.freq_hz.size, len(sources)))
-        self.own = np.zeros(len(sources), bool)
+        self.kind = np.full(len(sources), CATALOGUED)
+
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """Sources (source,) that are not fitted with the catalogue's spectrum."""
+        return self.kind != CATALOGUED
 
     def by_source(self) -> NDArray[np.float32]:
         """(1, source, block), for the amplitudes of a design."""
@@ -188,16 +193,25 @@ class _Spectra:
             return 0.0
         found = self._by_block(model, data, bright, flux)
         part, each = found.part_flux_jy, found.part_error_jy
-        self.own[bright] |= deviating(
-            found.flux_jy, found.error_jy, part, each, least_snr=_BRIGHT, chi2=_OTHER_SPECTRUM
+        hz = self.axes.freq_hz
+        kind = deviation(
+            *(hz, found.flux_jy, found.error_jy, part, each),
+            least_snr=_BRIGHT,
+            chi2=_OTHER_SPECTRUM,
         )
-        own = self.own[bright]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            pull = np.abs(part - flux[bright])[:, own] / each[:, own]
-            ratio = (part / flux[bright])[:, own]
-        grown = self.factor[:, bright[own]] * np.where(np.isfinite(ratio), ratio, 1.0)
-        self.factor[:, bright[own]] = np.maximum(grown, _FAINTEST_FACTOR)
-        return float(np.nanmax(pull, initial=0.0))
+        self.kind[bright] = np.maximum(self.kind[bright], kind)
+        moved = 0.0
+        for place, row in enumerate(bright):
+            if self.kind[row] == CATALOGUED:
+                continue
+            its, error = part[:, place], each[:, place]
+            if self.kind[row] != OWN:
+                its = parabola(hz, its, error)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                moved = max(moved, float(np.nanmax(np.abs(its - flux[row]) / error, initial=0.0)))
+            ratio = np.where(np.isfinite(its), its, flux[row]) / flux[row]
+            self.factor[:, row] = np.maximum(self.factor[:, row] * ratio, _FAINTEST_FACTOR)
+        return moved
 
     def _by_block(self, model: Design, data: Arrays, rows: NDArray, flux: NDArray) -> Solution:
         """Sources `rows` in each block, the others taken out as they are."""

@@ -112,7 +112,7 @@ def sky_checks(field: FieldFit | None, held: Held | None, kind: str) -> list[Che
     if kind != "catalog":
         return [not_made(HELD, other), not_made(RATIO, other)]
     alone = "no catalogued source around the calibrator is in the model"
-    return [_held(held, alone), _ratio(field, alone)]
+    return [_held(held, alone, of_field=field is not None), _ratio(field, alone)]
 
 
 def scale_check(factor: float) -> Check:
@@ -120,7 +120,8 @@ def scale_check(factor: float) -> Check:
     return check(SCALE, factor, warn_below=0.5, warn_above=2.0, fail_below=0.1, fail_above=10.0)
 
 
-def _held(held: Held | None, reason: str) -> Check:
+def _held(held: Held | None, reason: str, *, of_field: bool) -> Check:
+    """`of_field`: whether the model has anything but the calibrator."""
     if held is None:
         return not_made(HELD, reason)
     if held.field_jy < max(_FAINT * held.calibrator_jy, _SEEN * held.error_jy):
@@ -131,6 +132,9 @@ def _held(held: Held | None, reason: str) -> Check:
         )
     left = held.field_jy * np.sqrt(max(1 - held.part, 0.0))
     harm = left > _HARM * held.calibrator_jy
+    if not of_field and not harm:
+        seen = f"{held.field_jy:.3g} Jy are seen around {held.calibrator_jy:.3g} Jy"
+        return not_made(HELD, f"{reason}; {seen}")
     return check(HELD, held.part, warn_below=0.7, fail_below=0.25 if harm else None)
 
 

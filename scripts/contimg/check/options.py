@@ -18,3 +18,14 @@ class CheckOptions(Options):
         description="table of sources of known flux density and position to compare with: source,"
         " ra_deg, dec_deg, flux_jy, flux_tolerance, position_tolerance_arcsec",
     )
+    unknown_beams: float = Field(
+        0.5,
+        gt=0,
+        description="detections of tiles nearer than this to each other are one source [beams]",
+    )
+    max_dish_error: float = Field(
+        0.01,
+        gt=0,
+        description="relative error of the dish diameter, over all tiles, that warns if it is five"
+        " times its own error",
+    )

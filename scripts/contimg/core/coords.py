@@ -113,17 +113,36 @@ def distinct(
     ra_rad: NDArray[np.float64], dec_rad: NDArray[np.float64], radius_rad: float
 ) -> NDArray[np.bool_]:
     """Which of some positions are farther than `radius_rad` from all those before them."""
-    from scipy.spatial import cKDTree
-
     keep = np.ones(ra_rad.size, bool)
-    if ra_rad.size < 2:
-        return keep
-    pairs = cKDTree(unit_vectors(ra_rad, dec_rad)).query_pairs(
-        2 * np.sin(radius_rad / 2), output_type="ndarray"
-    )
-    for first, second in pairs[np.argsort(pairs.max(axis=1), kind="stable")]:
+    pairs = _near_pairs(ra_rad, dec_rad, radius_rad)
+    for first, second in pairs[np.argsort(pairs.max(axis=1, initial=0), kind="stable")]:
         keep[max(first, second)] &= not keep[min(first, second)]
     return keep
+
+
+def clusters(
+    ra_rad: NDArray[np.float64], dec_rad: NDArray[np.float64], radius_rad: float
+) -> NDArray[np.int64]:
+    """Number of the cluster of each position: positions nearer than `radius_rad` are linked."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = ra_rad.size
+    if n < 2:
+        return np.zeros(n, np.int64)
+    first, second = _near_pairs(ra_rad, dec_rad, radius_rad).T
+    links = coo_array((np.ones(first.size), (first, second)), shape=(n, n))
+    return connected_components(links, directed=False)[1].astype(np.int64)
+
+
+def _near_pairs(
+    ra_rad: NDArray[np.float64], dec_rad: NDArray[np.float64], radius_rad: float
+) -> NDArray[np.int64]:
+    """(pair, 2): numbers of positions nearer to each other than `radius_rad`."""
+    if ra_rad.size < 2:
+        return np.empty((0, 2), np.int64)
+    chord = 2 * np.sin(radius_rad / 2)
+    return cKDTree(unit_vectors(ra_rad, dec_rad)).query_pairs(chord, output_type="ndarray")
 
 
 def direction_cosines(

@@ -111,6 +111,10 @@ PATTERNS = {
     # qa
     "expected": "qa/expected.csv",
     "expected_record": "qa/expected.json",
+    "unknown": "qa/unknown.csv",
+    "unknown_record": "qa/unknown.json",
+    "beam": "qa/beam.csv",
+    "beam_record": "qa/beam.json",
     # publish
     "published": "published/{mosaic}/manifest.json",
     "published_record": "published/{mosaic}.json",
@@ -150,6 +154,8 @@ MADE_WITH: dict[str, tuple[str, ...]] = {
     ),
     "published_record": ("published",),
     "expected_record": ("expected",),
+    "unknown_record": ("unknown",),
+    "beam_record": ("beam",),
     "comparison_record": ("comparison",),
 }
 _RECORD_OF = {name: record for record, names in MADE_WITH.items() for name in names}

@@ -10,10 +10,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_FEWEST = 4  # parts with data that a spline wants
+CATALOGUED, SMOOTH, OWN = 0, 1, 2  # how much a spectrum is not the catalogue's
+_FEWEST = 5  # parts with data that tell a spectrum
+_BRIGHT = 20.0  # errors of the whole from which a slope is looked for
+_SURE = 30.0  # chi^2 that a slope and a curvature must take away
 
 
-def deviating(
+def deviation(
+    part_hz: NDArray[np.float64],
     flux: NDArray[np.float64],
     error: NDArray[np.float64],
     part_flux: NDArray[np.float64],
@@ -21,18 +25,40 @@ def deviating(
     *,
     least_snr: float,
     chi2: float,
-) -> NDArray[np.bool_]:
-    """Sources (source,) brighter than `least_snr` errors whose parts differ from the whole.
+) -> NDArray[np.int64]:
+    """How each source (source,) deviates: `CATALOGUED`, `SMOOTH` or `OWN`.
 
-    Parts are (part, source), NaN where there are no data; `chi2` is the limit of the sum of their
-    squared deviations, in errors, over their number.
+    Smooth are those above 20 errors for which a slope and a curvature are sure; a spectrum of its
+    own has what is brighter than `least_snr` errors and of whose parts even these leave more than
+    `chi2` a part. Parts are (part, source), NaN where there are no data.
     """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        pull = (part_flux - flux) / part_error
-        bright = flux > least_snr * error
-    seen = np.isfinite(pull)
-    mean = np.where(seen, pull**2, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
-    return bright & (mean > chi2) & (seen.sum(axis=0) >= _FEWEST)
+    result = np.zeros(flux.size, np.int64)
+    with np.errstate(invalid="ignore"):
+        bright = np.flatnonzero(flux > _BRIGHT * error)
+    for k in bright:
+        seen = np.isfinite(part_flux[:, k]) & (part_error[:, k] > 0)
+        if seen.sum() < _FEWEST:
+            continue
+        value, sigma = part_flux[seen, k], part_error[seen, k]
+        curve = parabola(part_hz, part_flux[:, k], part_error[:, k])[seen]
+        mean = np.average(value, weights=sigma**-2)
+        left, before = (np.sum(((value - m) / sigma) ** 2) for m in (curve, mean))
+        if before - left > _SURE:
+            result[k] = SMOOTH
+        if flux[k] > least_snr * error[k] and left > chi2 * (seen.sum() - 3):
+            result[k] = OWN
+    return result
+
+
+def parabola(
+    part_hz: NDArray[np.float64], value: NDArray[np.float64], error: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """At all parts (part,), the parabola in the logarithm of the frequency that fits those seen."""
+    seen = np.isfinite(value) & (error > 0)
+    x = np.log(part_hz / part_hz.mean())
+    columns = np.stack([np.ones_like(x), x, x**2], axis=1)
+    scaled = columns[seen] / error[seen, None]
+    return columns @ np.linalg.lstsq(scaled, value[seen] / error[seen], rcond=None)[0]
 
 
 def between(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -15,6 +16,7 @@ from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import Beam, Image, read_image
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.judge import by_checks
+from contimg.core.outline import outline, polygon
 from contimg.core.records import (
     Check,
     inherited,
@@ -134,6 +136,7 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
         **describe(outliers),
         **describe_fitted(fitted),
         "cube": spectrum,
+        "s_region": _region(pb >= settings.pb_limit, wcs),
         "flux_scale_applied": None if scale is None else scale.describe(),
     }
     seen, judged = None, []
@@ -194,6 +197,10 @@ def _of_tile(
     if record["verdict"] == "pass":
         return found, []
     return found, [Check("fit of the sources", None, "", "", "warn", f"fit: {record['reason']}")]
+
+
+def _region(usable: NDArray[np.bool_], wcs: WCS) -> str:
+    return polygon(outline(usable, 1, wcs, usable.shape), wcs) if usable.any() else ""
 
 
 def _scale(

@@ -33,7 +33,7 @@ from contimg.core.fluxfit.solve import Solution, fit
 from contimg.core.fluxfit.sweep import Arrays, model_of, parts_of
 from contimg.core.ms import open_table
 from contimg.core.parquet import read_parquet
-from contimg.core.spectra import between, deviating
+from contimg.core.spectra import OWN, between, deviation, parabola
 from contimg.core.steady import subtracted
 from contimg.core.stokes import summed_weight
 from contimg.image.masks import apparent_fluxes
@@ -46,7 +46,7 @@ _NEAR_BEAMS = 0.15  # two entries nearer than this are fitted as one
 _POSITION_SNR = 100.0  # from here on positions are fitted too
 _TOLERANCE = 0.1  # of an error: what is left stays in the residual
 _PARTS = 32  # of the band, for sources whose spectrum is not that of the catalogue
-_OTHER_SPECTRUM = 25.0  # chi^2 of the parts, over their number, from which it is not
+_OTHER_SPECTRUM = 10.0  # chi^2 a part, from which a slope and a curvature are not all
 
 
 @dataclass(frozen=True)
@@ -260,10 +260,13 @@ def _factors(
     subband that is too strong would leave a source with holes.
     """
     limits = {"least_snr": _POSITION_SNR, "chi2": _OTHER_SPECTRUM}
-    odd = deviating(flux, error, part_flux, part_error, **limits)
+    kind = deviation(part_hz, flux, error, part_flux, part_error, **limits)
     factor = np.ones((flux.size, freq_hz.size))
-    for k in np.flatnonzero(odd):
-        factor[k] = between(part_hz, part_flux[:, k] / flux[k], freq_hz)
+    for k in np.flatnonzero(kind):
+        its = part_flux[:, k]
+        if kind[k] != OWN:
+            its = parabola(part_hz, its, part_error[:, k])
+        factor[k] = between(part_hz, its / flux[k], freq_hz)
     return factor
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import Beam, restoring_beam
+from contimg.core.outline import outline, polygon
 from contimg.core.records import read_record
 from contimg.core.robust import robust_rms
 from contimg.core.seals import verified
@@ -21,7 +22,6 @@ from contimg.mosaic.planes import Plane, open_plane
 from contimg.mosaic.plausible import implausible
 
 _COARSE = 512  # samples along an axis when a tile is looked at coarsely
-_OUTLINE = 72  # points of the outline kept for the tile list
 
 
 @dataclass
@@ -218,7 +218,7 @@ def _from_files(tile: Tile, options: MosaicOptions) -> None:
     tile.pb_width_deg = float(np.sqrt(area))
     if not tile.residual_corrected:
         tile.edge_noise_ratio = _edge_noise(residual, pb, tile.pb_peak, usable)
-    tile.outline = _outline(usable, step, tile.wcs, tile.image.shape)
+    tile.outline = outline(usable, step, tile.wcs, tile.image.shape)
 
 
 def is_corrected(plane: Plane, said: Literal["auto", "yes", "no"]) -> bool:
@@ -243,38 +243,6 @@ def _edge_noise(residual: NDArray, pb: NDArray, peak: float, usable: NDArray) ->
     return robust_rms(residual[low]) / inner if inner > 0 else float("nan")
 
 
-def _outline(usable: NDArray, step: int, wcs: WCS, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """(ra, dec) [deg] of the first and last usable pixel of every row and column.
-
-    What lies between the samples is added on each side; a convex region then lies inside.
-    """
-    x, y = _edge(usable)
-    grow = step - 1
-    middle = float(np.mean(x)), float(np.mean(y))
-    x = np.clip(x * step + grow * np.sign(x - middle[0]), 0, shape[1] - 1)
-    y = np.clip(y * step + grow * np.sign(y - middle[1]), 0, shape[0] - 1)
-    return np.stack(wcs.pixel_to_world_values(x, y), axis=1)
-
-
-def _edge(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(x, y) of the first and last true pixel of every row and column."""
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    by_row, by_col = mask[rows], mask[:, cols].T
-    x = [by_row.argmax(1), mask.shape[1] - 1 - by_row[:, ::-1].argmax(1), cols, cols]
-    y = [rows, rows, by_col.argmax(1), mask.shape[0] - 1 - by_col[:, ::-1].argmax(1)]
-    return np.concatenate(x), np.concatenate(y)
-
-
 def region(tile: Tile) -> str:
     """The outline as ``POLYGON ICRS ra dec ra dec ...`` [deg], as ObsCore's s_region has it."""
-    if tile.broken:
-        return ""
-    x, y = tile.wcs.world_to_pixel_values(tile.outline[:, 0], tile.outline[:, 1])
-    angle = np.arctan2(y - y.mean(), x - x.mean())
-    bins = np.floor((angle + np.pi) / (2 * np.pi) * _OUTLINE).astype(int).clip(0, _OUTLINE - 1)
-    distance = np.hypot(y - y.mean(), x - x.mean())
-    points = []
-    for number in np.unique(bins):
-        members = np.flatnonzero(bins == number)
-        points.append(tile.outline[members[np.argmax(distance[members])]])
-    return "POLYGON ICRS " + " ".join(f"{ra:.5f} {dec:.5f}" for ra, dec in points)
+    return "" if tile.broken else polygon(tile.outline, tile.wcs)

@@ -15,10 +15,11 @@ from contimg.core.catalog import read_sources
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError
 from contimg.core.fits import Image, read_image
+from contimg.core.outline import inside
 from contimg.core.records import Check, check, inherited, require, write_record
 from contimg.photometry.extent import measure_extents
 from contimg.photometry.forced import forced_fit, group
-from contimg.photometry.geometry import Sources, inside, locate
+from contimg.photometry.geometry import Sources, locate
 from contimg.photometry.judge import judge
 from contimg.photometry.noise import Correlation, measure_correlation
 from contimg.photometry.options import PhotometryOptions

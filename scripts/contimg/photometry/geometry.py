@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from astropy.wcs import WCS
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from contimg.core.coords import separation, unit_vectors
 from contimg.core.fits import Beam
@@ -72,22 +72,4 @@ def _jacobian(wcs: WCS, ra_deg: Array, dec_deg: Array, x: Array, y: Array) -> Ar
         x1, y1 = wcs.world_to_pixel_values(*moved)
         result[:, 0, column] = (x1 - x) / np.degrees(_STEP_RAD)
         result[:, 1, column] = (y1 - y) / np.degrees(_STEP_RAD)
-    return result
-
-
-def inside(s_region: str, ra_deg: ArrayLike, dec_deg: ArrayLike) -> NDArray[np.bool_]:
-    """Which positions lie in ``POLYGON ICRS ra dec ...``, all in deg, by the even-odd rule."""
-    corners = np.array(s_region.split()[2:], dtype=float).reshape(-1, 2)
-    ra0, dec0 = corners[0, 0], float(corners[:, 1].mean())
-
-    def plane(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.float64]:
-        east = (np.asarray(ra, float) - ra0 + 180) % 360 - 180
-        return np.stack([east * np.cos(np.radians(dec0)), np.asarray(dec, float)], axis=-1)
-
-    x, y = plane(ra_deg, dec_deg).T
-    polygon = plane(*corners.T)
-    result = np.zeros(x.shape, bool)
-    for (x1, y1), (x2, y2) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-        if y1 != y2:
-            result ^= ((y1 > y) != (y2 > y)) & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
     return result

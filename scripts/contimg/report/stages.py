@@ -54,6 +54,8 @@ STAGES = (
     Stage("run", "lightcurves", "lightcurves_record", "normalise_lightcurves", "lightcurves",
           _LIGHT),
     Stage("run", "variability", "variability_record", "find_variables", "variability", _FOUND),
+    Stage("tiles", "unknown", "unknown_record", "list_unknown", "unknown", ("unknown",)),
+    Stage("tiles", "beam", "beam_record", "fit_beam", "beam", ("beam",)),
     Stage("truth", "truth", "comparison_record", "compare_truth", "comparison", ("comparison",),
           ("simulate", "enabled")),
     Stage("known", "fluxes", "expected_record", "check_fluxes", "expected", ("expected",),

@@ -95,6 +95,13 @@ def calsets_digest(results: str, planned: Iterable[str]) -> str:
     return _listing(record for record in records if record.parent.name not in mine)
 
 
+def images_digest(results: str, planned: Iterable[str], tier: str) -> str:
+    """Hash of the images of a tier in `results` that are not of the groups `planned`."""
+    records = Path(results).glob(f"images/*/*/*.{tier}.json")
+    mine = set(planned)
+    return _listing(record for record in records if record.parent.name not in mine)
+
+
 def _listing(records: Iterable[Path]) -> str:
     rows = sorted((str(r), r.stat().st_size, r.stat().st_mtime_ns) for r in records)
     return dependencies.digest(rows) if rows else ""

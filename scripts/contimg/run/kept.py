@@ -39,6 +39,7 @@ STAGES: dict[str, tuple[str, list[str], list[str]]] = {
     "published": ("mosaic", ["published", "published_record"], []),
 }
 DRIFT = ("drift_table", "drift_record", "drift_plot", "drift_page")
+TILES = ("unknown", "unknown_record", "beam", "beam_record")
 CANDIDATES = (
     *("lightcurves", "epochs", "lightcurves_record", "lightcurves_plot", "sources"),
     *("candidates", "candidates_ecsv", "candidates_vot", "candidates_plot", "variability_record"),
@@ -83,6 +84,7 @@ def _paths(name: str, config: Config, key: dict[str, str], caltables: Sequence[s
 def run_wide(config: Config, plan: dict[str, Any]) -> list[str]:
     """Paths of what is made of a run as a whole."""
     names = [*(DRIFT if plan["calsets"] else ()), *(CANDIDATES if plan["mosaics"] else ())]
+    names += TILES if plan["groups"] else ()
     if config.simulate.enabled:
         names += ["comparison", "comparison_record"]
     if config.check.expected is not None:

@@ -41,6 +41,8 @@ MADE_BY = {
     "variability": "variability_record",
     "publish-files": "published_record",
     "check-fluxes": "expected_record",
+    "unknown": "unknown_record",
+    "beam": "beam_record",
     "compare-truth": "comparison_record",
 }
 
