@@ -59,6 +59,7 @@ rule fit_beam:
         "contimg beam --tier {params.tier} --table {output.table:q} --record {output.record:q}"
         " {params.flags} --records {params.folder:q} > {log:q} 2>&1"
 
+
 if CONFIG.check.expected is not None:
 
     rule check_fluxes:

@@ -275,7 +275,8 @@ def other_calsets(wildcards):
 
 def image_records():
     return [
-        path("image_record", RESULTS, group=group, tier=TIER) for group in PLAN["groups"]
+        path("image_record", RESULTS, group=group, tier=TIER)
+        for group in PLAN["groups"]
     ]
 
 

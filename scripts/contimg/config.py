@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions, ScaleOptions
 from contimg.calset.options import CalsetValidationOptions
-from contimg.check.options import CheckOptions
+from contimg.check.options import AllTilesOptions, CheckOptions
 from contimg.cli import load
 from contimg.convert.options import ConvertOptions
 from contimg.core.errors import ContimgError
@@ -77,6 +77,7 @@ class Config(BaseModel):
     photometry: PhotometryOptions = Field(default_factory=PhotometryOptions)
     flux_fit: FluxFitOptions = Field(default_factory=FluxFitOptions)
     variability: VariabilityOptions = Field(default_factory=VariabilityOptions)
+    all_tiles: AllTilesOptions = Field(default_factory=AllTilesOptions)
     check: CheckOptions = Field(default_factory=CheckOptions)
     publish: PublishOptions = Field(default_factory=PublishOptions)
     report: ReportOptions = Field(default_factory=ReportOptions)

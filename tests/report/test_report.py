@@ -132,7 +132,7 @@ def test_everything_has_exactly_one_state(results: str) -> None:
     rows = table_of(results)
     seen = {(row.kind, row.item, row.stage) for row in rows}
     assert len(seen) == len(rows)
-    sizes = {"group": 3, "calset": 1, "calsets": 1, "mosaic": 1, "run": 1}
+    sizes = {"group": 3, "calset": 1, "calsets": 1, "mosaic": 1, "tiles": 1, "run": 1}
     assert len(rows) == 1 + sum(sizes[s.kind] for s in STAGES if s.asked_for({}))
     assert {row.state for row in rows} == {"done", "failed", "pending", "rejected", "warned"}
     state = {(row.item, row.stage): (row.state, row.reason) for row in rows}

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from contimg.check.options import CheckOptions
+from contimg.check.options import AllTilesOptions
 from contimg.check.tiles import Tile, read_tiles, records_of
 from contimg.core.command import Command, Files
 from contimg.core.coords import clusters
@@ -66,7 +66,7 @@ class Dish:
         )
 
 
-def run(files: BeamFiles, options: CheckOptions) -> None:
+def run(files: BeamFiles, options: AllTilesOptions) -> None:
     """Combine the dish diameters of all tiles."""
     records = records_of(files.records, files.tier)
     tiles, left_out = read_tiles(records)
@@ -152,7 +152,7 @@ def _place(part: pd.DataFrame) -> dict[str, Any]:
 COMMAND = Command(
     help="Measure the dish diameter that the flux densities of all tiles prefer.",
     files=BeamFiles,
-    options=(CheckOptions,),
+    options=(AllTilesOptions,),
     run=run,
     outputs=("table", "record"),
     record="record",

@@ -18,7 +18,13 @@ class CheckOptions(Options):
         description="table of sources of known flux density and position to compare with: source,"
         " ra_deg, dec_deg, flux_jy, flux_tolerance, position_tolerance_arcsec",
     )
-    unknown_beams: float = Field(
+
+
+class AllTilesOptions(Options):
+    """What all tiles of the results say together."""
+
+    section = "all_tiles"
+    match_beams: float = Field(
         0.5,
         gt=0,
         description="detections of tiles nearer than this to each other are one source [beams]",

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from contimg.check.options import CheckOptions
+from contimg.check.options import AllTilesOptions
 from contimg.check.tiles import Tile, read_tiles, records_of
 from contimg.core.command import Command, Files
 from contimg.core.coords import clusters
@@ -40,11 +40,11 @@ class UnknownFiles(Files):
     record: Path = Field(description="JSON record to write")
 
 
-def run(files: UnknownFiles, options: CheckOptions) -> None:
+def run(files: UnknownFiles, options: AllTilesOptions) -> None:
     """Match the unknown detections of all tiles."""
     records = records_of(files.records, files.tier)
     tiles, left_out = read_tiles(records)
-    table = unknown_sources(tiles, options.unknown_beams)
+    table = unknown_sources(tiles, options.match_beams)
     with atomic(files.table) as partial:
         table.to_csv(partial, index=False, float_format="%.7g")
     write_record(
@@ -147,7 +147,7 @@ def _name(ra_deg: float, dec_deg: float) -> str:
 COMMAND = Command(
     help="List the sources of all tiles that no catalogue has, matched over tiles and days.",
     files=UnknownFiles,
-    options=(CheckOptions,),
+    options=(AllTilesOptions,),
     run=run,
     outputs=("table", "record"),
     record="record",

@@ -139,6 +139,8 @@ def _near_pairs(
     ra_rad: NDArray[np.float64], dec_rad: NDArray[np.float64], radius_rad: float
 ) -> NDArray[np.int64]:
     """(pair, 2): numbers of positions nearer to each other than `radius_rad`."""
+    from scipy.spatial import cKDTree
+
     if ra_rad.size < 2:
         return np.empty((0, 2), np.int64)
     chord = 2 * np.sin(radius_rad / 2)

@@ -23,7 +23,7 @@ EXIT = {"pass": 0, "warn": 1, "fail": 2}
 KINDS = {
     "ms": ("convert", "apply"),
     "calset": ("solve", "inspect", "drift"),
-    "image": ("image",),
+    "image": ("image", "unknown", "beam"),
     "mosaic": ("mosaic", "validate"),
     "photometry": ("fit", "photometry"),
     "lightcurves": ("lightcurves",),

@@ -117,6 +117,7 @@ def statuses(
     items = {kind: list(plan[f"{kind}s"]) for kind in ("group", "calset", "mosaic")}
     elsewhere = plan.get("elsewhere", {})
     items["calsets"] = ["calsets"] if items["calset"] else []
+    items["tiles"] = ["tiles"] if items["group"] else []
     items |= {"truth": ["simulated sky"], "known": ["known fluxes"]}
     items["run"] = ["run"] if items["mosaic"] else []  # without mosaics there are no light curves
     rows = [

@@ -310,11 +310,24 @@ def _run(
         summary=content.summary(plan, rows),
         stages=shown,
         compared=compared,
+        of_tiles=_of_tiles(site.results),
         epochs=content.read_table(Path(path("epochs", site.results))),
         software=software(days),
         timings=content.timings(site.results),
         files=site.files("run.html", files),
     )
+
+
+def _of_tiles(results: str) -> list[tuple[str, dict[str, Any]]]:
+    """Tables of all tiles together: heading and content."""
+    headings = {
+        "unknown": "Sources above 10 sigma that no catalogue has",
+        "beam": "Dish diameter that the flux densities prefer",
+    }
+    tables = (
+        (words, content.read_table(Path(path(name, results)))) for name, words in headings.items()
+    )
+    return [(words, table) for words, table in tables if table is not None]
 
 
 def software(days: Sequence[Day]) -> dict[str, list[str]]:
