@@ -593,7 +593,7 @@ def test_the_command_survives_and_says_fail(small_file, tmp_path, capsys):
 
 def test_more_subbands_than_there_are_is_said_so(raw, capsys):
     """Not as a number of missing ones below zero."""
-    assert validate("--directory", raw[0].parent, "--subbands", 1) == 1
+    assert main(["validate", "--directory", str(raw[0].parent), "--subbands", "1"]) == 1
     said = capsys.readouterr().out
     assert "subbands more than there are" in said and "instrument.subbands is 1" in said
     assert not [line for line in said.splitlines() if "missing subbands" in line and "-1" in line]
