@@ -16,6 +16,7 @@ from contimg.core.fits import read_image
 from contimg.core.options import POSITIONAL
 from contimg.core.paths import path
 from contimg.core.places import angle_deg, position
+from contimg.core.progress import progress
 from contimg.core.records import atomic
 from contimg.core.seals import verified
 from contimg.report import lookup
@@ -46,7 +47,7 @@ def run(files: CutoutFiles) -> None:
     name, ra, dec = _place(files.results, words)
     mosaics = files.mosaic or list(read_plan(files.results)["mosaics"])
     written = 0
-    for mosaic in mosaics:
+    for mosaic in progress(mosaics, "mosaics"):
         image = Path(path("mosaic", files.results, mosaic=mosaic))
         if not image.exists() or not image.stat().st_size:
             continue

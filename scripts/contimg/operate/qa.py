@@ -111,6 +111,7 @@ def _is_file(name: str) -> bool:
 
 def products(files: QaFiles, names: list[str], foreign: list[str]) -> list[Verdict]:
     """Verdicts on products of the workflow."""
+    from contimg.core.progress import progress
     from contimg.report.status import read_plan, statuses
     from contimg.report.weblog.facts import day_of_item
 
@@ -130,7 +131,7 @@ def products(files: QaFiles, names: list[str], foreign: list[str]) -> list[Verdi
             for row in rows
             if row.kind in dated and day_of_item(row.kind, row.item, plan) == files.day
         ]
-    return [_verdict(row, files) for row in rows]
+    return [_verdict(row, files) for row in progress(rows, "verdicts")]
 
 
 def _verdict(row: Any, files: QaFiles) -> Verdict:

@@ -22,6 +22,7 @@ from contimg.core.instrument import InstrumentOptions
 from contimg.core.isolate import ReaderError, isolated
 from contimg.core.options import Options
 from contimg.core.paths import path
+from contimg.core.progress import progress
 from contimg.core.records import VERDICTS, write_record
 from contimg.core.tables.antennas import AntennaTable, read_positions
 from contimg.core.window import parse_time
@@ -111,7 +112,7 @@ def run(
         )
     _load_readers(bool(sets), bool(files.ms))
     subjects: list[Subject] = []
-    for each in sets:
+    for each in progress(sets, "sets of files"):
         band = instrument.band_mhz or each.band_mhz
         telescope = instrument.model_copy(update={"band_mhz": band})
         settings = _settings(files, telescope, convert, flag, reference)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from contimg.core.paths import path
+from contimg.core.progress import progress
 from contimg.report import runs
 from contimg.report.options import ReportOptions
 from contimg.report.weblog.candidates import write_candidates
@@ -31,11 +32,13 @@ def build(results: str, plan: Mapping[str, Any], status: Path, options: ReportOp
     site = Site(results, options.title, made)
     rows = read_status(status)
     code = code_digest()
-    days = [read_day(site, name, mine, code) for name, mine in by_day(rows, plan).items()]
+    dated = by_day(rows, plan)
+    days = [read_day(site, name, dated[name], code) for name in progress(dated, "records of days")]
     links = relate(days, plan)
     site.assets()
     names = [day.name for day in days]
-    for before, day, after in zip(["", *names], days, [*names[1:], ""], strict=False):
+    turns = list(zip(["", *names], days, [*names[1:], ""], strict=False))
+    for before, day, after in progress(turns, "pages of days"):
         write_day(site, day, links, plan, (before, after), options.max_tiles)
     facts = [fact for day in days for fact in day.facts]
     mosaics = sorted(item for kind, item in links.state if kind == "mosaic")

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import numpy as np
 
 from contimg.core.lens import smoothed_gain
+from contimg.core.progress import progress
 from contimg.report.weblog.cutouts import block_of
 from contimg.report.weblog.items import position, sexagesimal
 from contimg.report.weblog.site import Site
@@ -64,7 +65,7 @@ def write_sources(
     near = neighbours(sources) if len(sources) else []
     ranks = {str(row.source): row for row in tables.candidates.itertuples()}
     listed = sources.to_dict("records")
-    for k, row in enumerate(listed):
+    for k, row in enumerate(progress(listed, "data of sources")):
         content = _content(tables, row, epochs, stamped, images)
         content["before"], content["after"] = _ref(listed, k - 1), _ref(listed, k + 1)
         content["neighbours"] = [
