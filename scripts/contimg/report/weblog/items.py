@@ -45,7 +45,7 @@ PICTURES = {
         ("mosaic_validation_plot", "weights, coverage, noise and seams"),
     ),
 }
-_UNITS = ("_jy_beam", "_arcsec", "_deg2", "_deg", "_jy", "_s")
+_UNITS = ("_jy_beam", "_arcsec", "_deg2", "_deg", "_jy", "_hz", "_s")
 
 
 @dataclass
@@ -182,7 +182,11 @@ def _with_unit(name: str, value: Any) -> tuple[str, Any]:
     for ending in _UNITS:
         if name.endswith(ending):
             unit = (
-                ending[1:].replace("jy_beam", "Jy/beam").replace("jy", "Jy").replace("deg2", "deg²")
+                ending[1:]
+                .replace("jy_beam", "Jy/beam")
+                .replace("jy", "Jy")
+                .replace("deg2", "deg²")
+                .replace("hz", "Hz")
             )
             return f"{name.removesuffix(ending).replace('_', ' ')} [{unit}]", value
     return name.replace("_", " "), value
