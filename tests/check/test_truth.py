@@ -60,6 +60,10 @@ def results(seed: int = 3) -> dict[str, pd.DataFrame]:
             "depth_err": 0.01,
             "minimum_flux_jy": flux.min(),
             "minimum_flux_err_jy": 1e-4,
+            "baseline_jy": far,
+            "baseline_err_jy": 1e-4,
+            "width_days": 2.0,
+            "width_err_days": 0.2,
         }
     )
     return {
@@ -147,6 +151,14 @@ def _too_shallow(tables):
     tables["candidates"]["depth"] -= 0.06
 
 
+def _too_wide(tables):
+    tables["candidates"]["width_days"] = 6.0
+
+
+def _low_baseline(tables):
+    tables["candidates"]["baseline_jy"] -= 5e-4
+
+
 def _watched_only(tables):
     tables["candidates"]["list"] = "watch"
 
@@ -176,6 +188,8 @@ def _all_flagged(tables):
         (_constant_found, ["constant sources among candidates"]),
         (_none_found, ["rank of the lensed source"]),
         (_too_shallow, ["(measured - true) / error of the depth"]),
+        (_too_wide, ["(measured - true) / error of the width"]),
+        (_low_baseline, ["(measured - true) / error of the flux without"]),
         (_watched_only, ["rank of the lensed source"]),
         (_constant_variable, ["probability that the variable source"]),
         (

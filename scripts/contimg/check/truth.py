@@ -37,7 +37,8 @@ _COLUMNS = {
     "sources": ("source", "p_constant"),
     "candidates": (
         *("rank", "source", "list", "depth", "depth_err"),
-        *("minimum_flux_jy", "minimum_flux_err_jy"),
+        *("minimum_flux_jy", "minimum_flux_err_jy", "baseline_jy", "baseline_err_jy"),
+        *("width_days", "width_err_days"),
     ),
 }
 
@@ -250,7 +251,7 @@ def _variability(
 
 
 def _event(truth: pd.DataFrame, curves: pd.DataFrame, candidates: pd.DataFrame) -> list[Check]:
-    """The lensed source: its light curve, and its depth and minimum in errors.
+    """The lensed source: its light curve, and the parameters of its event in errors.
 
     The flux without the lens is that of the epoch furthest from the minimum.
     """
@@ -280,7 +281,35 @@ def _event(truth: pd.DataFrame, curves: pd.DataFrame, candidates: pd.DataFrame) 
             abs(row["minimum_flux_jy"] - minimum) / row["minimum_flux_err_jy"],
             fail_above=MAX_PULL,
         ),
+        check(
+            "(measured - true) / error of the flux without the event, absolute",
+            abs(row["baseline_jy"] - baseline) / row["baseline_err_jy"],
+            fail_above=MAX_PULL,
+        ),
+        check(
+            "(measured - true) / error of the width of the event, absolute",
+            _outside(row["width_days"], *_true_width(lensed, baseline)) / row["width_err_days"],
+            fail_above=MAX_PULL,
+        ),
     ]
+
+
+def _true_width(lensed: pd.DataFrame, baseline: float) -> tuple[float, float]:
+    """Shortest and longest the dip can be [days] that is half as deep at these epochs."""
+    flux = lensed.sort_values("mjd")["flux_jy"].to_numpy(dtype=float)
+    mjd = np.sort(lensed["mjd"].to_numpy(dtype=float))
+    lowest = int(flux.argmin())
+    shallow = np.flatnonzero(flux > (baseline + flux[lowest]) / 2)
+    before, after = shallow[shallow < lowest], shallow[shallow > lowest]
+    if not (len(before) and len(after)):
+        return 0.0, float("inf")
+    first, last = before[-1], after[0]
+    return float(mjd[last - 1] - mjd[first + 1]), float(mjd[last] - mjd[first])
+
+
+def _outside(value: float, low: float, high: float) -> float:
+    """How far `value` is from the nearest of what it may be."""
+    return abs(value - float(np.clip(value, low, high)))
 
 
 def as_table(checks: list[Check]) -> pd.DataFrame:
