@@ -15,10 +15,11 @@ import time
 import numpy as np
 from ese_made import epochs, host, observe
 
-from contimg.variability.ese import LightCurve, search_all
+from contimg.variability.ese import LightCurve
 from contimg.variability.options import VariabilityOptions
 from contimg.variability.products import measured
 from contimg.variability.profiles import tables
+from contimg.variability.search import search_all
 
 MANY = 100_000
 

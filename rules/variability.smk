@@ -1,7 +1,8 @@
 """Light curves, variability and ESE candidates.
 
 Reads the photometry of all mosaics of the plan; writes normalised light curves, one row of
-statistics a source, and the ranked candidates.
+statistics a source, the ranked candidates, what the search can find, and alert packets. Packets
+are never rewritten: the folder of alerts tells what has been sent, so it is no output of the rule.
 """
 
 
@@ -54,6 +55,13 @@ rule find_variables:
         ),
         ecsv=p("candidates_ecsv"),
         vot=p("candidates_vot"),
+        completeness=p("completeness"),
+        false_alarms=p("false_alarms"),
+        search_plot=report(
+            p("search_plot"),
+            caption="captions/search_plot.rst",
+            category="ESE candidates",
+        ),
         plot=report(
             p("candidates_plot"),
             caption="captions/candidates_plot.rst",
@@ -73,11 +81,14 @@ rule find_variables:
     params:
         **depends_on("variability"),
         targets=lambda w: table_content(CONFIG.targets),
+        alerts=Unwatched(f"{RESULTS}/variability/alerts"),
         flags=flags_of("variability"),
     shell:
         "contimg variability --lightcurves {input.lightcurves:q}"
         " --lightcurves-record {input.record:q} --catalog {input.targets:q}"
         " --sources {output.sources:q} --candidates {output.candidates:q}"
         " --candidates-ecsv {output.ecsv:q} --candidates-vot {output.vot:q}"
+        " --completeness {output.completeness:q} --false-alarms {output.false_alarms:q}"
+        " --search-plot {output.search_plot:q} --alerts {params.alerts:q}"
         " --plot {output.plot:q} --record {output.record:q} --threads {threads}"
         " {params.flags} > {log:q} 2>&1"

@@ -27,7 +27,9 @@ def variability(folder, *flags):
     words += [f"--sources={folder}/sources.parquet", f"--candidates={folder}/c.csv"]
     words += [f"--candidates-ecsv={folder}/c.ecsv", f"--candidates-vot={folder}/c.vot"]
     words += [f"--plot={folder}/c.png", f"--record={folder}/v.json", "--null-draws=100"]
-    return main(["variability", *words, *flags])
+    words += [f"--completeness={folder}/done.csv", f"--false-alarms={folder}/false.csv"]
+    words += [f"--search-plot={folder}/search.png", f"--alerts={folder}/alerts"]
+    return main(["variability", *words, *(flags or ["--injections=0"])])
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def run(tmp_path_factory):
     grid.good[10, 4] = False
     tables, records = made.write_photometry(folder / "photometry", grid, failed=("m002",))
     assert lightcurves(folder, tables, records) == 0
-    assert variability(folder) == 0
+    assert variability(folder, "--injections=8") == 0
     return folder, tables, records, gains, flux
 
 

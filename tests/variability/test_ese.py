@@ -8,7 +8,6 @@ from scipy import stats
 
 from contimg.core.lens import smoothed_gain
 from contimg.variability.banks import Banks, make_banks
-from contimg.variability.ese import search_all
 from contimg.variability.evidence import (
     QUIET_SIGMA,
     largest_window,
@@ -18,6 +17,7 @@ from contimg.variability.evidence import (
 )
 from contimg.variability.noise import covariance, learn_priors, noise_grid
 from contimg.variability.options import VariabilityOptions
+from contimg.variability.search import search_all
 from contimg.variability.significance import null_distribution
 from variability import known_curves
 
@@ -121,7 +121,7 @@ def run():
         "walk": known_curves.walk(TIMES, 0.2, 20.0, random),
     }
     curves = [known_curves.curve(n, values, 0.05, random) for n, values in relative.items()]
-    return curves, search_all(curves, QUICK), -0.5 * change.min()
+    return curves, search_all(curves, QUICK).events(), -0.5 * change.min()
 
 
 def test_an_event_is_found_and_nothing_else(run):
@@ -170,7 +170,7 @@ def test_the_curve_goes_through_the_data(run):
 
 def test_order_of_sources_and_processes_do_not_matter(run):
     curves, events, _ = run
-    again = search_all(curves[::-1], QUICK, workers=2)
+    again = search_all(curves[::-1], QUICK, workers=2).events()
     for name in ("ese", "sine", "c03"):
         one, two = events[name], again[name]
         assert two.log_factor == pytest.approx(one.log_factor, rel=1e-6)
@@ -183,7 +183,7 @@ def test_false_alarms_of_constant_sources():
         known_curves.curve(f"s{k:03d}", np.ones(20), random.uniform(0.02, 0.05), random)
         for k in range(80)
     ]
-    events = search_all(curves, QUICK)
+    events = search_all(curves, QUICK).events()
     p = np.array([event.false_alarm_probability for event in events.values()])
     assert not any(event.kind == "ese" for event in events.values())
     for level in (0.5, 0.2, 0.05):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from contimg.variability import ensemble
 from contimg.variability.lightcurves import light_curves
@@ -187,6 +188,76 @@ def test_a_light_curve_is_normalised_by_gains_without_its_source():
         assert mine["gain"].to_numpy() == pytest.approx(gain, rel=2e-4)
         assert mine["flux_norm_jy"].to_numpy() == pytest.approx(grid.flux[row] / gain, rel=2e-4)
         assert np.abs(found.gains.gain / gain - 1).max() > 1e-3, "else nothing was tested"
+
+
+def sloped_field(seed, amplitude=0.02, epochs=40, **special):
+    """60 sources in a field of two degrees, across which gains differ by +-`amplitude`, slowly."""
+    random = np.random.default_rng(seed)
+    change = np.ones((60, epochs))
+    for row, values in special.items():
+        change[int(row[1:])] = values
+    grid, _, _ = made.grid(60, epochs, seed, excess=0.0, change=change)
+    ra, dec = 359.2 + 2 * random.uniform(size=60), 16 + 2 * random.uniform(size=60)
+    slope = amplitude * np.sin(2 * np.pi * np.arange(epochs) / 60)
+    across = np.cos(np.radians(dec))[:, None] * (ra - 360.2)[:, None] * slope
+    fields = {"flux": grid.flux * (1 + across), "ra_deg": ra % 360, "dec_deg": dec}
+    return made.Grid(**{**vars(grid), **fields})
+
+
+def p_of_all(grid, found):
+    """Probability of every source to be constant."""
+    p = []
+    for row in range(len(grid.sources)):
+        args = grid.flux[row], grid.error[row], grid.good[row]
+        flux, total, mean = ensemble.normalise(*args, found.of(row, grid))
+        p.append(stats.chi2.sf((((flux - mean) / total) ** 2).sum(), len(flux) - 1))
+    return np.array(p)
+
+
+def test_a_gradient_of_the_gain_over_the_field_is_measured():
+    """Constant sources stay constant, what varies is left out, a dip keeps its depth."""
+    days = np.arange(40.0)
+    dip, wave = made.lens_dip(days, 20, 8, 0.5), 1 + 0.1 * np.sin(days / 3)
+    special = {"s7": dip, "s11": wave}
+    grid = sloped_field(1, **special)
+    found = find_gains(grid, OPTIONS)
+    # what the gradient is on average is in the levels of the sources
+    true = 0.02 * np.sin(2 * np.pi * days / 60)
+    pull = found.gains.slope[:, 0] - true - (found.gains.slope[:, 0] - true).mean()
+    assert np.abs(pull).max() < 4 * np.sqrt(found.gains.covariance[:, 1, 1].mean())
+    assert np.ptp(found.gains.slope[:, 0]) > 0.03
+    assert {"s007", "s011"} <= set(found.dropped) and len(found.dropped) <= 3
+    constant = np.delete(np.arange(60), [7, 11])
+    assert stats.kstest(p_of_all(grid, found)[constant], "uniform").pvalue > 0.01
+    plain = sloped_field(1, s11=wave)
+    clean = find_gains(plain, OPTIONS)
+    fluxes = [
+        ensemble.normalise(g.flux[7], g.error[7], g.good[7], f.of(7, g))[0]
+        for g, f in ((grid, found), (plain, clean))
+    ]
+    ratio = fluxes[0] / fluxes[1]
+    # noise scales with the flux, and so does a part of it in the ratio
+    assert ratio[20] / np.median(ratio[:8]) == pytest.approx(dip[20] / dip[0], abs=0.02)
+
+
+def test_a_flat_gain_is_left_flat():
+    found = find_gains(sloped_field(2, 0.0), OPTIONS)
+    assert not found.gains.slope.any()
+
+
+def test_many_references_are_left_out_by_a_downdate():
+    """The same gains as from another fit, up to what one of sixty does to the others' levels."""
+    grid = sloped_field(3)
+    place = np.random.default_rng(0).uniform(-1, 1, (60, 1, 2)) * np.ones((1, 40, 1))
+    data = grid.flux, grid.error, grid.good
+    full = ensemble.fit_gains(*data, None, place)
+    quick = ensemble.leave_one_out(*data, full, place)
+    rest = np.arange(60) != 5
+    slow = ensemble.fit_gains(*(d[rest] for d in data), None, place[rest]).at(place[5])
+    difference = np.log(quick[5].gain / slow.gain)
+    error = slow.gain_err / slow.gain
+    assert np.abs(difference - difference.mean()).max() < 0.1 * error.mean()
+    assert quick[5].gain_err == pytest.approx(slow.gain_err, rel=0.1)
 
 
 def test_every_field_has_references_of_its_own():

@@ -107,6 +107,9 @@ PATTERNS = {
     "candidates_ecsv": "variability/ese_candidates.ecsv",
     "candidates_vot": "variability/ese_candidates.vot",
     "candidates_plot": "variability/ese_candidates.png",
+    "completeness": "variability/ese_completeness.csv",
+    "false_alarms": "variability/ese_false_alarms.csv",
+    "search_plot": "variability/ese_search.png",
     "variability_record": "variability/variability.json",
     # qa
     "expected": "qa/expected.csv",

@@ -31,7 +31,10 @@ class Stage:
 _TILE = ("image", "residual", "psf", "model", "pb", "pbcor")
 _MOSAIC = ("", "_residual", "_weight", "_rms", "_coverage", "_mjd", "_time", "_freq", "_tiles")
 _MAPS = tuple(f"mosaic{part}" for part in _MOSAIC)
-_FOUND = ("sources", "candidates", "candidates_ecsv", "candidates_vot", "candidates_plot")
+_FOUND = (
+    *("sources", "candidates", "candidates_ecsv", "candidates_vot", "candidates_plot"),
+    *("completeness", "false_alarms", "search_plot"),
+)
 _LIGHT = ("lightcurves", "epochs")
 _GROUP, _CALSET, _ITS_TILE = "{day}/{group}", "{day}/{calset}", "{day}/{group}.{tier}"
 

@@ -42,7 +42,8 @@ DRIFT = ("drift_table", "drift_record", "drift_plot", "drift_page")
 TILES = ("unknown", "unknown_record", "beam", "beam_record")
 CANDIDATES = (
     *("lightcurves", "epochs", "lightcurves_record", "lightcurves_plot", "sources"),
-    *("candidates", "candidates_ecsv", "candidates_vot", "candidates_plot", "variability_record"),
+    *("candidates", "candidates_ecsv", "candidates_vot", "candidates_plot", "completeness"),
+    *("false_alarms", "search_plot", "variability_record"),
 )
 
 

@@ -15,11 +15,21 @@ from contimg.core.parquet import read_parquet, write_parquet
 from contimg.core.records import atomic, check, require, write_record
 from contimg.core.rowflags import usable
 from contimg.variability import plots
-from contimg.variability.ese import LightCurve, search_all, unsearchable
+from contimg.variability.alerts import write_alerts
+from contimg.variability.ese import LightCurve, unsearchable
 from contimg.variability.event import Event
 from contimg.variability.lightcurves import UNNORMALISED
+from contimg.variability.numbers import Numbers, page, summary
+from contimg.variability.numbers import measure as measure_search
 from contimg.variability.options import VariabilityOptions
-from contimg.variability.products import candidate_table, choose, source_row, write_candidates
+from contimg.variability.products import (
+    candidate_table,
+    choose,
+    source_row,
+    write_candidates,
+    write_table,
+)
+from contimg.variability.search import search_all
 
 NEEDED = ["source", "mosaic", "mjd", "flux_norm_jy", "flux_norm_err_jy", "flag"]
 WARN_VARIABLE = 0.3  # of all sources: so many do not vary, their errors are too small
@@ -39,7 +49,13 @@ class VariabilityFiles(Files):
     candidates: Path = Field(description="ESE candidates to write (CSV)")
     candidates_ecsv: Path = Field(description="the same (ECSV)")
     candidates_vot: Path = Field(description="the same (VOTable)")
+    completeness: Path = Field(description="completeness and rates to write (CSV)")
+    false_alarms: Path = Field(description="light curves without a dip to write (CSV)")
     plot: Path = Field(description="page of candidates to write (PNG)")
+    search_plot: Path = Field(description="page of the search itself to write (PNG)")
+    alerts: Path | None = Field(
+        None, description="folder of alert packets (JSON), to which new ones are added"
+    )
     record: Path = Field(description="record to write (JSON)")
     threads: int = Field(1, ge=1, description="processes; their number does not change the result")
 
@@ -53,15 +69,24 @@ def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
         raise ContimgError(f"{files.lightcurves}: lacks the columns {', '.join(missing)}")
     table = table.sort_values(["source", "mjd", "mosaic"], ignore_index=True)
     curves = light_curves(table)
-    events = search_all(curves, options, files.threads)
+    found = search_all(curves, options, files.threads, progress=True)
+    events = found.events() if found else {}
     sources = measure(curves, positions(table, files), events, options)
     threshold = candidate_threshold(events, options)
     candidates = candidate_table(sources, threshold, options.high_priority_factor)
     with atomic(files.sources) as partial:
         write_parquet(sources, partial)
     write_candidates(candidates, files.candidates, files.candidates_ecsv, files.candidates_vot)
+    numbers = measure_search(found, sources, files.threads, progress=True)
+    for made, path in ((numbers.table, files.completeness), (numbers.without, files.false_alarms)):
+        write_table(made, path)
     _plot(table, sources, events, len(candidates), files.plot)
-    _write_record(files, options, sources, len(events), threshold)
+    page(numbers, files.search_plot)
+    _write_record(files, options, sources, len(events), threshold, numbers)
+    if files.alerts is not None:
+        last = {c.source: float(c.mjd[-1]) for c in curves if len(c.mjd)}
+        for alert in write_alerts(candidates, sources, last, files.alerts):
+            print(f"alert {alert.kind}: {alert.source} {alert.reason}".rstrip())
 
 
 def light_curves(table: pd.DataFrame) -> list[LightCurve]:
@@ -137,6 +162,7 @@ def _write_record(
     sources: pd.DataFrame,
     searched: int,
     threshold: float,
+    numbers: Numbers,
 ) -> None:
     tested = sources["p_constant"].notna()
     varying = float((sources["p_constant"][tested] < VARIABLE_P).mean()) if tested.any() else 0.0
@@ -147,6 +173,7 @@ def _write_record(
         checks=[
             check("sources_searched", float(searched), warn_below=1),
             check("fraction_variable", varying, warn_above=WARN_VARIABLE),
+            *numbers.checks,
         ],
         data={
             "sources": len(sources),
@@ -157,6 +184,7 @@ def _write_record(
             "expected_false_candidates": options.false_alarm_probability,
             "false_alarm_threshold": threshold,
             "median_eta": float(sources["eta"].median()) if tested.any() else None,
+            **summary(numbers),
         },
         options=(options,),
         inputs=[
@@ -170,6 +198,9 @@ COMMAND = Command(
     files=VariabilityFiles,
     options=(VariabilityOptions,),
     run=run,
-    outputs=("sources", "candidates", "candidates_ecsv", "candidates_vot", "plot", "record"),
+    outputs=(
+        *("sources", "candidates", "candidates_ecsv", "candidates_vot", "completeness"),
+        *("false_alarms", "plot", "search_plot", "record"),
+    ),
     record="record",
 )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from contimg.variability.banks import Bank, constrained, widths
 from contimg.variability.evidence import Fit, fit_templates, log_sum
 from contimg.variability.filters import Whitener
-from contimg.variability.profiles import ALPHAS, IMPACTS, RING, SIZES, Dips, changes, depths
+from contimg.variability.profiles import ALPHAS, IMPACTS, KINDS, RING, SIZES, Dips, changes, depths
 
 KIND_PRIOR = np.array([0.4, 0.3, 0.3])  # of KINDS
 
@@ -40,9 +40,8 @@ def make_problem(
     width_max: float | None,
 ) -> Problem:
     """Limits of the widths as in the bank."""
-    chosen = widths(times, width_min, width_max or times[-1])
-    widest = max(chosen[-1], 1.01 * chosen[0])
-    return Problem(times, flux, variance, filters, log_noise, min_points, chosen[0], widest)
+    limits = width_limits(times, width_min, width_max)
+    return Problem(times, flux, variance, filters, log_noise, min_points, *limits)
 
 
 def log_density(
@@ -65,6 +64,21 @@ def log_density(
     by_noise = np.stack([f.log_factor for f in fits], axis=1)
     by_noise = by_noise + problem.log_noise[noises] + prior[:, None]
     return log_sum(by_noise, axis=1), by_noise, fits
+
+
+def width_limits(times: NDArray, width_min: float, width_max: float | None) -> tuple[float, float]:
+    """Narrowest and widest dip [days], as in the bank."""
+    chosen = widths(times, width_min, width_max or times[-1])
+    return float(chosen[0]), float(max(chosen[-1], 1.01 * chosen[0]))
+
+
+def draw_prior(width_range: tuple[float, float], span: float, random: np.random.Generator) -> Dips:
+    """One dip from the prior of :func:`log_density`."""
+    kind = random.choice(len(KINDS), p=KIND_PRIOR)
+    width = np.exp(random.uniform(*np.log(width_range)))
+    shape = [random.uniform(0, len(grid) - 1) for grid in (ALPHAS, SIZES, IMPACTS)]
+    t0 = random.uniform(-width / 3, span + width / 3)
+    return Dips(np.array([kind]), *(np.array([v]) for v in (*shape, width, t0)))
 
 
 def _within_tables(dips: Dips) -> Dips:

@@ -5,9 +5,16 @@ The model of reference i at epoch t is
     F_it = g_t S_i (1 + z_it),   Var z_it = (sigma_it / g_t S_i)^2 + e_t^2
 
 with gain g_t, mean flux S_i and excess fractional scatter e_t: what residual calibration and
-deconvolution add to the errors of bright sources. A small part of the measurements is of
-another kind (flares, dips, artefacts): z comes from a mixture of that Gaussian and a broad one,
-so the weight of an outlier falls to zero instead of growing with it (as in Hogg, Bovy & Lang
+deconvolution add to the errors of bright sources. The gain may differ over the field,
+
+    ln g_it = c_t + s_t . p_it,
+
+with p_it [degrees] the place of the reference in the field of the epoch; whether it does, the
+references tell by how well each is predicted by the others (:func:`predicted`).
+
+A small part of the measurements is of another kind (flares, dips, artefacts): z comes from a
+mixture of that Gaussian and a broad one, so the weight of an outlier falls to zero instead of
+growing with it (as in Hogg, Bovy & Lang
 2010, arXiv:1008.4686, section 3). Levels and gains alternate; e_t has an empirical-Bayes prior
 common to all epochs, because the scatter of a few references at one epoch says little.
 
@@ -16,7 +23,7 @@ Gains are relative: their weighted mean logarithm is zero, the absolute scale is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,63 +34,162 @@ OUTLIER_WIDTH = 0.5  # fractional standard deviation of the measurements of anot
 ITERATIONS = 25
 # candidate values of the excess scatter; the step is small beside what can be measured
 EXCESS = np.concatenate([[0.0], np.geomspace(0.002, 0.5, 24)])
+SLOPE_PRIOR = 0.05  # standard deviation of a gradient of ln gain, a degree
+FEW = 40  # references, of which each is left out by another fit; of more by a downdate
 
 
 @dataclass(frozen=True)
 class GainFit:
     """Gains of T epochs from R references; ``nan`` at epochs without any."""
 
-    gain: NDArray[np.float64]  # (T,)
+    gain: NDArray[np.float64]  # (T,) in the middle of the field
     gain_err: NDArray[np.float64]  # (T,) standard error of the gain
     excess: NDArray[np.float64]  # (T,) excess fractional scatter of one measurement
     level: NDArray[np.float64]  # (R,) mean fluxes [Jy]
+    slope: NDArray[np.float64]  # (T, 2) of ln gain over the field [1/deg]; zero if it is flat
+    covariance: NDArray[np.float64]  # (T, 3, 3) of ln gain and slope
+
+    def at(self, place: NDArray) -> GainFit:
+        """The gains of a source at `place` (T, 2) [deg] in the fields of the epochs."""
+        whole = np.concatenate([np.ones((len(place), 1)), place], axis=1)
+        gain = self.gain * np.exp(np.einsum("tp,tp->t", place, self.slope))
+        variance = np.einsum("tp,tpq,tq->t", whole, self.covariance, whole)
+        return replace(self, gain=gain, gain_err=gain * np.sqrt(variance))
 
 
 def fit_gains(
-    flux: NDArray, error: NDArray, good: NDArray, start: GainFit | None = None
+    flux: NDArray,
+    error: NDArray,
+    good: NDArray,
+    start: GainFit | None = None,
+    place: NDArray | None = None,
 ) -> GainFit:
     """Fit gains to `flux` +- `error` [Jy] of the references, (R, T), where `good`.
 
-    `start` is an earlier solution of nearly the same data, from which it takes less long.
+    `start` is an earlier solution of nearly the same data, from which it takes less long; with the
+    `place` (R, T, 2) of the references in the fields [deg] gains differ over the field.
     """
     flux, error = np.where(good, flux, 1.0), np.where(good, error, 1.0)
-    used = good.any(axis=0)
+    used, design = good.any(axis=0), _design(good, place)
     if start is None:
         level, gain = _median_polish(flux, good)
         excess = np.full(flux.shape[1], 0.02)
+        log_gain = np.zeros((len(gain), design.shape[2]))
+        log_gain[:, 0] = np.log(gain)
     else:
-        level, gain = start.level.copy(), np.where(used, start.gain, 1.0)
-        excess = np.where(used, start.excess, 0.0)
+        level, excess = start.level.copy(), np.where(used, start.excess, 0.0)
+        gain = np.where(used, start.gain, 1.0)
+        both = np.column_stack([np.log(gain), np.where(used[:, None], start.slope, 0.0)])
+        log_gain = both[:, : design.shape[2]]
     iterations = ITERATIONS if start is None else ITERATIONS // 3
     for iteration in range(iterations):
-        ratio, variance, weight = _weigh(flux, error, good, level, gain, excess)
-        gain = gain * (1 + _mean(ratio, weight, axis=0))
-        ratio, variance, weight = _weigh(flux, error, good, level, gain, excess)
+        ratio, _, weight = _weigh(flux, error, good, level, _gains(design, log_gain), excess)
+        log_gain = log_gain + _step(design, ratio, weight, log_gain)
+        ratio, _, weight = _weigh(flux, error, good, level, _gains(design, log_gain), excess)
         level = level * (1 + _mean(ratio, weight, axis=1))
         if iteration >= iterations - 4:
             # after the gains have settled; each pass uses the residuals of the one before
-            ratio, variance, weight = _weigh(flux, error, good, level, gain, excess)
+            gains = _gains(design, log_gain)
+            ratio, variance, weight = _weigh(flux, error, good, level, gains, excess)
             excess = _excess_scatter(ratio, variance - excess**2, weight, good)
-    _, _, weight = _weigh(flux, error, good, level, gain, excess)
-    gain_err = gain / np.sqrt(np.maximum(weight.sum(axis=0), 1e-300))
-    centre = np.average(np.log(gain[used]), weights=(gain[used] / gain_err[used]) ** 2)
-    scale = np.exp(-centre)
+    _, _, weight = _weigh(flux, error, good, level, _gains(design, log_gain), excess)
+    return _on_scale(log_gain, np.linalg.inv(_normal(design, weight)), excess, level, used)
+
+
+def _on_scale(log_gain, covariance, excess, level, used) -> GainFit:
+    """The fit with a weighted mean logarithm of the gains of zero."""
+    variance = covariance[:, 0, 0]
+    scale = np.exp(-np.average(log_gain[used, 0], weights=1 / variance[used]))
+    gain = np.where(used, np.exp(log_gain[:, 0]) * scale, np.nan)
+    slope, whole = np.zeros((len(used), 2)), np.zeros((len(used), 3, 3))
+    number = log_gain.shape[1]
+    slope[:, : number - 1], whole[:, :number, :number] = log_gain[:, 1:], covariance
     return GainFit(
-        np.where(used, gain * scale, np.nan),
-        np.where(used, gain_err * scale, np.nan),
+        gain,
+        gain * np.sqrt(variance),
         np.where(used, excess, np.nan),
         level / scale,
+        np.where(used[:, None], slope, 0.0),
+        whole,
     )
 
 
-def leave_one_out(flux: NDArray, error: NDArray, good: NDArray, full: GainFit) -> list[GainFit]:
-    """For each reference the fit to all the others, started from the fit to all."""
+def _design(good: NDArray, place: NDArray | None) -> NDArray[np.float64]:
+    """What the logarithm of a gain is linear in, (R, T, P): one, and the place."""
+    ones = np.ones((*good.shape, 1))
+    if place is None:
+        return ones
+    return np.concatenate([ones, np.where(good[..., None], place, 0.0)], axis=2)
+
+
+def _gains(design: NDArray, log_gain: NDArray) -> NDArray[np.float64]:
+    return np.exp(np.einsum("rtp,tp->rt", design, log_gain))
+
+
+def _normal(design: NDArray, weight: NDArray) -> NDArray[np.float64]:
+    """Normal matrices (T, P, P) of the logarithms of the gains, with the prior of slopes."""
+    matrix = np.einsum("rtp,rtq->tpq", design * weight[..., None], design, optimize=True)
+    prior = np.full(design.shape[2], SLOPE_PRIOR**-2)
+    prior[0] = 1e-12
+    return matrix + np.diag(prior)
+
+
+def _step(design, ratio, weight, log_gain) -> NDArray[np.float64]:
+    """Change of the logarithms of the gains (T, P) that fractional residuals ask for."""
+    right = np.einsum("rtp,rt->tp", design, weight * ratio, optimize=True)
+    right[:, 1:] -= log_gain[:, 1:] / SLOPE_PRIOR**2
+    step = np.linalg.solve(_normal(design, weight), right[..., None])[..., 0]
+    step[:, 0] = np.log1p(np.maximum(step[:, 0], -0.5))
+    return step
+
+
+def leave_one_out(
+    flux: NDArray, error: NDArray, good: NDArray, full: GainFit, place: NDArray | None = None
+) -> list[GainFit]:
+    """For each reference, where it is, the gains from all the others.
+
+    With many references one of them hardly changes the levels of the others, and the normal
+    equations without it differ by a matrix of rank one.
+    """
+    rows = range(len(flux))
+    where = np.zeros((*good.shape, 2)) if place is None else place
+    if len(flux) <= FEW:
+        fits = []
+        for row in rows:
+            rest = np.arange(len(flux)) != row
+            start = replace(full, level=full.level[rest])
+            there = None if place is None else place[rest]
+            fits.append(fit_gains(flux[rest], error[rest], good[rest], start, there).at(where[row]))
+        return fits
+    change, variance, _ = _downdated(flux, error, good, full, place)
     fits = []
-    for row in range(len(flux)):
-        others = np.arange(len(flux)) != row
-        start = GainFit(full.gain, full.gain_err, full.excess, full.level[others])
-        fits.append(fit_gains(flux[others], error[others], good[others], start))
+    for row in rows:
+        gain = full.at(where[row]).gain * np.exp(change[row])
+        fits.append(replace(full, gain=gain, gain_err=gain * np.sqrt(variance[row])))
     return fits
+
+
+def _downdated(flux, error, good, full: GainFit, place):
+    """Change of ln gain where each reference is when it is left out, its variance then, and ln of
+    the density of the reference's measurement under that prediction; each (R, T)."""
+    flux, error = np.where(good, flux, 1.0), np.where(good, error, 1.0)
+    design = _design(good, place)
+    whole = np.column_stack([np.log(np.where(good.any(axis=0), full.gain, 1.0)), full.slope])
+    gains = _gains(design, whole[:, : design.shape[2]])
+    excess = np.nan_to_num(full.excess)
+    ratio, variance, weight = _weigh(flux, error, good, full.level, gains, excess)
+    inverse = np.linalg.inv(_normal(design, weight))
+    own = np.einsum("rtp,tpq,rtq->rt", design, inverse, design, optimize=True)
+    leverage = np.clip(weight * own, 0, 0.99)
+    without = own / (1 - leverage)
+    inlier, outlier = _log_densities(ratio / (1 - leverage), variance + without)
+    density = np.where(good, np.logaddexp(inlier, outlier), 0.0)
+    return -leverage / (1 - leverage) * ratio, without, density
+
+
+def predicted(flux: NDArray, error: NDArray, good: NDArray, full: GainFit, place=None) -> float:
+    """ln of the density of all measurements, each predicted by the other references."""
+    return float(_downdated(flux, error, good, full, place)[2].sum())
 
 
 def normalise(
@@ -120,7 +226,7 @@ def _weigh(
     flux: NDArray, error: NDArray, good: NDArray, level: NDArray, gain: NDArray, excess: NDArray
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Fractional residuals, their variance and weight (zero where not good), each (R, T)."""
-    model = level[:, None] * gain
+    model = level[:, None] * gain  # (R, T)
     residual = flux / model - 1
     variance = (error / model) ** 2 + excess**2
     inlier, outlier = _log_densities(residual, variance)

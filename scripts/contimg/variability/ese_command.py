@@ -11,7 +11,8 @@ from pydantic import Field
 
 from contimg.core.command import Command, Files
 from contimg.variability.bands import Parts, split, together, well_measured
-from contimg.variability.ese import LightCurve, search_all, unsearchable
+from contimg.variability.ese import LightCurve, unsearchable
+from contimg.variability.numbers import measure
 from contimg.variability.options import VariabilityOptions
 from contimg.variability.products import (
     CANDIDATES,
@@ -20,6 +21,7 @@ from contimg.variability.products import (
     source_row,
     write_table,
 )
+from contimg.variability.search import Search, search_all
 from contimg.variability.tables import Measurements, read_measurements
 
 SHOWN = 10
@@ -35,6 +37,12 @@ class EseFiles(Files):
     )
     sources: Path = Field(description="table of sources to write (.parquet, .csv, .ecsv, .vot)")
     candidates: Path = Field(description="table of candidates to write (likewise)")
+    completeness: Path | None = Field(
+        None, description="completeness and rates to write (likewise), from injected dips"
+    )
+    false_alarms: Path | None = Field(
+        None, description="light curves simulated without a dip to write (likewise)"
+    )
     threads: int = Field(2, ge=1, description="processes; their number does not change the result")
 
 
@@ -43,7 +51,8 @@ def run(files: EseFiles, options: VariabilityOptions) -> None:
     data = read_measurements(files.lightcurves)
     curves, parts = curves_of(data)
     print(f"{len(curves)} sources, {len(data.rows)} measurements", file=sys.stderr, flush=True)
-    events = search_all(curves, options, files.threads, parts, progress=True)
+    found = search_all(curves, options, files.threads, progress=True)
+    events = found.events(parts) if found else {}
     rows = []
     for curve in curves:
         why = [data.reasons.get(curve.source, "")]
@@ -58,6 +67,19 @@ def run(files: EseFiles, options: VariabilityOptions) -> None:
     columns = [n for n in CANDIDATES if n not in POSITION]
     write_table(candidates.reindex(columns=columns), files.candidates)
     _tell(sources, candidates)
+    if files.completeness is not None or files.false_alarms is not None:
+        _numbers(files, found, sources)
+
+
+def _numbers(files: EseFiles, found: Search | None, sources: pd.DataFrame) -> None:
+    """Completeness and false alarms of the search, where they are asked for."""
+    numbers = measure(found, sources, files.threads, progress=True)
+    for made, path in ((numbers.table, files.completeness), (numbers.without, files.false_alarms)):
+        if path is not None:
+            write_table(made, path)
+    for line in numbers.checks:
+        if line.verdict != "pass":
+            print(f"{line.metric}: {line.reason}")
 
 
 def curves_of(data: Measurements) -> tuple[list[LightCurve], dict[str, Parts]]:

@@ -157,7 +157,7 @@ def light_curves(photometry: pd.DataFrame, grid: Grid, found: Normalisation) -> 
     parts = []
     for row, (source, rows) in enumerate(photometry.groupby("source", sort=True)):
         assert source == grid.sources[row]
-        fit = found.own.get(row, found.gains)
+        fit = found.of(row, grid)
         normal, total, _ = normalise(grid.flux[row], grid.error[row], grid.good[row], fit)
         at = rows["mosaic"].map(epoch_of).to_numpy()
         unknown = np.where(found.normalised[at], "", UNNORMALISED)
@@ -191,6 +191,8 @@ def epoch_table(
             "mjd": np.nanmedian(grid.mjd, axis=0),
             "gain": found.gains.gain,
             "gain_err": found.gains.gain_err,
+            "gain_slope_ra_per_deg": found.gains.slope[:, 0],
+            "gain_slope_dec_per_deg": found.gains.slope[:, 1],
             "excess_fraction": np.where(found.normalised, found.gains.excess, np.nan),
             "n_references": found.n_references,
             "status": np.where(found.normalised, "normalised", UNNORMALISED),

@@ -53,6 +53,12 @@ class VariabilityOptions(Options):
     null_draws: int = Field(
         400, ge=100, description="simulated light curves without a lens, for the false alarms"
     )
+    injections: int = Field(
+        60,
+        ge=0,
+        description="dips put into light curves of the run for its completeness and rate, and as "
+        "many simulated light curves without a dip that verify its false alarms; 0: none",
+    )
     high_priority_factor: float = Field(
         0.01, gt=0, le=1, description="part of the candidate threshold below which priority is high"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,10 @@ from contimg.core.rowflags import usable
 from contimg.variability import ensemble
 from contimg.variability.ensemble import GainFit
 from contimg.variability.options import VariabilityOptions
+
+MIN_SLOPED = 8  # references: with fewer a gradient would follow single ones
+SLOPED_ABOVE = 5.0  # ln of densities, for the whole run
+MAX_PLACE = 20.0  # deg
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Grid:
     error: NDArray[np.float64]  # (S, T) [Jy]
     good: NDArray[np.bool_]  # (S, T)
     isolated: NDArray[np.bool_]  # (S,) in every measurement
+    ra_deg: NDArray[np.float64] | None = None  # (S,) ICRS; without them gains are flat
+    dec_deg: NDArray[np.float64] | None = None  # (S,)
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,14 @@ class Normalisation:
     normalised: NDArray[np.bool_]  # (T,) the epochs that have a gain
     n_references: NDArray[np.int64]  # (T,) good ones
     gains: GainFit  # from all references; gain 1 and the prior error elsewhere
-    own: dict[int, GainFit]  # of each reference, from the others only
+    own: dict[int, GainFit]  # of each reference, where it is, from the others only
+    centre: NDArray[np.float64]  # (T, 2) right ascension and declination of the fields [deg]
+
+    def of(self, row: int, grid: Grid) -> GainFit:
+        """The gains of one source, where it is."""
+        if row in self.own:
+            return self.own[row]
+        return self.gains.at(_place(grid, [row], self.centre)[0])
 
 
 def to_grid(table: pd.DataFrame, mosaics: list[str]) -> Grid:
@@ -54,7 +67,9 @@ def to_grid(table: pd.DataFrame, mosaics: list[str]) -> Grid:
         good &= np.isfinite(flux) & np.isfinite(error) & (error > 0)
     blended = table.loc[table["n_blend"] > 1, "source"].unique()
     isolated = ~np.isin(sources, blended)
-    return Grid(sources, mosaics, pivot(table["mjd"]), flux, error, good, isolated)
+    where = table.groupby("source")[["ra_deg", "dec_deg"]].first().loc[sources]
+    position = where["ra_deg"].to_numpy(dtype=float), where["dec_deg"].to_numpy(dtype=float)
+    return Grid(sources, mosaics, pivot(table["mjd"]), flux, error, good, isolated, *position)
 
 
 def candidates(grid: Grid, options: VariabilityOptions) -> list[int]:
@@ -114,15 +129,21 @@ def _merge(one: Normalisation, two: Normalisation) -> Normalisation:
     def either(first: NDArray, second: NDArray) -> NDArray:
         return np.where(two.normalised, second, first)
 
-    names = ("gain", "gain_err", "excess")
-    gains = [either(getattr(one.gains, n), getattr(two.gains, n)) for n in names]
+    def gains(name: str) -> NDArray:
+        first, second = getattr(one.gains, name), getattr(two.gains, name)
+        return either(first.T, second.T).T
+
+    level = np.concatenate([one.gains.level, two.gains.level])
+    names = ("gain", "gain_err", "excess", "slope", "covariance")
+    merged = GainFit(**{n: gains(n) for n in names}, level=level)
     return Normalisation(
         sorted(one.references + two.references),
         one.dropped | two.dropped,
         one.normalised | two.normalised,
         one.n_references + two.n_references,
-        GainFit(*gains, np.concatenate([one.gains.level, two.gains.level])),
+        merged,
         one.own | two.own,
+        either(one.centre.T, two.centre.T).T,
     )
 
 
@@ -132,14 +153,17 @@ def _find_gains(grid: Grid, rows: list[int], options: VariabilityOptions) -> Nor
     Each reference is judged with the gains of the others, so that it cannot hide in them.
     """
     dropped: dict[str, str] = {}
+    centre, full = _centres(grid, rows), None
+    sloped = _sloped(grid, rows, centre, options)
     while len(rows) >= options.min_references:
         n_references = grid.good[rows].sum(axis=0)
         normalised = n_references >= options.min_references
         if not normalised.any():
             break
         data = grid.flux[rows], grid.error[rows], grid.good[rows] & normalised
-        full = ensemble.fit_gains(*data)
-        own = ensemble.leave_one_out(*data, full)
+        place = _place(grid, rows, centre) if sloped else None
+        full = ensemble.fit_gains(*data, full, place)
+        own = ensemble.leave_one_out(*data, full, place)
         p_values = [_p_constant(f, e, ok, fit) for f, e, ok, fit in zip(*data, own, strict=True)]
         worst = int(np.argmin(p_values))
         if p_values[worst] >= options.reference_p_constant:
@@ -148,14 +172,59 @@ def _find_gains(grid: Grid, rows: list[int], options: VariabilityOptions) -> Nor
                 row: _with_prior(fit, normalised, options)
                 for row, fit in zip(rows, own, strict=True)
             }
-            return Normalisation(rows, dropped, normalised, n_references, gains, by_row)
+            return Normalisation(rows, dropped, normalised, n_references, gains, by_row, centre)
+        full = _without(full, worst) if len(rows) > ensemble.FEW else None
         dropped[grid.sources[rows[worst]]] = f"probability {p_values[worst]:.2g} to be constant"
         del rows[worst]
     nowhere = np.zeros(len(grid.mosaics), dtype=bool)
     n_references = grid.good[rows].sum(axis=0)
     blank = np.full(len(grid.mosaics), np.nan)
-    gains = _with_prior(GainFit(blank, blank, blank, np.array([])), nowhere, options)
-    return Normalisation(rows, dropped, nowhere, n_references, gains, {})
+    none = np.zeros((len(blank), 2)), np.zeros((len(blank), 3, 3))
+    gains = _with_prior(GainFit(blank, blank, blank, np.array([]), *none), nowhere, options)
+    return Normalisation(rows, dropped, nowhere, n_references, gains, {}, centre)
+
+
+def _without(full: GainFit, row: int) -> GainFit:
+    """Where the fit without a reference starts from."""
+    return replace(full, level=np.delete(full.level, row))
+
+
+def _sloped(grid: Grid, rows: list[int], centre: NDArray, options: VariabilityOptions) -> bool:
+    """Whether references are predicted better by the others if the gain differs over the field."""
+    if grid.ra_deg is None or len(rows) < max(MIN_SLOPED, options.min_references):
+        return False
+    normalised = grid.good[rows].sum(axis=0) >= options.min_references
+    data = grid.flux[rows], grid.error[rows], grid.good[rows] & normalised
+    if not data[2].any():
+        return False
+    place = _place(grid, rows, centre)
+    flat, sloped = ensemble.fit_gains(*data), ensemble.fit_gains(*data, None, place)
+    gain = ensemble.predicted(*data, sloped, place) - ensemble.predicted(*data, flat)
+    return gain > SLOPED_ABOVE
+
+
+def _centres(grid: Grid, rows: list[int]) -> NDArray[np.float64]:
+    """Mean position (T, 2) [deg] of the good references of every epoch; zero without any."""
+    centre = np.zeros((len(grid.mosaics), 2))
+    if grid.ra_deg is None or not rows:
+        return centre
+    good = grid.good[rows].astype(float)
+    number = np.maximum(good.sum(axis=0), 1)
+    turn = np.exp(1j * np.radians(grid.ra_deg[rows]))
+    centre[:, 0] = np.degrees(np.angle(turn @ good)) % 360
+    centre[:, 1] = grid.dec_deg[rows] @ good / number
+    return centre
+
+
+def _place(grid: Grid, rows: list[int], centre: NDArray) -> NDArray[np.float64]:
+    """Offsets (rows, T, 2) [deg] of sources from the middles of the fields."""
+    if grid.ra_deg is None:
+        return np.zeros((len(rows), len(centre), 2))
+    ra, dec = grid.ra_deg[rows][:, None], grid.dec_deg[rows][:, None]
+    east = ((ra - centre[:, 0] + 180) % 360 - 180) * np.cos(np.radians(dec))
+    place = np.stack([east, dec - centre[:, 1]], axis=2)
+    # a source far outside of a field, which it is not measured in, must not overflow
+    return np.clip(place, -MAX_PLACE, MAX_PLACE)
 
 
 def _p_constant(flux: NDArray, error: NDArray, good: NDArray, fit: GainFit) -> float:
@@ -176,4 +245,11 @@ def _with_prior(fit: GainFit, normalised: NDArray, options: VariabilityOptions) 
         np.where(known, fit.gain_err, options.gain_error_prior),
         np.where(known, fit.excess, 0.0),
         fit.level,
+        np.where(known[:, None], fit.slope, 0.0),
+        np.where(known[:, None, None], fit.covariance, _flat(options.gain_error_prior**2)),
     )
+
+
+def _flat(variance: float) -> NDArray[np.float64]:
+    """Covariance (3, 3) of ln gain and slope if only the gain is uncertain."""
+    return np.diag([variance, 0.0, 0.0])

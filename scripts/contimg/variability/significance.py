@@ -8,35 +8,49 @@ from what the run was found to hold, are searched as the data are. Half of them 
 and classes at their rates, half evenly, and each counts by the ratio, so that rare kinds of
 noise that make high values are represented.
 
-Where the simulations end, P falls as 1/b from the last value known well. That is the law of a
-likelihood ratio but for slowly varying factors, which make it fall faster: p errs to be large.
+Small probabilities come from simulated dips: B is the ratio of what a light curve is worth with
+a dip and without, so P(B >= b) without a dip is the mean, over light curves with one drawn from its
+prior, of 1/B where B >= b and of zero elsewhere. Weak dips, which reach b just so, are drawn more
+often and weighed by the ratio. Both ways know the same law: where both do, they must agree.
+
+Where both end, P falls as 1/b from the last value known. That is the law of a likelihood ratio but
+for slowly varying factors, which make it fall faster: p errs to be large.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from contimg.variability.banks import CLASSES, Bank
-from contimg.variability.evidence import Series
+from contimg.variability.banks import CLASSES, Bank, constrained
+from contimg.variability.density import draw_prior
+from contimg.variability.evidence import Series, make_series
+from contimg.variability.filters import Whitener
 from contimg.variability.noise import Noise, Priors, covariance
+from contimg.variability.profiles import changes, depths
 
-TAIL_DRAWS = 10.0  # effective number of simulations behind the start of the extrapolation
+if TYPE_CHECKING:
+    from contimg.variability.ese import LightCurve
+
+TAIL_DRAWS = 10.0  # effective number of simulations behind a probability
+WEAKEST, STRONGEST = 3.0, 9.0  # dips that are drawn, in errors of their depth
 SMALLEST = 1e-30
 RIVALS = [k for k, name in enumerate(CLASSES) if name != "ese"]
 
 
 @dataclass(frozen=True)
 class NullDistribution:
-    """ln B of simulated light curves without a lens, with their weights (sum one)."""
+    """ln B of light curves without a lens: ascending values and the probabilities to reach them."""
 
-    values: NDArray[np.float64]  # (D,) ascending
+    values: NDArray[np.float64]  # (D,) of simulations
     tail: NDArray[np.float64]  # (D,) P(ln B >= value)
     start: float  # from here on extrapolated
     start_probability: float
+    agreement: float  # P from dips over P from simulations where the simulations end
 
     def probability(self, log_factor: NDArray) -> NDArray[np.float64]:
         """P(ln B >= log_factor), any shape."""
@@ -47,16 +61,40 @@ class NullDistribution:
         return np.clip(np.where(log_factor > self.start, beyond, known), SMALLEST, 1.0)
 
 
-def null_distribution(values: NDArray, weight: NDArray) -> NullDistribution:
-    """From ln B (D,) and the weights of the simulations."""
+def null_distribution(
+    values: NDArray, weight: NDArray, dips: NDArray | None = None, dip_weight: NDArray | None = None
+) -> NullDistribution:
+    """From ln B (D,) and the weights of simulations without a dip, and the same with `dips`."""
+    values, tail, squares = _tail(values, weight / weight.sum())
+    last = _last_known(tail, squares)
+    start, reached, agreement = float(values[last]), float(tail[last]), np.nan
+    if dips is not None and len(dips):
+        number = len(dips)
+        known = dip_weight > 0
+        dips, dip_weight = dips[known], dip_weight[known]
+        further, rarer, squares = _tail(dips, dip_weight * np.exp(-dips) / number)
+        end = _last_known(rarer, squares)
+        first = int(np.searchsorted(further, start))
+        if first < end:
+            agreement = float(rarer[first] / reached)
+            beyond = slice(first, end + 1)
+            values = np.append(values[: last + 1], further[beyond])
+            tail = np.append(tail[: last + 1], np.minimum(rarer[beyond], reached))
+            start, reached = float(values[-1]), float(tail[-1])
+    return NullDistribution(values, tail, start, reached, agreement)
+
+
+def _tail(values: NDArray, weight: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Ascending values, and the sums of weights and of their squares from each of them on."""
     order = np.argsort(values, kind="stable")
-    values, weight = values[order], weight[order] / weight.sum()
-    tail = np.cumsum(weight[::-1])[::-1]
-    squares = np.cumsum((weight**2)[::-1])[::-1]
-    # the last place with enough effective draws above it
-    enough = np.flatnonzero(tail**2 / squares >= TAIL_DRAWS)
-    last = int(enough[-1]) if len(enough) else 0
-    return NullDistribution(values, tail, float(values[last]), float(tail[last]))
+    above = np.cumsum(weight[order][::-1])[::-1]
+    return values[order], above, np.cumsum((weight[order] ** 2)[::-1])[::-1]
+
+
+def _last_known(tail: NDArray, squares: NDArray) -> int:
+    """The last place with enough effective draws above it."""
+    enough = np.flatnonzero(tail**2 / np.maximum(squares, 1e-300) >= TAIL_DRAWS)
+    return int(enough[-1]) if len(enough) else 0
 
 
 def draw_nulls(
@@ -85,14 +123,42 @@ def draw_nulls(
 
 
 def simulate(
-    series: Series, noise: Noise, bank: Bank | None, random: np.random.Generator
-) -> NDArray[np.float64]:
-    """A light curve (N,) like `series`, in medians less one, perhaps with a template of `bank`."""
-    matrix = covariance(noise, series.times, np.sqrt(series.variance), 1.0)
-    flux = np.linalg.cholesky(matrix) @ random.standard_normal(len(series.times))
-    if bank is not None:
-        chance = np.exp(bank.log_weight - logsumexp(bank.log_weight))
-        k = random.choice(len(chance), p=chance)
-        amplitude = random.uniform(bank.low[k], bank.high[k])
-        flux = flux + amplitude * bank.templates[:, k]
-    return (1 + flux) / np.median(1 + flux) - 1
+    curve: LightCurve, noise: Noise, change: NDArray, random: np.random.Generator
+) -> Series:
+    """A light curve with the epochs and errors of `curve`, noise, and a relative `change` (N,)."""
+    level = float(np.median(curve.flux))
+    times = curve.mjd - curve.mjd[0]
+    matrix = covariance(noise, times, curve.error / level, 1.0)
+    flux = 1 + change + np.linalg.cholesky(matrix) @ random.standard_normal(len(times))
+    return make_series(curve.mjd, level * flux, curve.error)
+
+
+def template_of(bank: Bank | None, random: np.random.Generator) -> NDArray | float:
+    """The change (N,) by one template of `bank`, drawn from its prior; zero without a bank."""
+    if bank is None:
+        return 0.0
+    chance = np.exp(bank.log_weight - logsumexp(bank.log_weight))
+    k = random.choice(len(chance), p=chance)
+    return random.uniform(bank.low[k], bank.high[k]) * bank.templates[:, k]
+
+
+def weak_dip(
+    times: NDArray,
+    filt: Whitener,
+    min_points: int,
+    width_range: tuple[float, float],
+    random: np.random.Generator,
+) -> tuple[NDArray[np.float64], float]:
+    """The change (N,) by a dip from its prior but for its depth, and the weight for that.
+
+    The depth is even between ``WEAKEST`` and ``STRONGEST`` of its errors under the noise of `filt`;
+    the weight is zero for a dip that is no dip of the search.
+    """
+    dip = draw_prior(width_range, times[-1], random)
+    shape = changes(dip, times)
+    (ones, _, _), (tt, _, t1) = filt.products(np.zeros(len(times)), shape.astype(np.float32))
+    error, deepest = float(max(tt[0] - t1[0] ** 2 / ones, 1e-12)) ** -0.5, float(depths(dip)[0])
+    depth = random.uniform(WEAKEST, STRONGEST) * error
+    allowed = bool(constrained(shape, min_points)[0]) and depth < deepest
+    weight = (STRONGEST - WEAKEST) * error / deepest
+    return min(depth, deepest) * shape[:, 0], weight if allowed else 0.0
