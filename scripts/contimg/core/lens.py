@@ -127,6 +127,16 @@ def _arrival(ray: ArrayLike, alpha: float) -> NDArray:
     return ray * (1 + alpha * np.exp(-(ray**2)))
 
 
+def caustics(alpha: float) -> tuple[float, float]:
+    """Where the inner and the outer caustic fall, u' >= 0; twice the brightest place without."""
+    branches = _branches(alpha)
+    if len(branches) == 1:
+        brightest = float(_arrival(np.sqrt(1.5), alpha))
+        return brightest, brightest
+    middle = branches[1]
+    return float(_arrival(middle[1], alpha)), float(_arrival(middle[0], alpha))
+
+
 def _branches(alpha: float) -> list[tuple[float, float, int]]:
     """(low, high, direction) of the monotonic branches of u'(u) on u >= 0."""
     if not 0 <= alpha < 1e100:

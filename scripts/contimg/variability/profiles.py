@@ -8,7 +8,10 @@ by its kind, its shape, its width (FWHM of the dip) and centre. Kinds:
     smooth   exp(-ln 2 |2 (t - t0) / width|^p) without shoulders: the power p, in place of alpha
 
 Profiles are tabulated on a grid of shapes and interpolated in it; shape coordinates are places in
-that grid (0 ... number - 1). Coordinates that a kind does not have count for nothing.
+that grid (0 ... number - 1). Coordinates that a kind does not have count for nothing. Caustics move
+from one shape to the next, so profiles are tabulated against a distance that is zero in the middle,
+one at the inner and two at the outer caustic, linear between and beyond: what is interpolated has
+its caustics in the same places.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.lens import axisymmetric_gain, smoothed_gain
+from contimg.core.lens import axisymmetric_gain, caustics, smoothed_gain
 
 IMPACTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # in lens half-widths; further out there is hardly a dip
 KINDS = ("lens", "ring", "smooth")
@@ -28,7 +31,8 @@ LENS, RING, SMOOTH = range(3)
 ALPHAS = np.geomspace(0.3, 60, 40)
 SIZES = np.geomspace(0.05, 3, 7)
 POWERS = np.geomspace(1.3, 8, len(ALPHAS))
-_STEP, _REACH = 0.02, 12.0  # of the tables, in half-widths of the dip
+_INNER, _BETWEEN, _OUTER = 100, 300, 150  # points up to the first, the second caustic and beyond
+_STEP = 0.04  # beyond, in half-widths of the dip
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class Dips:
 
 def changes(dips: Dips, times: NDArray) -> NDArray[np.float64]:
     """Templates (N, K) at `times` (N,) [days]; -1 at the deepest."""
-    return _changes(*dips.columns, np.asarray(times, dtype=float), tables()[0])
+    table, *_, knots = tables()
+    return _changes(*dips.columns, np.asarray(times, dtype=float), table, knots)
 
 
 def depths(dips: Dips) -> NDArray[np.float64]:
@@ -117,15 +122,24 @@ def _corners(kind, alpha, size, impact, shape, corner, weight):
 
 
 @numba.njit(cache=True, nogil=True)
-def _changes(kind, alpha, size, impact, width, t0, times, table):
+def _changes(kind, alpha, size, impact, width, t0, times, table, knots):
     number, reach = len(kind), table.shape[3] - 1
     result = np.zeros((len(times), number))
     corner, weight = np.zeros((8, 3), np.int64), np.zeros(8)
     for k in range(number):
         _corners(kind[k], alpha[k], size[k], impact[k], table.shape, corner, weight)
-        scale = 2 / (width[k] * _STEP)
+        first = second = 0.0
+        for c in range(8):
+            first += weight[c] * knots[corner[c, 0], corner[c, 1], corner[c, 2], 0]
+            second += weight[c] * knots[corner[c, 0], corner[c, 1], corner[c, 2], 1]
         for n in range(len(times)):
-            x = abs(times[n] - t0[k]) * scale
+            distance = abs(times[n] - t0[k]) * 2 / width[k]
+            if distance < first:
+                x = distance / first * _INNER
+            elif distance < second:
+                x = _INNER + (distance - first) / (second - first) * _BETWEEN
+            else:
+                x = _INNER + _BETWEEN + (distance - second) / _STEP
             if x >= reach:
                 continue
             i = int(x)
@@ -150,24 +164,37 @@ def _depths(kind, alpha, size, impact, table):
 
 
 @cache
-def tables() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Profiles (groups, alphas, sizes, M), the last point zero, their depths and half-widths.
+def tables() -> tuple[NDArray[np.float64], ...]:
+    """Profiles (groups, alphas, sizes, M), the last point zero, their depths and half-widths, and
+    where their caustics are (groups, alphas, sizes, 2), in half-widths of the dip.
 
     Groups: lines, then rings at each of ``IMPACTS``, then smooth dips.
     """
-    distance = np.arange(0, _REACH + _STEP / 2, _STEP)
     shape = (len(IMPACTS) + 2, len(ALPHAS), len(SIZES))
-    table = np.zeros((*shape, len(distance) + 1))
+    table = np.zeros((*shape, _INNER + _BETWEEN + _OUTER + 1))
     depth, half = np.ones(shape), np.ones(shape)
+    knots = np.ones((*shape, 2)) * (1.0, 1.5)
     for i, alpha in enumerate(ALPHAS):
-        table[-1, i, :, :-1] = -np.exp(-np.log(2) * distance ** POWERS[i])
+        table[-1, i, :, :-1] = -np.exp(-np.log(2) * _distances(*knots[-1, 0, 0]) ** POWERS[i])
+        peaks = np.array(caustics(float(alpha)))
         for j, size in enumerate(SIZES):
             grid, line, ring = _gains(float(alpha), float(size))
             curves = [line, *(np.interp(np.hypot(grid, b), grid, ring) for b in IMPACTS)]
-            for k, gain in enumerate(curves):
-                found = _normalised(grid, gain - 1, distance)
-                table[k, i, j, :-1], depth[k, i, j], half[k, i, j] = found
-    return table, depth, half
+            for k, (gain, impact) in enumerate(zip(curves, (0.0, *IMPACTS), strict=True)):
+                found = _normalised(grid, gain - 1, np.sqrt(peaks**2 - impact**2))
+                table[k, i, j, :-1], depth[k, i, j], half[k, i, j], knots[k, i, j] = found
+    return table, depth, half, knots
+
+
+def _distances(first: float, second: float) -> NDArray[np.float64]:
+    """Distances from the middle that profiles are tabulated at, given the caustics'."""
+    return np.concatenate(
+        [
+            np.linspace(0, first, _INNER, endpoint=False),
+            np.linspace(first, second, _BETWEEN, endpoint=False),
+            second + _STEP * np.arange(_OUTER),
+        ]
+    )
 
 
 def _gains(alpha: float, size: float) -> tuple[NDArray, NDArray, NDArray]:
@@ -176,9 +203,13 @@ def _gains(alpha: float, size: float) -> tuple[NDArray, NDArray, NDArray]:
     return grid, smoothed_gain(grid, alpha, size), axisymmetric_gain(grid, alpha, size)
 
 
-def _normalised(grid: NDArray, change: NDArray, distance: NDArray) -> tuple[NDArray, float, float]:
-    """A profile against the distance in half-widths, -1 at its lowest, its depth and half-width."""
+def _normalised(
+    grid: NDArray, change: NDArray, peaks: NDArray
+) -> tuple[NDArray, float, float, NDArray]:
+    """A profile, -1 at its lowest, its depth and half-width, and the `peaks` in half-widths."""
     depth = -float(change.min())
     last = int(np.flatnonzero(change < -depth / 2)[-1])
     half = np.interp(-depth / 2, change[last : last + 2], grid[last : last + 2])
-    return np.interp(distance * half, grid, change, right=0.0) / depth, depth, half
+    knots = np.array([peaks[0], max(peaks[1], peaks[0] + 1e-3)]) / half
+    profile = np.interp(_distances(*knots) * half, grid, change, right=0.0) / depth
+    return profile, depth, half, knots
