@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from contimg.variability.profiles import ALPHAS, KINDS, POWERS, SIZES, Dips, changes, depths, place
 
 CLASSES = ("ese", "flare", "step", "bad_block", "periodic")
+ESE = CLASSES.index("ese")
 # kind, alpha or power, size: narrow dips are searched with the first few
 SHAPES = (
     ("lens", 5.0, 0.3),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.variability import banks as templates
-from contimg.variability.banks import CLASSES, Banks
+from contimg.variability.banks import ESE, Banks
 from contimg.variability.density import make_problem
 from contimg.variability.evidence import (
     Evidence,
@@ -23,7 +23,6 @@ from contimg.variability.posterior import Posterior
 from contimg.variability.refine import refine
 from contimg.variability.rivals import sharpen
 
-ESE = CLASSES.index("ese")
 UNLIKELY = -5.0  # ln B of the best dip below which it is not sampled
 REFINED_ABOVE = 0.0  # ln B with the bank from which it is worth a closer look
 STRONG = 10.0  # ln of likelihoods: so variable that a mismatch of the bank could hide a lens
@@ -45,6 +44,7 @@ class Verdict:
 
     log_factor: float  # ln B of a dip against everything else
     probability: NDArray[np.float64]  # (2 + C,) constant, red noise, then CLASSES
+    odds: NDArray[np.float64]  # (C,) ln Bayes factors of a dip against each class
     posterior: Posterior | None
 
 
@@ -112,7 +112,7 @@ def look_closer(
     posterior = refine(problem, banks.of_class["ese"], joint, least, random)
     if posterior is None:
         return evidence, None
-    classes = sharpen(problem, banks, evidence, random)
+    classes = sharpen(problem, banks, evidence, grid, random)
     classes[:, ESE] = np.maximum(classes[:, ESE], posterior.log_evidence - log_noise)
     return Evidence(evidence.null, classes, evidence.best), posterior
 
@@ -126,13 +126,15 @@ def _without_dip(log_noise: NDArray, classes: NDArray, priors: Priors) -> float:
 def judge(evidence: Evidence, priors: Priors, posterior: Posterior | None) -> Verdict:
     """Probabilities of the classes and the Bayes factor of a dip."""
     log_noise = evidence.null + priors.noise[0]
-    totals = log_sum(log_noise[:, None] + evidence.classes + priors.classes, axis=0)
+    by_class = log_sum(log_noise[:, None] + evidence.classes, axis=0)
+    totals = by_class + priors.classes
     parts = np.array(
         [log_noise[0] + priors.nothing, log_sum(log_noise[1:]) + priors.nothing, *totals]
     )
     rest = log_sum(np.delete(parts, 2 + ESE)) - np.log1p(-np.exp(priors.classes[ESE]))
     log_factor = totals[ESE] - priors.classes[ESE] - rest
-    return Verdict(float(log_factor), np.exp(parts - log_sum(parts)), posterior)
+    probability = np.exp(parts - log_sum(parts))
+    return Verdict(float(log_factor), probability, by_class[ESE] - by_class, posterior)
 
 
 def examine(

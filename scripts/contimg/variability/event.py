@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.variability.bands import Colour, Parts, colour
-from contimg.variability.banks import CLASSES
+from contimg.variability.banks import CLASSES, ESE
 from contimg.variability.evidence import Series
 from contimg.variability.noise import Noise, covariance
 from contimg.variability.profiles import changes, source_size, strength
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contimg.variability.ese import LightCurve, Verdict
 
 NAMES = ("constant", "red_noise", *CLASSES)
+NOISES = 2  # of them, before CLASSES
 MODEL_POINTS = 400
 # what no template knows of a lens, and the tables blur: parts of the value, for t0 of the width
 # (scatter of known lenses about what was found, where their posteriors were narrower than that)
@@ -25,6 +26,9 @@ TEMPLATE_ERROR = {"depth": 0.03, "t0_mjd": 0.004, "width_days": 0.01, "baseline_
 TEMPLATE_ERROR |= {"minimum_flux_jy": 0.02, "flux_fraction": 0.03, "alpha": 0.05}
 TEMPLATE_ERROR |= {"source_size": 0.3}
 MIN_DEPTH_SIGMA = 4.0  # the dip itself must be there
+# ln of the evidence of a dip over that of any other class; a bad block looks most like one
+MIN_ODDS = {"flare": 1.5, "step": 1.5, "bad_block": 3.0, "periodic": 1.5}
+OVER_NOISE = 3.0  # ln of the odds at which another class is told from noise
 ACHROMATIC_BELOW = -3.0  # ln Bayes factor of a lens's colour against none
 MODEL_EPOCHS = 3000  # more cannot be drawn with the process in bearable memory
 
@@ -75,7 +79,7 @@ def describe(
 ) -> Event:
     """The event of one light curve; `parts` where several parts of the band were measured."""
     probability = dict(zip(NAMES, map(float, verdict.probability), strict=True))
-    kind = max(probability, key=probability.get)
+    kind = _kind(verdict)
     if verdict.posterior is None:
         blank, empty = dict.fromkeys(VALUES, Value(np.nan, np.nan)), np.empty(0)
         values, in_dip, grey, model = blank, 0, None, (empty, empty, empty)
@@ -83,7 +87,7 @@ def describe(
         values = _values(curve, series, verdict)
         depth = values["depth"]
         if kind == "ese" and not depth.value > MIN_DEPTH_SIGMA * depth.error:
-            kind = max((n for n in NAMES if n != "ese"), key=probability.get)
+            kind = _kind(verdict, dip=False)
         best = verdict.posterior.best, verdict.posterior.best_depth
         grey = colour(parts, *best, float(curve.mjd[0])) if parts is not None else None
         if kind == "ese" and grey is not None and grey.log_factor < ACHROMATIC_BELOW:
@@ -91,6 +95,25 @@ def describe(
         in_dip, model = _model(curve, series, verdict, grid)
     factor = verdict.log_factor
     return Event(kind, probability, factor, chance, values, in_dip, grey, *model)
+
+
+def _kind(verdict: Verdict, dip: bool = True) -> str:
+    """The class of a light curve, or with `dip` false the one it has if it is no dip.
+
+    A dip must be better than every other class, however rare that is in the run: the first bad
+    block of a run would else be a lens. What is not much more probable than noise is noise.
+    """
+    probability = verdict.probability.copy()
+    noise = probability[:NOISES]
+    if dip and verdict.probability.argmax() == NOISES + ESE:
+        odds = dict(zip(CLASSES, verdict.odds, strict=True))
+        nearest = min(MIN_ODDS, key=lambda name: odds[name] - MIN_ODDS[name])
+        return nearest if odds[nearest] < MIN_ODDS[nearest] else CLASSES[ESE]
+    probability[NOISES + ESE] = 0.0
+    best = int(probability.argmax())
+    if best >= NOISES and probability[best] < np.exp(OVER_NOISE) * noise.sum():
+        best = int(noise.argmax())
+    return NAMES[best]
 
 
 def _values(curve: LightCurve, series: Series, verdict: Verdict) -> dict[str, Value]:

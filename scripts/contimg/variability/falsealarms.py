@@ -87,11 +87,10 @@ def judged(made: pd.DataFrame, agreement: float) -> list[Check]:
     lines = []
     for level in LEVELS:
         # chance to have so many or more if p were uniform
-        odds = float(binom.sf((p < level).sum() - 1, len(p), level)) if len(p) else float("nan")
+        odds = float(binom.sf((p < level).sum() - 1, len(p), level))
         lines.append(check(f"chance_of_p_below_{level:g}", odds, fail_below=IMPROBABLE))
     rivals = made[made["kind"] != "population"]
-    number = int(rivals["announced"].sum())
-    odds = float(binom.sf(number - 1, len(rivals), MOST_RAISED)) if len(rivals) else float("nan")
+    odds = float(binom.sf(rivals["announced"].sum() - 1, len(rivals), MOST_RAISED))
     lines.append(check("chance_of_rivals_announced", odds, fail_below=IMPROBABLE))
     if np.isfinite(agreement):
         lines.append(check("null_tail_agreement", agreement, warn_below=0.1, warn_above=10.0))

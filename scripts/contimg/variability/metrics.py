@@ -7,6 +7,7 @@ Pipeline (Swinbank et al. 2015, Astron. Comput. 11, 25), Vs and m as in Mooley e
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri, log_ndtr
@@ -64,13 +65,23 @@ def largest_pair(flux: NDArray, error: NDArray) -> tuple[float, float, int, int]
 
     Vs = (f_a - f_b) / hypot(sigma_a, sigma_b); m = 2 (f_a - f_b) / (f_a + f_b).
     """
-    difference = flux[:, None] - flux[None, :]
-    statistic = difference / np.hypot(error[:, None], error[None, :])
-    first, second = np.unravel_index(np.argmax(np.triu(np.abs(statistic), k=1)), statistic.shape)
-    if first == second:  # all fluxes equal
-        second = first + 1
-    m = 2 * difference[first, second] / (flux[first] + flux[second])
-    return float(statistic[first, second]), float(m), int(first), int(second)
+    first, second = _largest_pair(
+        np.asarray(flux, dtype=float), np.asarray(error, dtype=float) ** 2
+    )
+    difference = flux[first] - flux[second]
+    m = 2 * difference / (flux[first] + flux[second])
+    return float(difference / np.hypot(error[first], error[second])), float(m), first, second
+
+
+@numba.njit(cache=True, nogil=True)
+def _largest_pair(flux, variance):
+    largest, first, second = -1.0, 0, 1
+    for a in range(len(flux) - 1):
+        for b in range(a + 1, len(flux)):
+            square = (flux[a] - flux[b]) ** 2 / (variance[a] + variance[b])
+            if square > largest:
+                largest, first, second = square, a, b
+    return first, second
 
 
 def p_largest_pair(vs: float, epochs: int) -> float:

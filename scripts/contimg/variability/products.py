@@ -137,7 +137,7 @@ def choose(sources: pd.DataFrame, expected: float, watch_fdr: float) -> pd.DataF
 
     Announced are events with at most `expected` false ones in the run; watched, those that keep
     the rate of false discoveries at `watch_fdr` (Benjamini & Hochberg 1995, J. R. Stat. Soc. B
-    57, 289), achromatic dips among them.
+    57, 289), among them achromatic dips, and dips that another class explains nearly as well.
     """
     p = sources["ese_false_alarm_probability"].to_numpy(dtype=float)
     searched = np.isfinite(p)
@@ -146,7 +146,8 @@ def choose(sources: pd.DataFrame, expected: float, watch_fdr: float) -> pd.DataF
     passed = np.flatnonzero(ordered <= watch_fdr * np.arange(1, len(ordered) + 1) / number)
     limit = ordered[passed[-1]] if len(passed) else -1.0
     ese = (sources["class"] == "ese").to_numpy()
-    dip = ese | (sources["class"] == "achromatic_dip").to_numpy()
+    probable = sources["probability_ese"].to_numpy(dtype=float) > 0.5
+    dip = ese | probable | (sources["class"] == "achromatic_dip").to_numpy()
     announced = ese & searched & (p < expected / number)
     watched = dip & searched & ~announced & ((p <= limit) | (p < expected / number))
     return sources.assign(

@@ -87,19 +87,19 @@ def _with(dip: Dips, alpha: NDArray) -> Dips:
 
 def strength(dips: Dips) -> NDArray[np.float64]:
     """alpha of every dip (K,), nan for smooth ones."""
-    alpha = np.exp(np.interp(dips.alpha, np.arange(len(ALPHAS)), np.log(ALPHAS)))
+    alpha = np.interp(dips.alpha, np.arange(len(ALPHAS)), ALPHAS)
     return np.where(dips.kind == SMOOTH, np.nan, alpha)
 
 
 def source_size(dips: Dips) -> NDArray[np.float64]:
     """Source size (FWHM) of every dip in lens half-widths (K,), nan for smooth ones."""
-    size = np.exp(np.interp(dips.size, np.arange(len(SIZES)), np.log(SIZES)))
+    size = np.interp(dips.size, np.arange(len(SIZES)), SIZES)
     return np.where(dips.kind == SMOOTH, np.nan, size)
 
 
 def place(values: NDArray, grid: NDArray) -> NDArray[np.float64]:
-    """Places of `values` in a grid even in logarithm, within its ends."""
-    return np.interp(np.log(values), np.log(grid), np.arange(len(grid)))
+    """Places of `values` in a grid, within its ends."""
+    return np.interp(values, grid, np.arange(len(grid)))
 
 
 @numba.njit(cache=True, nogil=True)

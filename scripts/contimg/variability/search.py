@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from contimg.variability.bands import Parts
-from contimg.variability.banks import CLASSES
+from contimg.variability.banks import CLASSES, ESE
 from contimg.variability.density import width_limits
 from contimg.variability.ese import (
-    ESE,
     LightCurve,
     Verdict,
     examine,

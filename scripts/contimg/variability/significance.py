@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from contimg.variability.ese import LightCurve
 
 TAIL_DRAWS = 10.0  # effective number of simulations behind a probability
+SMOOTHING, STEP = 2.0, 0.05  # half-width and step in ln B
 WEAKEST, STRONGEST = 3.0, 9.0  # dips that are drawn, in errors of their depth
 SMALLEST = 1e-30
 RIVALS = [k for k, name in enumerate(CLASSES) if name != "ese"]
@@ -65,36 +66,42 @@ def null_distribution(
     values: NDArray, weight: NDArray, dips: NDArray | None = None, dip_weight: NDArray | None = None
 ) -> NullDistribution:
     """From ln B (D,) and the weights of simulations without a dip, and the same with `dips`."""
-    values, tail, squares = _tail(values, weight / weight.sum())
-    last = _last_known(tail, squares)
+    order = np.argsort(values, kind="stable")
+    values, weight = values[order], weight[order] / weight.sum()
+    tail = np.cumsum(weight[::-1])[::-1]
+    squares = np.cumsum((weight**2)[::-1])[::-1]
+    # the last place with enough effective draws above it
+    enough = np.flatnonzero(tail**2 / squares >= TAIL_DRAWS)
+    last = int(enough[-1]) if len(enough) else 0
     start, reached, agreement = float(values[last]), float(tail[last]), np.nan
     if dips is not None and len(dips):
-        number = len(dips)
-        known = dip_weight > 0
-        dips, dip_weight = dips[known], dip_weight[known]
-        further, rarer, squares = _tail(dips, dip_weight * np.exp(-dips) / number)
-        end = _last_known(rarer, squares)
-        first = int(np.searchsorted(further, start))
-        if first < end:
-            agreement = float(rarer[first] / reached)
-            beyond = slice(first, end + 1)
-            values = np.append(values[: last + 1], further[beyond])
-            tail = np.append(tail[: last + 1], np.minimum(rarer[beyond], reached))
+        further, rarer = _by_dips(dips, dip_weight, start)
+        if len(further):
+            agreement = float(rarer[0] / reached)
+            values = np.append(values[: last + 1], further)
+            tail = np.append(tail[: last + 1], np.minimum(rarer, reached))
             start, reached = float(values[-1]), float(tail[-1])
     return NullDistribution(values, tail, start, reached, agreement)
 
 
-def _tail(values: NDArray, weight: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """Ascending values, and the sums of weights and of their squares from each of them on."""
-    order = np.argsort(values, kind="stable")
-    above = np.cumsum(weight[order][::-1])[::-1]
-    return values[order], above, np.cumsum((weight[order] ** 2)[::-1])[::-1]
+def _by_dips(dips: NDArray, weight: NDArray, start: float) -> tuple[NDArray, NDArray]:
+    """Values of ln B from `start` on, and the probabilities without a dip to reach them.
 
-
-def _last_known(tail: NDArray, squares: NDArray) -> int:
-    """The last place with enough effective draws above it."""
-    enough = np.flatnonzero(tail**2 / np.maximum(squares, 1e-300) >= TAIL_DRAWS)
-    return int(enough[-1]) if len(enough) else 0
+    With the density g of ln B over dips P(ln B >= x) is the integral of g(u) e^-u from x on. g is
+    a mean over ``SMOOTHING``: it changes slowly, as e^-u does not.
+    """
+    value = np.arange(start, max(np.max(dips[weight > 0], initial=start), start), STEP)
+    near = (np.abs(value[:, None] - dips) < SMOOTHING) * weight
+    number = near.sum(axis=1) ** 2 / np.maximum((near**2).sum(axis=1), 1e-300)
+    few = np.flatnonzero(number < TAIL_DRAWS)
+    value = value[: few[0] if len(few) else len(value)]
+    density = near[: len(value)].sum(axis=1) / (2 * SMOOTHING * len(dips))
+    if not len(value):
+        return value, value
+    # beyond the last value the density stays what it is there
+    part = density * np.exp(-value)
+    part[:-1] *= -np.expm1(-STEP)
+    return value, np.cumsum(part[::-1])[::-1]
 
 
 def draw_nulls(
