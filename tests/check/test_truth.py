@@ -93,9 +93,9 @@ def compare(tmp_path, tables) -> dict:
 
 def test_good_results_pass_and_the_table_can_be_shown_again(tmp_path, capsys) -> None:
     record = compare(tmp_path, results())
-    assert record["verdict"] == "pass" and len(record["checks"]) == 17
+    assert record["verdict"] == "pass" and len(record["checks"]) == 19
     printed = capsys.readouterr().out
-    assert printed.count("PASS") == 17
+    assert printed.count("PASS") == 19
     assert main(["compare-truth", "--show", str(tmp_path / "table.csv")]) == 0
     assert capsys.readouterr().out == printed
 
