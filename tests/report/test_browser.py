@@ -145,7 +145,7 @@ def test_points_are_selected_with_a_box(page, home):
 def test_a_mosaic_lists_its_sources(page, home):
     mosaic = next((home / "mosaics").rglob("*.html"))
     open_(page, home, mosaic.relative_to(home).as_posix())
-    page.click("text=its sources")
+    page.click("text=all of them")
     page.wait_for_selector("#selected tbody tr")
     assert page.locator("#selected tbody tr").count() == 40
 

@@ -122,6 +122,8 @@ def test_text_and_tables_need_no_script(home):
     candidate = (home / "candidates/J000000+5530.html").read_text()
     assert candidate.count("±") > 2 * 2 and "<svg" in candidate and "t0_mjd" in candidate
     assert (home / "sources/1.html").read_text().count("source.html#") == 12
+    mosaics = [file.read_text() for file in (home / "mosaics").rglob("*.html")]
+    assert sum(text.count("source.html#") for text in mosaics) == 2 * 12
 
 
 def test_only_what_changed_is_made_again(tmp_path):

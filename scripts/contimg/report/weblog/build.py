@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from contimg.report.weblog.front import write_front
 from contimg.report.weblog.links import Links, relate
 from contimg.report.weblog.site import Site, code_digest
 from contimg.report.weblog.sources import write_sources
-from contimg.report.weblog.tables import read_tables
+from contimg.report.weblog.tables import brightest, read_tables
 
 SKY_TILES = 600  # the latest, on the map of the sky
 
@@ -35,15 +36,16 @@ def build(results: str, plan: Mapping[str, Any], status: Path, options: ReportOp
     dated = by_day(rows, plan)
     days = [read_day(site, name, dated[name], code) for name in progress(dated, "records of days")]
     links = relate(days, plan)
+    facts = [fact for day in days for fact in day.facts]
+    mosaics = sorted(item for kind, item in links.state if kind == "mosaic")
+    config = runs.latest(results) or {}
+    tables = read_tables(results, mosaics, _catalogue(config), _frequency(facts))
+    links = replace(links, sources_of=brightest(tables))
     site.assets()
     names = [day.name for day in days]
     turns = list(zip(["", *names], days, [*names[1:], ""], strict=False))
     for before, day, after in progress(turns, "pages of days"):
         write_day(site, day, links, plan, (before, after), options.max_tiles)
-    facts = [fact for day in days for fact in day.facts]
-    mosaics = sorted(item for kind, item in links.state if kind == "mosaic")
-    config = runs.latest(results) or {}
-    tables = read_tables(results, mosaics, _catalogue(config), _frequency(facts))
     stamped = write_cutouts(site, mosaics, tables.sources, options.cutout_pixels, tables.said)
     epochs = {m: (links.days["mosaic", m], links.tiles_of_mosaic.get(m, [])) for m in mosaics}
     images = {m: file for m in mosaics if Path(file := path("mosaic", results, mosaic=m)).exists()}
@@ -51,7 +53,7 @@ def build(results: str, plan: Mapping[str, Any], status: Path, options: ReportOp
     cards = write_candidates(site, tables, links, options.candidate_decisions)
     _sky(site, facts, links, plan)
     write_front(site, plan, rows, days, links, tables, cards)
-    for folder in ("days", "tiles", "calsets", "mosaics", "data/days", "figures"):
+    for folder in ("days", "tiles", "calsets", "mosaics", "data/days"):
         site.tidy(folder)
     return site
 

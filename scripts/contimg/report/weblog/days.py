@@ -73,7 +73,8 @@ def _around(links: Links, kind: str, item: str) -> Any:
         "calset": [("group", t) for t in links.tiles_of_calset.get(item, [])],
         "mosaic": [("group", t) for t in links.tiles_of_mosaic.get(item, [])],
     }[kind]
-    return links.order[kind, item], [(*other, links.state.get(other)) for other in near]
+    shown = [(*other, links.state.get(other)) for other in near]
+    return links.order[kind, item], shown, links.sources_of.get(item)
 
 
 def _day_page(

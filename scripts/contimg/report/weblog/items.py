@@ -45,7 +45,11 @@ PICTURES = {
         ("mosaic_validation_plot", "weights, coverage, noise and seams"),
     ),
 }
-_UNITS = ("_jy_beam", "_arcsec", "_deg2", "_deg", "_jy", "_hz", "_s")
+# ending of a name -> unit
+_UNITS = {
+    **{"_jy_beam": "Jy/beam", "_arcsec": "arcsec", "_deg2": "deg²", "_deg": "deg"},
+    **{"_jy": "Jy", "_hz": "Hz", "_s": "s"},
+}
 
 
 @dataclass
@@ -155,8 +159,15 @@ def _related(
             ("of the group", made("group", [item.split("_")[0]])),
             ("calibrates the tiles", made("group", links.tiles_of_calset.get(item, []))),
         ]
-    sources = Link("its sources", site.to_page(here, "population.html", f"mosaic={item}"))
-    return [("tiles", made("group", links.tiles_of_mosaic.get(item, []))), ("sources", [sources])]
+    sources = [
+        Link(f"{name} ({1e3 * flux:.3g} mJy)", site.to_page(here, "source.html", key))
+        for name, key, flux in links.sources_of.get(item, [])
+    ]
+    every = Link("all of them", site.to_page(here, "population.html", f"mosaic={item}"))
+    return [
+        ("tiles", made("group", links.tiles_of_mosaic.get(item, []))),
+        ("sources, the brightest first", [*sources, every]),
+    ]
 
 
 def _values(facts: Sequence[Fact], plan: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -179,15 +190,8 @@ def _values(facts: Sequence[Fact], plan: Mapping[str, Any]) -> list[tuple[str, s
 def _with_unit(name: str, value: Any) -> tuple[str, Any]:
     if name == "mjd":
         return "middle (UTC)", f"{utc_text(value)}, MJD {value:.6f}"
-    for ending in _UNITS:
+    for ending, unit in _UNITS.items():
         if name.endswith(ending):
-            unit = (
-                ending[1:]
-                .replace("jy_beam", "Jy/beam")
-                .replace("jy", "Jy")
-                .replace("deg2", "deg²")
-                .replace("hz", "Hz")
-            )
             return f"{name.removesuffix(ending).replace('_', ' ')} [{unit}]", value
     return name.replace("_", " "), value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from contimg.report.stages import STATES
@@ -25,6 +25,8 @@ class Links:
     tiles_of_mosaic: dict[str, list[str]]
     mosaics_of: dict[str, list[str]]
     order: dict[tuple[str, str], tuple[str, str]]  # (kind, item) -> the ones before and after
+    # mosaic -> its brightest sources: name, key, flux density [Jy]
+    sources_of: dict[str, list[tuple[str, str, float]]] = field(default_factory=dict)
 
     def page(self, kind: str, item: str) -> str:
         """Name of the page about an item."""

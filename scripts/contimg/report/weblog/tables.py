@@ -148,6 +148,21 @@ def _candidates(results: str) -> pd.DataFrame:
     return pd.read_csv(file, comment="#", dtype={"source": str})
 
 
+def brightest(tables: Tables, most: int = 25) -> dict[str, list[tuple[str, str, float]]]:
+    """Of every mosaic its brightest sources: name, key, flux density there [Jy]."""
+    if not len(tables.rows):
+        return {}
+    key = dict(zip(tables.sources["source"].astype(str), tables.sources["key"], strict=True))
+    rows = tables.rows[["mosaic", "source", "flux_jy"]].dropna(subset="flux_jy")
+    rows = rows.sort_values(["mosaic", "flux_jy"], ascending=[True, False], kind="stable")
+    return {
+        str(mosaic): [
+            (str(r.source), key[str(r.source)], float(r.flux_jy)) for r in mine.itertuples()
+        ]
+        for mosaic, mine in rows.groupby("mosaic").head(most).groupby("mosaic")
+    }
+
+
 def neighbours(sources: pd.DataFrame) -> list[list[tuple[int, float]]]:
     """For every source the others within `NEAR_ARCMIN`, nearest first, with distances [arcsec]."""
     from scipy.spatial import cKDTree
