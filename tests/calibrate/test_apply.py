@@ -172,3 +172,25 @@ def test_a_damaged_tile_fails_with_all_its_products(tmp_path):
     record = read_record(tmp_path / "a.json")
     assert record["verdict"] == "fail" and f"{ms}: damaged" in record["reason"]
     assert set(record["seal"]["products"]) == {"a.ms", "a.calset.json"}
+
+
+@pytest.mark.parametrize("value", [1e37, np.inf])
+def test_one_impossible_sample_costs_itself(days, tmp_path, value):
+    ms = tmp_path / "tile.ms"
+    shutil.copytree(days.tiles[0], ms)
+    shutil.copy(days.tiles[0].with_suffix(".json"), ms.with_suffix(".json"))
+    _, before = flags_of(ms)
+    with open_table(ms, writable=True) as table:
+        data = table.getcol("DATA")
+        row, channel, corr = np.argwhere(~before.reshape(data.shape))[777]
+        data[row, channel, corr] = value
+        table.putcol("DATA", data)
+    files = days.files(0, [days.record], tmp_path).model_copy(
+        update={"ms": ms, "ms_record": ms.with_suffix(".json")}
+    )
+    apply.run(files, INSTRUMENT, ApplyOptions(channel_bin=1))
+    record = read_record(files.record)
+    assert record["data"]["impossible_samples"] == 1 and record["verdict"] != "fail"
+    _, after = flags_of(files.calibrated)
+    lost = after.reshape(data.shape) & ~before.reshape(data.shape)
+    assert lost[row, channel, corr]

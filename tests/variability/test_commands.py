@@ -8,7 +8,7 @@ import pytest
 from astropy.table import Table
 
 from contimg.cli import main
-from contimg.variability.lightcurves import COLUMNS
+from contimg.variability.lightcurves import COLUMNS, read_photometry
 from contimg.variability.products import CANDIDATES
 from variability import known_curves as made
 
@@ -200,3 +200,22 @@ def test_a_blank_in_a_table_costs_its_row_alone(tmp_path):
     assert checks["rows_without_source_or_time"]["value"] == 2 + 12
     epochs = pd.read_csv(tmp_path / "epochs.csv").set_index("mosaic")
     assert epochs.loc["m005", "status"] == "left_out"
+
+
+def test_a_row_that_is_not_of_one_piece_is_no_measurement(tmp_path):
+    """A bit of an error, in a table that no record speaks for."""
+    rows = 40
+    table = pd.DataFrame(
+        {
+            **{"source": [f"s{k}" for k in range(rows)], "mosaic": "m0", "mjd": 60953.0},
+            **{"flux_jy": 1.0, "flux_err_jy": 0.01, "snr": 100.0, "flag": "", "n_blend": 1},
+            **{"ra_deg": 10.0 + np.arange(rows), "dec_deg": 20.0},
+        }
+    )
+    table.loc[7, "flux_err_jy"] = 0.0103
+    table.to_parquet(tmp_path / "m0.parquet")
+    (tmp_path / "m0.json").write_text(json.dumps({"verdict": "pass", "data": {}}))
+    (found, *_) = read_photometry([(tmp_path / "m0.parquet", tmp_path / "m0.json")])
+    found = found.set_index("source")
+    assert found.loc["s7", "flag"] == "unmeasured" and np.isnan(found.loc["s7", "flux_jy"])
+    assert (found.drop("s7")["flag"] == "").all()

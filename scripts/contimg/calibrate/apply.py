@@ -93,6 +93,9 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
         library = scratch / "callib.txt"
         library.write_text(callib(_linked(tables, scratch), options.calwt))
         _transform(cwd / files.ms, partial, library, channel_bin)
+        impossible = usable.flag_impossible(partial, read_axes(partial))
+        if impossible:
+            print(f"{impossible} samples beyond {usable.IMPOSSIBLE_JY:g} Jy are flagged")
         refined = refine(partial, catalog, beam, options, refant, scratch)
         steadied = remove_modulation(partial, catalog, beam, options)
     averaged = read_axes(files.calibrated)
@@ -117,6 +120,7 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
             "applied_with": HOW,
             "tier": files.tier,
             "channel_bin": channel_bin,
+            "impossible_samples": impossible,
             "refinement": refined,
             "sources_steadied": steadied,
             **summary,

@@ -14,6 +14,9 @@ from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import Axes, open_table
 from contimg.core.records import Check, check
 
+IMPOSSIBLE_JY = 1e6  # the quiet Sun has a tenth of it
+_FEW = 1e-4  # of all samples
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -56,6 +59,28 @@ def tally(ms: Path, axes: Axes, instrument: InstrumentOptions, *, values: bool) 
             good += _by_subband(kept, first)
     sizes = np.diff(np.r_[first, axes.freq_hz.size]) * n_corr * axes.mjd.size
     return Tally(np.broadcast_to(sizes, unflagged.shape), unflagged, good, weight)
+
+
+def flag_impossible(ms: Path, axes: Axes) -> int:
+    """Flag the samples that no sky can give, as long as they are few; how many there were.
+
+    Beyond a million Jy, or no number: one of 1e37 in a tile costs itself. More than one in ten
+    thousand are left, for the checks to fail.
+    """
+    n_base, found = axes.shape[1], {}
+    with open_table(ms, writable=True) as table:
+        for time in range(axes.mjd.size):
+            rows = {"startrow": time * n_base, "nrow": n_base}
+            data, flags = table.getcol("DATA", **rows), table.getcol("FLAG", **rows)
+            bad = ~flags & ~(np.abs(data) < IMPOSSIBLE_JY)
+            if bad.any():
+                found[time] = flags | bad, int(bad.sum())
+        number = sum(count for _, count in found.values())
+        if number > _FEW * flags.size * axes.mjd.size:
+            return 0
+        for time, (flags, _) in found.items():
+            table.putcol("FLAG", flags, startrow=time * n_base, nrow=n_base)
+    return number
 
 
 def _subband_starts(axes: Axes, instrument: InstrumentOptions) -> NDArray[np.int64]:

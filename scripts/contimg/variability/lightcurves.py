@@ -124,7 +124,7 @@ def read_photometry(
             source = part["source"].dropna()[twice].iloc[0]
             raise ContimgError(f"{path}: {source} is measured twice")
         rows = len(part)
-        part = _usable(part[NEEDED])
+        part = _usable(_of_one_piece(part)[NEEDED])
         dropped += rows - len(part)
         if part.empty:
             left_out[mosaic] = "no source measured"
@@ -134,6 +134,21 @@ def read_photometry(
     if not parts:
         return pd.DataFrame(columns=NEEDED), left_out, tiles, dropped
     return pd.concat(parts, ignore_index=True), left_out, tiles, dropped
+
+
+def _of_one_piece(part: pd.DataFrame) -> pd.DataFrame:
+    """The rows; those whose ratio of flux density and error is not their ``snr`` lose both.
+
+    The three are written together: if they do not fit, one of them is not what was measured.
+    """
+    if "snr" not in part:
+        return part
+    flux, error, snr = (part[n].to_numpy(dtype=float) for n in ("flux_jy", "flux_err_jy", "snr"))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        torn = np.abs(flux / error - snr) > 1e-6 * np.abs(snr)
+    return part.assign(
+        flux_jy=np.where(torn, np.nan, flux), flux_err_jy=np.where(torn, np.nan, error)
+    )
 
 
 def _usable(part: pd.DataFrame) -> pd.DataFrame:
