@@ -1,8 +1,8 @@
 """What it costs that every product is sealed when it is written and verified when it is read.
 
 ``python benchmarks/verify.py [--gb 1.4]``: hashes a directory like a tile's Measurement Set, looks
-for what no tile of 2400 x 2400 pixels can hold, and prints CPU seconds and their part of the jobs (CPU
-seconds of full tiles: contimg/plan/estimate.py).
+for what no tile of 2400 x 2400 pixels can hold, and prints CPU seconds and their part of the jobs
+(CPU seconds of full tiles: contimg/plan/estimate.py).
 """
 
 from __future__ import annotations
