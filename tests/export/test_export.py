@@ -179,3 +179,63 @@ def test_tables_have_their_units_for_every_reader(tmp_path):
     assert list(fields) == list(table.columns) and fields["mjd"].ref == "utc"
     write_parquet(table, file)
     assert file.read_bytes() == before
+
+
+def test_a_hips_shows_the_mosaic_where_it_is(tmp_path):
+    """By another way to its pixels: the cell of a position, and the position of cells."""
+    pytest.importorskip("cdshealpix")
+    from astropy import units
+    from cdshealpix.nested import healpix_to_lonlat, lonlat_to_healpix
+
+    from contimg.export import hips
+
+    header = fits.Header()
+    for axis, (kind, value, step) in enumerate(
+        [("RA---SIN", 359.9, -0.02), ("DEC--SIN", 55.0, 0.02)], start=1
+    ):
+        header[f"CTYPE{axis}"], header[f"CRVAL{axis}"] = kind, value
+        header[f"CDELT{axis}"], header[f"CRPIX{axis}"] = step, 50.5
+    y, x = np.mgrid[0:100, 0:100]
+    fits.writeto(tmp_path / "m.fits", (x + 1000.0 * y).astype("f4"), header)
+    order = hips.write_hips(tmp_path / "m.fits", tmp_path / "h", "m")
+    assert order == 3 and 58.63 / 2 ** (order + 9) <= 0.02
+    wcs = WCS(header)
+    for px, py in ((50.0, 50.0), (10.0, 80.0), (97.0, 3.0)):
+        ra, dec = wcs.all_pix2world(px, py, 0)
+        cell = int(lonlat_to_healpix(ra * units.deg, dec * units.deg, np.uint8(order + 9))[0])
+        tile, inside = cell >> 18, cell & (2**18 - 1)
+        row, column = (np.argwhere(hips.cells() == inside))[0]
+        value = fits.getdata(tmp_path / f"h/Norder{order}/Dir0/Npix{tile}.fits")[row, column]
+        assert value == pytest.approx(px + 1000 * py, abs=0.6 * 1001)
+    # east is to the left of north: right ascension falls from left to right of what is upright
+    index = (tile << 18) + hips.cells()
+    corners = [index[r, c] for r, c in ((0, 0), (0, 511), (511, 0))]
+    lon, lat = healpix_to_lonlat(np.array(corners), np.uint8(order + 9))
+    lon, lat = np.unwrap(lon.to_value("rad")), lat.to_value("rad")
+    along_row, along_column = (lon[1] - lon[0], lat[1] - lat[0]), (lon[2] - lon[0], lat[2] - lat[0])
+    assert along_row[0] * along_column[1] - along_row[1] * along_column[0] < 0
+    assert lat[0] == min(lat)
+
+
+def test_coarser_tiles_are_means(tmp_path):
+    from contimg.export import hips
+
+    tile = np.arange(hips.SIDE**2, dtype="f4").reshape(hips.SIDE, hips.SIDE)
+    tile[0, 0] = np.nan
+    ((number, parent),) = hips.coarse({13: tile}).items()
+    assert number == 3  # 13 is its child 1: even bit set, in the second half of the rows
+    half = hips.SIDE // 2
+    assert parent[half, 0] == tile[:2, :2].ravel()[1:].mean()
+    assert parent[half + 5, 7] == tile[10:12, 14:16].mean()
+    assert np.isnan(parent[:half]).all() and np.isnan(parent[:, half:]).all()
+
+
+def test_properties_say_what_readers_need(survey, out):
+    (folder,) = out.glob("hips_*")
+    lines = (line.partition("=") for line in (folder / "properties").read_text().splitlines())
+    said = {name.strip(): value.strip() for name, _, value in lines}
+    needed = {"creator_did", "obs_title", "dataproduct_type", "hips_version", "hips_frame"}
+    needed |= {"hips_order", "hips_tile_format", "hips_release_date", "hips_status"}
+    assert needed <= set(said) and said["hips_tile_width"] == "512"
+    orders = sorted(int(f.name[6:]) for f in folder.glob("Norder*"))
+    assert orders == list(range(3, int(said["hips_order"]) + 1))

@@ -17,11 +17,13 @@ from contimg.core.paths import path
 from contimg.core.records import atomic, write_text
 from contimg.export import alerts, obscore, vast
 from contimg.export.coverage import coverage, write_coverage
+from contimg.export.hips import write_hips
+from contimg.help import did_you_mean
 from contimg.report import lookup
 from contimg.report.status import read_plan, statuses
 from contimg.report.weblog.facts import Fact, read_facts
 
-WHAT = ("obscore", "moc", "regions", "vast", "alerts")
+WHAT = ("obscore", "moc", "regions", "vast", "alerts", "hips")
 
 
 class ExportFiles(Files):
@@ -30,13 +32,15 @@ class ExportFiles(Files):
     what: Annotated[list[str], POSITIONAL] = Field(
         [],
         description="obscore: table of images; moc: coverage by day; regions: sources for DS9 and"
-        " CARTA; vast: tables of the VAST pipeline; alerts: candidates as packets (all if unset)",
+        " CARTA; vast: tables of the VAST pipeline; alerts: candidates as packets;"
+        " hips: the deepest mosaic (all of these if unset)",
     )
     results: str = Field("results", description="results directory")
     out: Path = Field(Path("export"), description="folder to write to")
     base_url: str | None = Field(
         None, description="where the results are to be had over HTTP, for the table of images"
     )
+    mosaic: str | None = Field(None, description="mosaic of the HiPS (of least noise if unset)")
     radius_arcsec: float = Field(30.0, gt=0, description="radius of the regions [arcsec]")
 
 
@@ -67,7 +71,26 @@ def _write(what: str, files: ExportFiles, facts: list[Fact], table: pd.DataFrame
         write_text(files.out / "alerts.jsonl", alerts.packets(found, rows))
         write_text(files.out / "alert.schema.json", alerts.schema())
         return [files.out / "alerts.jsonl", files.out / "alert.schema.json"]
+    if what == "hips":
+        return [_write_hips(files, facts)]
     return write_vast(files, facts, table)
+
+
+def _write_hips(files: ExportFiles, facts: list[Fact]) -> Path:
+    """The tiles of one mosaic."""
+    noise = {
+        f.item: f.values["rms_median_jy_beam"]
+        for f in facts
+        if f.stage == "mosaic" and f.values.get("rms_median_jy_beam")
+    }
+    if not noise:
+        raise ContimgError(f"{files.results}: no mosaic yet")
+    mosaic = files.mosaic or min(noise, key=noise.__getitem__)
+    if mosaic not in noise:
+        raise ContimgError(f"no mosaic {mosaic}{did_you_mean(mosaic, noise)}")
+    folder = files.out / f"hips_{mosaic}"
+    write_hips(Path(path("mosaic", files.results, mosaic=mosaic)), folder, mosaic)
+    return folder
 
 
 def write_vast(files: ExportFiles, facts: list[Fact], table: pd.DataFrame) -> list[Path]:
