@@ -21,12 +21,14 @@ demo: setup  ## simulate a small known sky, run everything on it, compare with t
 	@echo "report: results/demo/report/index.html"
 	@$(ENV); contimg compare-truth --show results/demo/simulated/comparison.csv
 	@if grep -q ',FAIL$$' results/demo/simulated/comparison.csv; then echo "demo: a line FAILS"; exit 1; fi
+	@$(ENV); python tools/audit.py results/demo --raw results/demo/raw
 
 real: setup  ## the VLA observation of NGC 5921 that comes with CASA, from UVH5 to image
 	@$(ENV); contimg rewrap --telescope VLA --subbands 3 --out-dir results/ngc5921/raw
 	@tools/run.sh --configfile config/ngc5921.yaml --cores $(CORES)
 	@echo "report: results/ngc5921/report/index.html"
 	@$(ENV); contimg check-fluxes --show results/ngc5921/qa/expected.csv
+	@$(ENV); python tools/audit.py results/ngc5921 --raw results/ngc5921/raw
 
 test-setup:
 	@tools/setup.sh test

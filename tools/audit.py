@@ -1,7 +1,8 @@
 """Prove from the files alone that a results directory is whole.
 
-``python tools/audit.py RESULTS [--raw DIR]``. Shares no code with the workflow, and asks none of
-it. A line a finding; exit status 1 where there is any. What is held to be true:
+``python tools/audit.py RESULTS [--raw DIR]``, where the run was started. Shares no code with the
+workflow, and asks none of it. A line a finding; exit status 1 where there is any. What is held to
+be true:
 
 * every raw file is in one manifest, or rejected with a reason; what was planned came to an end;
 * every product has one record, every record its products; sizes and hashes are those of the seal;
@@ -167,7 +168,7 @@ class Audit:
             text = json.dumps(plain, sort_keys=True).encode()
             if content["digest"] != hashlib.sha256(text).hexdigest():
                 yield f"not as it was written: {manifest}"
-            used.update(entry["path"] for entry in content["files"])
+            used.update(os.path.abspath(entry["path"]) for entry in content["files"])
         for file, number in used.items():
             if number > 1:
                 yield f"raw file in {number} groups: {file}"
@@ -177,17 +178,19 @@ class Audit:
         for table in sorted(self.results.glob("inventory/plans/*/rejected.csv")):
             with table.open(newline="") as stream:
                 for row in csv.DictReader(stream):
-                    rejected.add(row["path"])
+                    rejected.add(os.path.abspath(row["path"]))
                     if not row["reason"]:
                         yield f"rejected without a reason: {row['path']}"
+        known = {*used, *rejected}
         for file in sorted(self.raw.rglob("*.hdf5")) if self.raw else ():
             self.seen["raw files"] += 1
-            if str(file) not in used and str(file) not in rejected:
+            if os.path.abspath(file) not in known:
                 yield f"raw file of no group, and not rejected: {file}"
 
     def _plans(self) -> Iterator[str]:
-        """What was planned has come to an end: a record says pass, warn or fail."""
-        for file in sorted(self.results.glob("inventory/plans/*/plan.json")):
+        """What was planned last has come to an end: a record says pass, warn or fail."""
+        plans = self.results.glob("inventory/plans/*/plan.json")
+        for file in sorted(plans, key=lambda p: p.stat().st_mtime_ns)[-1:]:
             plan = json.loads(file.read_bytes())
             for kind, folder in (("tiles", "ms"), ("mosaics", "mosaics")):
                 for name in plan[kind]:
