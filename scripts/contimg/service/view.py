@@ -32,7 +32,7 @@ from contimg.service.models import (
     Variability,
 )
 
-FRESH_S = 3.0  # states are read again after this
+FRESH_S = 3.0  # states are read again after this, or after ten times as long as that takes
 VARIABLE_P = 1e-3
 Value = TypeVar("Value")
 
@@ -94,10 +94,13 @@ class View:
 
     def _fresh(self, name: str, read: Callable[[], Value]) -> Value:
         with self._lock:
-            kept = self._kept.get(name)
-            if kept is None or time.monotonic() - kept[0] > FRESH_S:
-                kept = self._kept[name] = (time.monotonic(), read())
-            return kept[1]
+            until, value = self._kept.get(name, (0.0, None))
+            if time.monotonic() > until:
+                begun = time.monotonic()
+                value = read()
+                now = time.monotonic()
+                self._kept[name] = (now + max(FRESH_S, 10 * (now - begun)), value)
+            return value
 
     def _table(self, name: str, read: Callable[[], Value]) -> Value:
         file = Path(path(name, self.results))

@@ -69,6 +69,15 @@ def write_candidates(
         cards=cards,
         total=len(tables.candidates),
         files=_files(site),
+        search=site.files(
+            "candidates.html",
+            [
+                (
+                    "what this search finds, and what it finds by chance",
+                    path("search_plot", site.results),
+                )
+            ],
+        ),
         said=tables.said,
     )
     return cards
@@ -139,6 +148,8 @@ def _files(site: Site) -> list[Link]:
         ("table (ECSV)", "candidates_ecsv"),
         ("table (VOTable)", "candidates_vot"),
         ("light curves (PNG)", "candidates_plot"),
+        ("completeness of the search (CSV)", "completeness"),
+        ("false alarms of the search (CSV)", "false_alarms"),
         ("record", "variability_record"),
     )
     return site.files("candidates.html", [(w, path(n, site.results)) for w, n in named])

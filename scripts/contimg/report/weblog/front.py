@@ -30,6 +30,16 @@ MOST_ITEMS = 200  # listed for a reason
 PAGE_OF = {"group": "tiles", "calset": "calibration.html", "mosaic": "mosaics.html"}
 
 
+FILES = {
+    "lightcurves": "light curves (Parquet)",
+    "epochs": "epochs (CSV)",
+    "sources": "sources (Parquet)",
+    "unknown": "sources that the catalogue lacks (CSV)",
+    "beam": "primary beam as the sources show it (CSV)",
+    "status": "status (CSV)",
+}
+
+
 @dataclass(frozen=True)
 class Bar:
     """A stage of the funnel: how many of each state, and where to look."""
@@ -297,10 +307,7 @@ def _run(
         (row, site.files("run.html", [("record", row["record"]), ("log", row["log"])]))
         for row in others
     ]
-    files = [
-        (name.replace("_", " "), path(name, site.results))
-        for name in ("lightcurves", "epochs", "sources", "status")
-    ]
+    files = [(words, path(name, site.results)) for name, words in FILES.items()]
     if plan.get("plan"):
         files.append(("plan", path("plan", site.results, plan=plan["plan"])))
     site.page(
