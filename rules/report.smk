@@ -7,6 +7,7 @@ whose jobs crashed never comes to the rule: its page is written when the run end
 
 from contimg.report.ending import finish
 from contimg.report.runs import begin
+from contimg.run.curves import light_curves_of_what_there_is
 
 
 rule report_run:
@@ -53,4 +54,5 @@ onsuccess:
 
 onerror:
     for run in RUNS:
+        light_curves_of_what_there_is(CONFIG, PLAN_FILE)
         finish(run, RESULTS, TIER, False, CONFIG.report)
