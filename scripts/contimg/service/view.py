@@ -48,7 +48,10 @@ class View:
         self.results = results
         self._decisions = decisions
         self._kept: dict[str, tuple[Any, Any]] = {}
-        self._lock = threading.RLock()
+        # one for each thing that is kept, so that what is slow holds up nothing else
+        self._locks = {
+            name: threading.Lock() for name in ("plan", "rows", "sources", "lightcurves")
+        }
 
     @cached_property
     def root(self) -> Path:
@@ -93,7 +96,7 @@ class View:
         )
 
     def _fresh(self, name: str, read: Callable[[], Value]) -> Value:
-        with self._lock:
+        with self._locks[name]:
             until, value = self._kept.get(name, (0.0, None))
             if time.monotonic() > until:
                 begun = time.monotonic()
@@ -105,7 +108,7 @@ class View:
     def _table(self, name: str, read: Callable[[], Value]) -> Value:
         file = Path(path(name, self.results))
         stamp = file.stat().st_mtime_ns if file.exists() else None
-        with self._lock:
+        with self._locks[name]:
             kept = self._kept.get(name)
             if kept is None or kept[0] != stamp:
                 kept = self._kept[name] = (stamp, read())
