@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -239,3 +240,17 @@ def test_properties_say_what_readers_need(survey, out):
     assert needed <= set(said) and said["hips_tile_width"] == "512"
     orders = sorted(int(f.name[6:]) for f in folder.glob("Norder*"))
     assert orders == list(range(3, int(said["hips_order"]) + 1))
+
+
+def test_what_is_not_there_yet_stops_nothing_else(survey, tmp_path, capsys):
+    """Unless it was asked for by name."""
+    results = tmp_path / "results"
+    shutil.copytree(survey.results, results)
+    (results / "variability/ese_candidates.csv").unlink()
+    plan = results / "inventory/plans/0123456789/plan.json"
+    assert plan.exists()
+    words = ["export", "--results", str(results), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "no alerts" in said.err and "obscore.vot" in said.out and "vast/images" in said.out
+    assert main([*words, "alerts"]) == 1

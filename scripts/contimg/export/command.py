@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -53,8 +54,14 @@ def run(files: ExportFiles) -> None:
     facts = read_facts(statuses(plan, files.results))
     table = obscore.obscore(facts, plan, files.results, files.base_url)
     for what in files.what or WHAT:
-        for file in _write(what, files, facts, table):
-            print(file)
+        try:
+            written = _write(what, files, facts, table)
+        except ContimgError as error:
+            if files.what:
+                raise
+            print(f"contimg export: no {what}: {error}", file=sys.stderr)
+            continue
+        print("\n".join(map(str, written)))
 
 
 def _write(what: str, files: ExportFiles, facts: list[Fact], table: pd.DataFrame) -> list[Path]:
