@@ -232,3 +232,15 @@ def test_what_failed_because_of_damage_is_made_again_with_it(tmp_path, capsys) -
     assert set(content["seal"]["products"]) >= {"sources.parquet", "ese_candidates.csv"}
     assert main(["verify", "--all", "--repair", "--results", str(folder)]) == 0
     assert not table.exists() and not failed.exists()
+
+
+def test_verify_looks_at_manifests_as_well(tmp_path, capsys) -> None:
+    folder = tmp_path / "r"
+    results(folder)
+    manifest = Path(path("manifest", str(folder), group=KEY["group"]))
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(json.dumps({"group": {}, "files": [], "digest": ""}))
+    assert main(["verify", "--all", "--results", str(folder)]) == 1
+    assert f"damaged: {manifest}" in capsys.readouterr().out
+    assert main(["verify", KEY["group"], "--repair", "--results", str(folder)]) == 0
+    assert not manifest.exists()

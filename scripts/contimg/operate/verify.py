@@ -22,6 +22,7 @@ from pydantic import Field
 
 from contimg.core.command import Command
 from contimg.core.errors import ContimgError, DamagedError
+from contimg.core.groups import read_manifest
 from contimg.core.paths import MADE_WITH, PATTERNS, fields, place_of
 from contimg.core.records import read_record
 from contimg.core.seals import difference
@@ -61,6 +62,7 @@ def run(files: VerifyFiles) -> int:
         raise ContimgError(f"{files.results}: no records of {', '.join(wanted)}")
     began = time.monotonic()
     promised, bad, unsealed = _promised(records)
+    bad |= _manifests(files.results, wanted)
     present = [p for p in promised if p.path.exists()]
     gone = [p.path for p in promised if not p.path.exists() and not _may_be_gone(p.path)]
     seen = _look(present, files.threads)
@@ -114,6 +116,18 @@ def _promised(records: list[Path]) -> tuple[list[Promised], dict[Path, str], lis
             if product.name == "manifest.json" and product.exists():
                 promised += _published(product)
     return promised, bad, unsealed
+
+
+def _manifests(results: str, wanted: list[str]) -> dict[Path, str]:
+    """Manifests of groups that are not as they were written, and why."""
+    bad = {}
+    for manifest in sorted(Path(results).glob(PATTERNS["manifest"].format(day="*", group="*"))):
+        if place_of(manifest) is not None and _is_meant(manifest, wanted):
+            try:
+                read_manifest(manifest)
+            except DamagedError as error:
+                bad[manifest] = error.what
+    return bad
 
 
 def _published(manifest: Path) -> Iterator[Promised]:
