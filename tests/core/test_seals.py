@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ from astropy.wcs import WCS
 from contimg.cli import main
 from contimg.core.errors import DamagedError, DataQualityError
 from contimg.core.fits import write_image
+from contimg.core.options import flag_name
 from contimg.core.paths import MADE_WITH, PATTERNS, path, place_of, record_of
 from contimg.core.records import (
     followed,
@@ -25,6 +27,7 @@ from contimg.core.records import (
     write_record,
 )
 from contimg.core.seals import EXEMPT, seal, verified
+from contimg.variability.command import COMMAND
 
 KEY = {"group": "20251005T034512", "tier": "standard"}
 
@@ -219,17 +222,20 @@ def test_what_failed_because_of_damage_is_made_again_with_it(tmp_path, capsys) -
     write_record(table.with_suffix(".json"), product="l", stage="lightcurves", data={})
     seal(table.with_suffix(".json"), [table])
     flip(table, 50)
-    names = {"sources": "sources", "candidates": "candidates", "record": "variability_record"}
-    names |= {"candidates-ecsv": "candidates_ecsv", "candidates-vot": "candidates_vot"}
-    names |= {"plot": "candidates_plot", "lightcurves": "lightcurves"}
-    names |= {"lightcurves-record": "lightcurves_record"}
-    flags = [word for k, v in names.items() for word in (f"--{k}", path(v, str(folder)))]
-    assert main(["variability", *flags]) == 0
     failed = Path(path("variability_record", str(folder)))
+    inputs = {"lightcurves": table, "lightcurves_record": table.with_suffix(".json")}
+    outputs = {
+        name: failed.with_name(f"{name}.csv")
+        for name, field in COMMAND.files.model_fields.items()
+        if field.is_required() and name not in inputs
+    }
+    named = inputs | outputs | {"record": failed}
+    flags = [word for name, file in named.items() for word in (flag_name(name), str(file))]
+    assert main(["variability", *flags]) == 0
     content = read_record(failed)
     assert content["verdict"] == "fail" and content["data"]["damaged"] == [str(table)]
     assert f"{table}: damaged" in content["reason"]
-    assert set(content["seal"]["products"]) >= {"sources.parquet", "ese_candidates.csv"}
+    assert {"sources.csv", "candidates.csv"} <= set(content["seal"]["products"])
     assert main(["verify", "--all", "--repair", "--results", str(folder)]) == 0
     assert not table.exists() and not failed.exists()
 
