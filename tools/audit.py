@@ -31,6 +31,7 @@ from typing import Any
 
 # directories of what is no product of a job with a record
 OTHERS = {"inventory", "logs", "benchmarks", "runs", "report", "simulated", "raw", ".snakemake"}
+SENT = ("variability", "alerts")  # never written again: no job's product
 NOT_HASHED = {"table.lock", ".snakemake_timestamp"}  # marks of readers
 TEMPORARY = (".partial-", ".fit-", ".scratch", ".tmp")
 ORDER = ("pass", "warn", "fail")
@@ -237,7 +238,8 @@ class Audit:
         return parts[0] == "published" and len(parts) > 2
 
     def _apart(self, file: Path) -> bool:
-        return file.relative_to(self.results).parts[0] in OTHERS
+        parts = file.relative_to(self.results).parts
+        return parts[0] in OTHERS or parts[:2] == SENT
 
 
 def left_out(record: Path) -> str:

@@ -250,3 +250,15 @@ def test_verify_looks_at_manifests_as_well(tmp_path, capsys) -> None:
     assert f"damaged: {manifest}" in capsys.readouterr().out
     assert main(["verify", KEY["group"], "--repair", "--results", str(folder)]) == 0
     assert not manifest.exists()
+
+
+# of the workflow itself, tables that can be made anew in seconds, and simulated truth
+WITHOUT = {"files", "judged", "run_lock", "plan", "groups", "rejected", "manifest", "run_note"}
+WITHOUT |= {"calsets_table", "tiles_table", "mosaics_table", "sky", "truth", "status", "report"}
+WITHOUT |= {"log", "job_note", "benchmark"}
+
+
+def test_no_product_is_without_a_record() -> None:
+    """A new pattern belongs to the job that writes it (``MADE_WITH``): else nobody verifies it."""
+    known = {*MADE_WITH, *(name for names in MADE_WITH.values() for name in names)}
+    assert set(PATTERNS) - known == WITHOUT

@@ -154,6 +154,7 @@ MADE_WITH: dict[str, tuple[str, ...]] = {
     "lightcurves_record": ("lightcurves", "epochs", "lightcurves_plot"),
     "variability_record": (
         *("sources", "candidates", "candidates_ecsv", "candidates_vot", "candidates_plot"),
+        *("completeness", "false_alarms", "search_plot"),
     ),
     "published_record": ("published",),
     "expected_record": ("expected",),
