@@ -7,11 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
-from contimg.core.coords import unit_vectors
+from contimg.core.coords import clusters
 from contimg.mosaic.options import MosaicOptions
 from contimg.mosaic.sources import Sources, find_sources
 from contimg.mosaic.tiles import Tile
@@ -75,13 +73,7 @@ def match(found: Sequence[Sources], radius_deg: float) -> NDArray[np.int64]:
     """Number of the sky source that each fitted source is; friends within `radius_deg`."""
     ra = np.radians(np.concatenate([s.ra_deg for s in found]))
     dec = np.radians(np.concatenate([s.dec_deg for s in found]))
-    xyz = unit_vectors(ra, dec)
-    if not len(xyz):
-        return np.empty(0, int)
-    pairs = cKDTree(xyz).query_pairs(np.radians(radius_deg), output_type="ndarray")
-    ones = np.ones(len(pairs))
-    graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(len(xyz), len(xyz)))
-    return connected_components(graph, directed=False)[1].astype(int)
+    return clusters(ra, dec, np.radians(radius_deg))
 
 
 def _shared(tile: NDArray, source: NDArray) -> NDArray[np.bool_]:

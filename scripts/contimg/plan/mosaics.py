@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.coords import SIDEREAL_DAY, j2000_name, unit_vectors
+from contimg.core.coords import SIDEREAL_DAY, clusters, j2000_name, unit_vectors
 from contimg.core.errors import ContimgError
 from contimg.core.groups import Group
 from contimg.core.paths import WILDCARDS
@@ -214,15 +214,8 @@ def _by_field(groups: list[Group], calsets: dict, options: MosaicOptions) -> Nam
 
 def _fields(groups: list[Group]) -> NDArray[np.int64]:
     """Number of each group's field: positions linked within a small angle, across RA 0h."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-    from scipy.spatial import cKDTree
-
-    if not groups:
-        return np.zeros(0, dtype=np.int64)
-    pairs = cKDTree(_vectors(groups)).query_pairs(_SAME_FIELD_RAD, output_type="ndarray")
-    links = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(groups), len(groups)))
-    return connected_components(links, directed=False)[1].astype(np.int64)
+    ra, dec = (np.radians([getattr(g, name) for g in groups]) for name in ("ra_deg", "dec_deg"))
+    return clusters(ra, dec, _SAME_FIELD_RAD)
 
 
 def _by_list(groups: list[Group], plan: PlanOptions) -> Named:
