@@ -20,7 +20,7 @@ from contimg.report.status import read_plan
 from contimg.report.weblog import cutouts, reasons
 from contimg.report.weblog.build import build
 from contimg.report.weblog.items import sexagesimal
-from contimg.report.weblog.site import Site, key_of
+from contimg.report.weblog.site import Site, key_of, with_error
 from contimg.report.weblog.sources import dip_flux, shard
 from contimg.report.weblog.svg import MOST, Point, thinned, ticks
 from report.make_results import PLAN, Survey
@@ -145,6 +145,29 @@ def test_only_what_changed_is_made_again(tmp_path):
     }
     assert "tiles/2025-10-06/20251006T000010.html" in changed
     assert not any("2025-10-05" in name for name in changed)
+
+
+def test_cutouts_come_when_the_sources_do(tmp_path):
+    """Pages that were made while a run went on, before there were sources, lose nothing."""
+    results = str(tmp_path / "results")
+    Survey(results, days=1, tiles=4, mosaics=1, sources=3, pixels=200).make()
+    tables = [Path(path(name, results)) for name in ("lightcurves", "sources")]
+    for table in tables:
+        table.rename(table.with_suffix(".later"))
+    make(results)
+    home = Path(path("report", results)).parent
+    assert not list(home.glob("data/cutouts/*/*.js"))
+    for table in tables:
+        table.with_suffix(".later").rename(table)
+    make(results)
+    assert list(home.glob("data/cutouts/*/*.js"))
+
+
+def test_values_have_the_places_of_their_errors():
+    assert with_error(60959.65836, 0.01879) == "60959.658 ± 0.019"
+    assert with_error(0.8215, 0.03) == "0.822 ± 0.030"
+    assert with_error(1234.5, 56.0) == "1234 ± 56"
+    assert with_error(0.25, None) == "0.25" and with_error(float("nan"), 1.0) == "–"
 
 
 def test_pages_of_what_is_gone_go(tmp_path):

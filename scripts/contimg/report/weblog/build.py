@@ -46,7 +46,7 @@ def build(results: str, plan: Mapping[str, Any], status: Path, options: ReportOp
     turns = list(zip(["", *names], days, [*names[1:], ""], strict=False))
     for before, day, after in progress(turns, "pages of days"):
         write_day(site, day, links, plan, (before, after), options.max_tiles)
-    stamped = write_cutouts(site, mosaics, tables.sources, options.cutout_pixels, tables.said)
+    stamped = write_cutouts(site, mosaics, tables, options.cutout_pixels)
     epochs = {m: (links.days["mosaic", m], links.tiles_of_mosaic.get(m, [])) for m in mosaics}
     images = {m: file for m in mosaics if Path(file := path("mosaic", results, mosaic=m)).exists()}
     write_sources(site, tables, epochs, stamped, images)

@@ -14,7 +14,7 @@ from contimg.core.paths import path
 from contimg.report.candidates import Decision, latest, read_decisions
 from contimg.report.weblog.items import position
 from contimg.report.weblog.links import Links
-from contimg.report.weblog.site import Link, Site, number
+from contimg.report.weblog.site import Link, Site, number, with_error
 from contimg.report.weblog.sources import STATISTICS, dip_flux, fit_of
 from contimg.report.weblog.svg import Curve, Point, curve
 from contimg.report.weblog.tables import Tables, record
@@ -37,7 +37,7 @@ class Card:
         """Depth, centre and width in words."""
         row = self.row
         return (
-            f"{100 * row['depth']:.0f} ± {number(100 * row['depth_err'], 2)} % at MJD"
+            f"{with_error(100 * row['depth'], 100 * row['depth_err'])} % at MJD"
             f" {row['t0_mjd']:.1f} for {number(row['width_days'], 3)} d"
         )
 
@@ -126,6 +126,7 @@ def _page(
         "candidate.html.j2",
         title=f"Candidate {card.row['source']}",
         card=card,
+        picture=picture(rows, statistics, (760, 250)),
         source=site.to_page(card.page, "source.html", card.key),
         place=position(card.row["ra_deg"], card.row["dec_deg"]),
         fit=fit_of(statistics) or [],

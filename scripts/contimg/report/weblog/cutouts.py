@@ -18,12 +18,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contimg.core.errors import DamagedError
+from contimg.core.errors import ContimgError
 from contimg.core.fits import read_image
-from contimg.core.parquet import read_parquet
 from contimg.core.paths import path
+from contimg.core.progress import progress
 from contimg.core.seals import verified
 from contimg.report.weblog.site import Site, digest
+from contimg.report.weblog.tables import Tables
 
 _LEVELS = 254  # 255 stands for a blank pixel
 _FORMAT = 1
@@ -35,35 +36,44 @@ def block_of(ra_deg: float, dec_deg: float) -> str:
 
 
 def write_cutouts(
-    site: Site, mosaics: Iterable[str], sources: pd.DataFrame, pixels: int, said: list[str]
+    site: Site, mosaics: Iterable[str], tables: Tables, pixels: int
 ) -> dict[str, set[str]]:
     """Cut-outs of `pixels` on a side; mosaic -> its blocks. Mosaics that have them keep them.
 
-    Of a mosaic that is damaged there are none; `said` gets the reason.
+    Of a mosaic that is damaged there are none, and ``tables.said`` gets the reason.
     """
     blocks: dict[str, set[str]] = {}
-    for mosaic in mosaics if pixels else ():
+    measured = _measured(tables) if pixels else {}
+    for mosaic in progress(sorted(set(mosaics) & set(measured)), "cut-outs of mosaics"):
         image = Path(path("mosaic", site.results, mosaic=mosaic))
-        table = Path(path("photometry", site.results, mosaic=mosaic))
-        if not (image.exists() and table.exists()):
+        if not image.exists():
             continue
-        kept = site.home / f"data/cutouts/{mosaic}/blocks.json"
-        stamp = digest(_FORMAT, pixels, _stamp(image), _stamp(table))
-        content = json.loads(kept.read_text()) if kept.exists() else {}
+        kept = f"data/cutouts/{mosaic}/blocks.json"
+        sources = measured[mosaic]
+        stamp = digest(_FORMAT, pixels, _stamp(image), sources["source"].tolist())
+        content = json.loads((site.home / kept).read_text()) if site.has(kept) else {}
         if content.get("stamp") != stamp:
             try:
-                measured = read_parquet(table, "photometry")
-                wanted = sources[sources["source"].isin(measured.get("source", ()))]
-                content = {"stamp": stamp, "blocks": _write(site, mosaic, image, wanted, pixels)}
-            except DamagedError as error:
-                said.append(str(error))
+                written = _write(site, mosaic, image, sources, pixels)
+            except ContimgError as error:
+                tables.said.append(str(error))
                 continue
-            site.put(f"data/cutouts/{mosaic}/blocks.json", json.dumps(content))
+            content = {"stamp": stamp, "blocks": written}
+            site.put(kept, json.dumps(content))
         blocks[mosaic] = set(content["blocks"])
-        names = [f"data/cutouts/{mosaic}/{block}.js" for block in blocks[mosaic]]
-        site.names |= {f"data/cutouts/{mosaic}/blocks.json", *names}
+        site.names |= {kept, *(f"data/cutouts/{mosaic}/{block}.js" for block in blocks[mosaic])}
     site.tidy("data/cutouts")
     return blocks
+
+
+def _measured(tables: Tables) -> dict[str, pd.DataFrame]:
+    """Mosaic -> sources that were measured in it: place, key, noise there."""
+    if not len(tables.rows):
+        return {}
+    rows = tables.rows[["mosaic", "source", "rms_jy_beam"]]
+    places = tables.sources[["source", "key", "ra_deg", "dec_deg"]]
+    rows = rows[rows["rms_jy_beam"].notna()].merge(places, on="source")
+    return {str(mosaic): mine for mosaic, mine in rows.groupby("mosaic", sort=False)}
 
 
 def _stamp(file: Path) -> tuple[int, int]:
@@ -72,14 +82,12 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 
 def _write(site: Site, mosaic: str, file: Path, sources: pd.DataFrame, pixels: int) -> list[str]:
-    if not len(sources):
-        return []
     image = read_image(verified(file))
     x, y = image.wcs.world_to_pixel_values(sources["ra_deg"], sources["dec_deg"])
     blocks: dict[str, dict[str, Any]] = defaultdict(dict)
     for row, column, line in zip(sources.itertuples(), np.rint(x), np.rint(y), strict=True):
         values = cut(image.data, int(column), int(line), pixels)
-        if values is not None and row.rms_jy_beam is not None and row.rms_jy_beam > 0:
+        if values is not None and row.rms_jy_beam > 0:
             name = block_of(row.ra_deg, row.dec_deg)
             blocks[name][row.key] = encode(values, float(row.rms_jy_beam))
     for name, content in blocks.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -123,6 +124,7 @@ class Site:
             lstrip_blocks=True,
         )
         environment.filters |= {"number": number, "utc": utc_text, "milli": milli}
+        environment.filters["with_error"] = with_error
         return environment
 
 
@@ -133,6 +135,16 @@ def number(value: Any, digits: int = 4) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     return str(value) if isinstance(value, int) else f"{value:.{digits}g}"
+
+
+def with_error(value: Any, error: Any, digits: int = 4) -> str:
+    """A value with as many places as its error has digits: ``60959.658 ± 0.019``."""
+    if value is None or value != value:
+        return "–"
+    if error is None or error != error or error <= 0:
+        return number(value, digits)
+    places = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{places}f} ± {error:.{places}f}"
 
 
 def milli(value: float | None, digits: int = 3) -> str:

@@ -15,8 +15,14 @@
     value instanceof Node ? cell.append(value) : cell.textContent = number(value, 5);
   }
 
-  const withError = (value, error, unit) => value === null || value === undefined ? "–"
-    : `${number(value)}${error === null || error === undefined ? "" : ` ± ${number(error, 2)}`}${unit ? ` ${unit}` : ""}`;
+  // As many places as the error has digits: 60959.658 ± 0.019
+  function withError(value, error, unit) {
+    if (value === null || value === undefined) return "–";
+    const tail = unit ? ` ${unit}` : "";
+    if (!(error > 0)) return `${number(value, 7)}${tail}`;
+    const places = Math.max(0, Math.min(12, 1 - Math.floor(Math.log10(error))));
+    return `${value.toFixed(places)} ± ${error.toFixed(places)}${tail}`;
+  }
 
   function points(value, error) {
     const c = source.rows;
