@@ -125,6 +125,7 @@
     found.sort((a, b) => a[1][0] - b[1][0]);
     const peak = Math.max(...found.map(([, cut]) => cut[0] * Math.sinh(cut[2])));
     const scale = byId("scale");
+    if (peak > 30 * found[0][1][0]) scale.value = "peak";  // a bright source would be all black
     const fill = () => {
       home.replaceChildren();
       const top = scale.value === "noise" ? 10 * found[0][1][0] : peak;

@@ -203,6 +203,6 @@ def record(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
         if hasattr(value, "item"):
             value = value.item()
         if isinstance(value, float):
-            value = None if not np.isfinite(value) else float(f"{value:.7g}")
+            value = None if not np.isfinite(value) else float(f"{value:.11g}")
         found[name] = value
     return found
