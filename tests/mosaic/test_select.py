@@ -214,6 +214,7 @@ def test_mosaics_are_found_by_time_and_place(tmp_path, capsys):
     assert listed("--since", "2023-02-26T00:00:00") == ["b", "c"] == listed("--since=60001")
     assert listed("--until", "60001.55") == ["a", "b"]
     assert listed("--around", "0", "0", "--radius-deg", "0.1") == ["a", "b"]
+    assert listed("--around", "0h0m", "+0d", "--radius-deg", "0.1") == ["a", "b"]
     assert listed("--around", "357", "0") == []
     assert listed("--around", "357", "0", "--radius-deg", "1.5") == ["a"]
     assert main(["mosaic", "list", "--results", str(tmp_path), "--since", "yesterday"]) == 1

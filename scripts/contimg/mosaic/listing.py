@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from astropy.time import Time
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from contimg.core.command import Command, Files
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
 from contimg.core.paths import parse, path, pattern
+from contimg.core.places import position
 from contimg.core.records import atomic, read_record
 
 COLUMNS = (
@@ -40,18 +41,13 @@ class MosaicListFiles(Files):
     results: str = Field("results", description="results directory")
     since: str | None = Field(None, description="earliest mean time, ISO UTC or MJD")
     until: str | None = Field(None, description="latest mean time, ISO UTC or MJD")
-    around: list[float] | None = Field(None, description="position: RA and Dec, ICRS [deg]")
+    around: list[str] | None = Field(
+        None, description="position: 128.73 55.57 (ICRS, degrees) or 8h34m54s +55d34m"
+    )
     radius_deg: float = Field(
         0.0, ge=0, description="with --around: mosaics that reach within this of it [deg]"
     )
     table: Path | None = Field(None, description="write the list here too (CSV)")
-
-    @field_validator("around")
-    @classmethod
-    def _two_numbers(cls, value: list[float] | None) -> list[float] | None:
-        if value is not None and len(value) != 2:
-            raise ValueError("needs two numbers, RA and Dec [deg]")
-        return value
 
 
 def run(files: MosaicListFiles) -> None:
@@ -106,7 +102,7 @@ def query(table: pd.DataFrame, files: MosaicListFiles) -> pd.DataFrame:
     if files.until is not None:
         keep &= mjd <= to_mjd(files.until)
     if files.around is not None:
-        at = np.radians(files.around)
+        at = np.radians(position(" ".join(files.around)))
         there = np.radians(table[["ra_deg", "dec_deg"]].to_numpy(dtype=float))
         distance = np.degrees(separation(there[:, 0], there[:, 1], at[0], at[1]))
         keep &= distance <= files.radius_deg + table["radius_deg"].to_numpy(dtype=float)
