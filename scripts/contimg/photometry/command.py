@@ -264,7 +264,8 @@ def _checks(table: pd.DataFrame, mosaic: Image) -> list[Check]:
 
 
 COMMAND = Command(
-    help="measure flux densities at the positions of a catalogue",
+    help="measure flux densities at the positions of a catalogue on a mosaic (method image: good"
+    " for any image, and extended emission that was cleaned)",
     files=PhotometryFiles,
     options=(PhotometryOptions,),
     run=run,

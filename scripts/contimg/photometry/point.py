@@ -109,7 +109,8 @@ def _peaks(
 
 
 COMMAND = Command(
-    help="measure flux densities at positions of any image",
+    help="measure flux densities at positions of any image, by "
+    + "; ".join(f"{method} ({words})" for method, words in GOOD_FOR.items()),
     files=PointFiles,
     options=(PhotometryOptions,),
     run=run,

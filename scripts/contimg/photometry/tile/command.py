@@ -198,7 +198,8 @@ def _checks(table: pd.DataFrame, fitted: TileFit, options: FluxFitOptions) -> li
 
 
 COMMAND = Command(
-    help="fit flux densities to the visibilities of a calibrated tile",
+    help="fit flux densities to the visibilities of a calibrated tile (method visibilities: good"
+    " for light curves, faint sources beside bright ones, spectra within the band)",
     files=TilePhotometryFiles,
     options=(InstrumentOptions, FluxFitOptions),
     run=run,
