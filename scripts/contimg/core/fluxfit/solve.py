@@ -27,7 +27,7 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from contimg.core.errors import DataQualityError
 from contimg.core.fluxfit.design import Design, of_channels
 from contimg.core.fluxfit.normal import normal
-from contimg.core.fluxfit.sweep import Arrays, Block, Blocks, model_of, parts_of, sweep
+from contimg.core.fluxfit.sweep import Arrays, Block, Blocks, Sums, model_of, parts_of, sweep
 
 Array = NDArray[np.float64]
 _MOST_ITERATIONS = 40
@@ -91,74 +91,120 @@ def fit(
     n, n_chan = design.n_sources, design.axes.freq_hz.size
     some = thinned(blocks, n_chan) if start is None else None
     if some is not None:
-        first = fit(of_channels(design, some[0]), some[1], fixed=fixed, tolerance=ROUGH)
-        start, shrinking = first.flux_jy, first.shrinking
+        rough = fit(of_channels(design, some[0]), some[1], fixed=fixed, tolerance=ROUGH)
+        start, shrinking = rough.flux_jy, rough.shrinking
     part = parts_of(n_chan, min(parts, n_chan))
-    n_parts = int(part.max()) + 1
     matrix = normal(design, blocks, part, _stride(design))
     fixed = np.zeros(n, bool) if fixed is None else fixed
     free = _seen(matrix) & ~fixed
-    begin = np.zeros(n) if start is None else np.nan_to_num(np.asarray(start, float))
-    known = np.tile(begin, (n_parts, 1)) if begin.any() else None
-    first = sweep(design, blocks, part, known, left_over=left_over)
-    count = int(first.count.sum())
-    dof = max(2 * count - free.sum(), 1)
-
-    def product(step: Array) -> Array:
-        """A^H W A of the free sources, (part, source) to (part, source)."""
-        flux = np.zeros((n_parts, n))
-        flux[:, free] = step
-        return sweep(design, blocks, part, flux, with_data=False).gradient[:, free]
-
     matrix = matrix[:, free][:, :, free]
-    whole = _Descent(matrix, tolerance, together=True)
-    step, unit = whole.begin(first.gradient[:, free], first.chi2, dof)
-    far = np.abs(step / (unit * whole.error)).max(initial=0)
-    if left_over is not None and far > _STALE:
-        begin[free] += step[0]
-        first = sweep(design, blocks, part, np.tile(begin, (n_parts, 1)), left_over=left_over)
-        step, unit = whole.begin(first.gradient[:, free], first.chi2, dof)
-        shrinking = np.abs(step / (unit * whole.error)).max(initial=0) / far
-    left = first.gradient[:, free]
-    whole.run(lambda x: product(np.tile(x, (n_parts, 1))), left, unit, shrinking)
-    chi2 = first.chi2.sum() - (whole.x * (left + whole.left).sum(axis=0)).sum()
-    noise = float(np.sqrt(max(chi2, 0) / dof))
+    begin = np.zeros(n) if start is None else np.nan_to_num(np.asarray(start, float))
+    passes = _Passes(design, blocks, part, free)
+    whole = _Whole(passes, begin, matrix, tolerance, shrinking, left_over)
+    used = np.flatnonzero(whole.first.count > 0)
+    each = whole.descent
+    if part.any():
+        each = _Descent(matrix[used], _OF_PARTS * tolerance, together=False)
+        rest = whole.descent.left[used]
+        each.run(passes.product_of(used), rest, whole.noise, whole.descent.known)
+
     outside = ~free & ~fixed
-    flux = np.where(outside, np.nan, begin)
-    flux[free] += whole.x[0]
+    flux = np.where(outside, np.nan, whole.begin)
+    flux[free] += whole.descent.x[0]
     covariance = np.zeros((n, n))
     covariance[outside, outside] = np.nan
-    covariance[np.ix_(free, free)] = noise**2 * whole.inverse(0)
-
+    covariance[np.ix_(free, free)] = whole.noise**2 * whole.descent.inverse(0)
+    n_parts = matrix.shape[0]
     part_flux, part_error = np.tile(flux, (n_parts, 1)), np.zeros((n_parts, n))
-    used = np.flatnonzero(first.count > 0)
-    part_flux[first.count == 0] = np.nan
-    part_error[:, outside], part_error[first.count == 0] = np.nan, np.nan
-    each = whole
-    if n_parts > 1:
-
-        def separate(x: Array) -> Array:
-            padded = np.zeros((n_parts, x.shape[1]))
-            padded[used] = x
-            return product(padded)[used]
-
-        each = _Descent(matrix[used], _OF_PARTS * tolerance, together=False)
-        each.run(separate, whole.left[used], noise, whole.shrinking if whole.turns else shrinking)
+    part_flux[whole.first.count == 0] = np.nan
+    part_error[:, outside], part_error[whole.first.count == 0] = np.nan, np.nan
+    if part.any():
         part_flux[np.ix_(used, free)] += each.x
-    part_error[np.ix_(used, free)] = noise * each.error
+    part_error[np.ix_(used, free)] = whole.noise * each.error
     return Solution(
         flux_jy=flux,
         covariance_jy2=covariance,
         part_flux_jy=part_flux,
         part_error_jy=part_error,
         part_hz=np.array([design.axes.freq_hz[part == k].mean() for k in range(n_parts)]),
-        chi2=float(chi2),
-        count=count,
-        noise=noise,
-        iterations=whole.turns + (each.turns if n_parts > 1 else 0),
-        last_step=whole.last,
-        shrinking=max(whole.shrinking, each.shrinking),
+        chi2=whole.chi2,
+        count=int(whole.first.count.sum()),
+        noise=whole.noise,
+        iterations=whole.descent.turns + (each.turns if part.any() else 0),
+        last_step=whole.descent.last,
+        shrinking=max(whole.descent.shrinking, each.shrinking),
     )
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """Passes over the data with the sources that are free."""
+
+    design: Design
+    blocks: Blocks
+    part: NDArray[np.int64]
+    free: NDArray[np.bool_]
+
+    def data(self, flux: Array, left_over: Arrays | None) -> Sums:
+        """Projection of what the model of `flux` (source,) leaves."""
+        known = np.tile(flux, (self.part.max() + 1, 1)) if flux.any() else None
+        return sweep(self.design, self.blocks, self.part, known, left_over=left_over)
+
+    def product_of(self, used: NDArray[np.int64]) -> Callable[[Array], Array]:
+        """A^H W A of parts `used`, each (part, source), or one for all, to (part, source)."""
+
+        def product(step: Array) -> Array:
+            flux = np.zeros((self.part.max() + 1, self.free.size))
+            flux[np.ix_(used, self.free)] = step
+            result = sweep(self.design, self.blocks, self.part, flux, with_data=False).gradient
+            return result[np.ix_(used, self.free)]
+
+        return product
+
+
+class _Whole:
+    """The solution for the whole band: `begin` (source,) plus that of `descent`.
+
+    `first` are the sums at `begin`, `noise` and `chi2` those at the solution.
+    """
+
+    def __init__(
+        self,
+        passes: _Passes,
+        begin: Array,
+        matrix: Array,
+        tolerance: float,
+        shrinking: float | None,
+        left_over: Arrays | None,
+    ) -> None:
+        free = passes.free
+        self.begin, self.descent = begin.copy(), _Descent(matrix, tolerance, together=True)
+        far = self._first(passes, left_over)
+        if left_over is not None and far > _STALE:
+            self.begin[free] += self.step[0]
+            last, far = far, self._first(passes, left_over)
+            shrinking = far / last
+        left = self.first.gradient[:, free]
+        every = passes.product_of(np.arange(matrix.shape[0]))
+        self.descent.run(every, left, self.noise, shrinking)
+        gain = (self.descent.x * (left + self.descent.left).sum(axis=0)).sum()
+        self.chi2 = float(self.first.chi2.sum() - gain)
+        self.noise = float(np.sqrt(max(self.chi2, 0) / self._freedom()))
+
+    def _first(self, passes: _Passes, left_over: Arrays | None) -> float:
+        """The sums at `begin` and the first step from there; its size in errors.
+
+        Errors are those of the weights, which may be in any unit, times the noise.
+        """
+        self.first = passes.data(self.begin, left_over)
+        left = self.first.gradient[:, passes.free]
+        self.step = self.descent.precondition(left)
+        rest = self.first.chi2.sum() - (self.step * left.sum(axis=0)).sum()
+        self.noise = float(np.sqrt(max(rest, 0) / self._freedom())) or 1.0
+        return float(np.abs(self.step / (self.noise * self.descent.error)).max(initial=0))
+
+    def _freedom(self) -> int:
+        return max(2 * int(self.first.count.sum()) - self.descent.x.size, 1)
 
 
 def thinned(blocks: Blocks, n_chan: int) -> tuple[NDArray[np.int64], Arrays] | None:
@@ -215,6 +261,7 @@ class _Descent:
         self.x = np.zeros_like(self.error)
         self.left, self.turns, self.last = np.zeros((0, 0)), 0, np.inf
         self.shrinking = _GOOD
+        self.known: float | None = None  # it, if any was seen
 
     def inverse(self, number: int) -> Array:
         """Of the matrix of one system."""
@@ -230,13 +277,6 @@ class _Descent:
         """The step (system, source) that the matrix alone would take."""
         right = self._fold(by_part)
         return np.stack([cho_solve(f, r) for f, r in zip(self.factors, right, strict=True)])
-
-    def begin(self, by_part: Array, chi2: Array, dof: int) -> tuple[Array, float]:
-        """The first step (system, source), and the noise that it would leave: errors are those
-        of the weights times that, and weights may be in any unit."""
-        step = self.precondition(by_part)
-        rest = chi2.sum() - (step * self._fold(by_part)).sum()
-        return step, float(np.sqrt(rest / dof)) if rest > 0 else 1.0
 
     def run(
         self,
@@ -255,6 +295,7 @@ class _Descent:
         step = direction = self.precondition(self.left)
         slope = (self._fold(self.left) * step).sum(axis=1, keepdims=True)
         size = np.abs(step / error).max(initial=0)
+        self.known = shrinking
         self.shrinking = _GOOD if shrinking is None else float(np.clip(shrinking, _GOOD, 1.0))
         expected = 1.0 if shrinking is None else _SAFETY * self.shrinking
         while size * expected > self.tolerance and self.turns < _MOST_ITERATIONS:
@@ -269,6 +310,7 @@ class _Descent:
             last, size = size, np.abs(step / error).max(initial=0)
             left = float(np.clip(size / last, _GOOD, 1.0))
             self.shrinking, expected = max(self.shrinking, left), min(_SAFETY * left, 1.0)
+            self.known = self.shrinking
             self.turns += 1
         self.x = self.x + step
         self.left = self.left - np.einsum("kij,kj->ki", self.matrix, self._spread(step))
