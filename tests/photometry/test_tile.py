@@ -146,6 +146,22 @@ def test_what_the_catalogue_lacks_or_has_wrong(empty, tmp_path):
     assert np.abs(measured.drop("bright")).max() < 4
 
 
+def test_a_bright_source_of_another_spectrum_costs_the_others_nothing(empty, tmp_path):
+    truth = sky(empty, *SOURCES)
+    ms = with_sky(empty, tmp_path / "t.ms", truth, NOISE, steady=False)
+    bright = truth["name"] == "bright"
+    wrong = truth.assign(spectral_index=np.where(bright, -2.0, truth["spectral_index"]))
+    _, path, _, record = photometry(ms, wrong, tmp_path / "out", "--null-targets=40")
+    assert record["verdict"] == "pass", record["reason"]
+    assert record["data"]["spectra_not_catalogued"] == ["bright"]
+    assert record["data"]["null_scatter"] == pytest.approx(1, abs=4 / np.sqrt(80))
+    table = pd.read_parquet(path).set_index("source")
+    assert np.abs(pulls(table.reset_index(), truth)).max() < 4
+    parts = table.loc["bright"]
+    pull = (parts["part_flux_jy"] - 4.0) / parts["part_err_jy"]
+    assert np.abs(pull).max() < 4  # flat, whatever the catalogue says
+
+
 def test_sources_of_the_field_take_part_and_are_not_listed(empty, tmp_path):
     """Targets are three of the field, one by another name; calibration knows the field's names."""
     truth = sky(empty, *SOURCES)

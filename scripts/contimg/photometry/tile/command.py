@@ -141,6 +141,7 @@ def _facts(
         "n_components": int(roles.get(targets.COMPONENT, 0)),
         "n_null": int(roles.get(targets.NULL, 0)),
         "n_without_spectral_index": int(catalog["spectral_index"].isna().sum()),
+        "spectra_not_catalogued": sorted(fitted.spectra),
         "n_flagged": int((known["flag"] != "").sum()),
         "n_blended": int((known["n_blend"] > 1).sum()),
         "n_detected": int((known["snr"] >= 5).sum()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ class TileFit:
     natural_noise: float  # of the fit with natural weights, as Solution.noise
     confusion_f2: float
     rounds: list[dict] = field(default_factory=list)
+    spectra: list[str] = field(default_factory=list)  # names of those that are not catalogued so
 
 
 def measure_tile(
@@ -76,15 +77,9 @@ def measure_tile(
         threads,
     )
     state.settle()
-    rounds = []
-    searches = 0
-    while True:
-        done = state.one_round(search=searches < options.search_rounds)
-        searches += done["residual_rms_jy_beam"] is not None
-        rounds.append(done)
-        _say(f"round {len(rounds)}: " + ", ".join(f"{k} {_short(v)}" for k, v in done.items()))
-        if done["residual_rms_jy_beam"] is not None and not done["sources_added"]:
-            break
+    rounds = _rounds(state, options.search_rounds)
+    if state.find_spectra():
+        rounds += _rounds(state, options.search_rounds)
     f2 = state.weights()
     natural_noise = state.noise
     width = np.radians(state.image.beam.major_deg)
@@ -95,6 +90,10 @@ def measure_tile(
     model = state.design(state.table)
     solution = state.fit(model, state.blocks, None, parts=options.parts)
     covariance, part_error = _formal(model, solution, state, f2, natural_noise, options.parts)
+    whole, each = state.over_catalogued(state.table, len(solution.part_hz))
+    covariance, part_error = covariance * np.outer(whole, whole), part_error * each
+    flux = {"flux_jy": solution.flux_jy * whole, "part_flux_jy": solution.part_flux_jy * each}
+    solution = replace(solution, **flux)
     null = (state.table["role"] == targets.NULL).to_numpy()
     pulls = solution.flux_jy[null] / np.sqrt(np.diagonal(covariance))[null]
     scatter = float(np.sqrt(np.mean(pulls**2))) if null.sum() >= _MIN_NULLS else float("nan")
@@ -112,11 +111,24 @@ def measure_tile(
         natural_noise=natural_noise,
         confusion_f2=f2,
         rounds=rounds,
+        spectra=list(state.spectra),
     )
     table = _with_first_places(state.table, state.first, others)
     error = np.sqrt(np.diagonal(fitted.covariance))
     fitted.table = targets.without_faint(table, solution.flux_jy, error, options.search_snr)
     return fitted
+
+
+def _rounds(state: Rounds, searches: int) -> list[dict]:
+    """Rounds until nothing is found any more; what they did."""
+    rounds: list[dict] = []
+    while True:
+        done = state.one_round(search=searches > 0)
+        searches -= done["residual_rms_jy_beam"] is not None
+        rounds.append(done)
+        _say(f"round {len(rounds)}: " + ", ".join(f"{k} {_short(v)}" for k, v in done.items()))
+        if done["residual_rms_jy_beam"] is not None and not done["sources_added"]:
+            return rounds
 
 
 def _with_first_places(

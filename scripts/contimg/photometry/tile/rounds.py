@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from contimg.core import dirty
 from contimg.core.beam import PrimaryBeam
+from contimg.core.catalog import flux_density
 from contimg.core.coords import cosines_to_sky, direction_cosines
 from contimg.core.fluxfit.design import Design, design, of_channels
 from contimg.core.fluxfit.measurement import space
 from contimg.core.fluxfit.positions import position_steps
 from contimg.core.fluxfit.solve import ROUGH, Solution, fit, thinned
-from contimg.core.fluxfit.sweep import Arrays
+from contimg.core.fluxfit.sweep import Arrays, parts_of
 from contimg.core.ms import Axes
 from contimg.core.robust import robust_rms
+from contimg.core.spectra import between, deviating
 from contimg.photometry.tile import targets
 from contimg.photometry.tile.options import FluxFitOptions
 from contimg.photometry.tile.search import ResidualImage, find, residual_image
@@ -28,6 +30,8 @@ from contimg.photometry.tile.search import ResidualImage, find, residual_image
 _ROUGH = 0.3  # of an error: tolerance of the fits whose residual is searched
 _SETTLED = 8.0  # errors: a smaller step in position is not worth another round
 _REAL = 3.0  # errors: of a few channels a smaller step is not made
+_PARTS = 8  # of the band, for spectra that are not the catalogue's
+_SPECTRUM_SNR, _OTHER_SPECTRUM = 100.0, 25.0  # of a source, and chi^2 over parts, for that
 _DEPTH = 0.1  # of the highest peak: what one search finds
 _PRUNED_SNR = 5.0  # sources of the residual that turn out fainter are dropped again
 _NEEDED = 5.0  # errors: a blended source is moved by no smaller step
@@ -66,6 +70,7 @@ class Rounds:
         self.table, self.offset, self.threads = table, offset, threads
         self.left = space(axes, scratch, "residual")
         self.shrinking: float | None = None  # of the last fit
+        self.spectra: dict[str, NDArray[np.float64]] = {}  # (channel,), over the catalogue's
         self.flux = np.zeros(len(table))
         self.position_error = np.full(len(table), np.nan)
         self.first = table[["ra_deg", "dec_deg"]].copy()
@@ -77,20 +82,60 @@ class Rounds:
         # of the catalogue's flux densities only those at hand matter: for the finer terms
         offset = None if self.offset is None else self.offset(table)
         known = table.assign(flux_jy=self.flux)
-        return design(known, self.beam, self.averaged, offset_jy=offset)
+        made = design(known, self.beam, self.averaged, offset_jy=offset)
+        for k in np.flatnonzero(table["name"].isin(self.spectra)):
+            made.amplitude[:, k] *= self.spectra[table["name"].iloc[k]].astype(np.float32)
+        return made
+
+    def over_catalogued(self, table: pd.DataFrame, parts: int) -> tuple[NDArray, NDArray]:
+        """Spectra over those of the catalogue: in the middle of the band (row,), and (part, row).
+
+        In the middle by the power law that is nearest to the spectrum.
+        """
+        freq = self.axes.freq_hz
+        part = parts_of(freq.size, parts)
+        whole, each = np.ones(len(table)), np.ones((parts, len(table)))
+        for k in np.flatnonzero(table["name"].isin(self.spectra)):
+            factor = self.spectra[table["name"].iloc[k]]
+            shape = flux_density(table.iloc[[k]].assign(flux_jy=1.0), [*freq, freq.mean()])[0]
+            level = np.log(np.maximum(factor * shape[:-1] / shape[-1], 1e-3))
+            whole[k] = np.exp(np.polyfit(np.log(freq / freq.mean()), level, 1)[1])
+            each[:, k] = [factor[part == number].mean() for number in range(parts)]
+        return whole, each
 
     def settle(self) -> None:
         """Flux densities and positions to begin with, from some of the channels."""
-        some = thinned(self.blocks, self.axes.freq_hz.size)
-        if some is None:
-            return
-        chosen, blocks = some
+        chosen, blocks = self._thinned()
         left = Arrays(np.zeros_like(blocks.data), np.zeros_like(blocks.weight))
         for _ in range(_MOVES):
             model = of_channels(self.design(self.table), chosen)
             solution = self.fit(model, blocks, left, tolerance=ROUGH)
             if not self._move(model, solution, left, least=_REAL):
                 break
+
+    def find_spectra(self) -> int:
+        """Spectra of bright sources that are not the catalogue's; of how many.
+
+        What is not in the model yet would be taken for that: it must be complete.
+        """
+        chosen, blocks = self._thinned()
+        model = of_channels(self.design(self.table), chosen)
+        solution = fit(
+            model, blocks, start=self.flux, tolerance=ROUGH, shrinking=self.shrinking, parts=_PARTS
+        )
+        part = solution.part_flux_jy, solution.part_error_jy
+        limits = {"least_snr": _SPECTRUM_SNR, "chi2": _OTHER_SPECTRUM}
+        odd = deviating(solution.flux_jy, solution.error_jy, *part, **limits)
+        for k in np.flatnonzero(odd):
+            factor = part[0][:, k] / solution.flux_jy[k]
+            name = self.table["name"].iloc[k]
+            self.spectra[name] = between(solution.part_hz, factor, self.axes.freq_hz)
+        return int(odd.sum())
+
+    def _thinned(self) -> tuple[NDArray[np.int64], Arrays]:
+        """Some of the channels, and their data; all where these are few."""
+        n_chan = self.axes.freq_hz.size
+        return thinned(self.blocks, n_chan) or (np.arange(n_chan), self.blocks)
 
     def one_round(self, *, search: bool) -> dict:
         """Fit and move what is bright; if nothing moved far, image and, if `search`, add to it."""
