@@ -44,7 +44,7 @@ from contimg.core.fluxfit.measurement import stokes_i
 from contimg.core.groups import write_manifest
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import read_axes
-from contimg.core.records import write_record
+from contimg.core.records import require, write_record
 from contimg.core.robust import robust_rms
 from contimg.simulate.command import simulate_group
 from contimg.simulate.options import SimulateOptions
@@ -174,7 +174,9 @@ def convert(work: Path) -> Cost:
     """Raw data as a flagged Measurement Set."""
     shutil.rmtree(work / "whole.ms", ignore_errors=True)
     words = ["--manifest=manifest.json", "--ms=whole.ms", "--record=whole.json"]
-    return contimg(work, "convert", *words)
+    cost = contimg(work, "convert", *words)
+    require(work / "whole.json")
+    return cost
 
 
 def average(work: Path, width: int) -> Cost:

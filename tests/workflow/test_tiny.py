@@ -77,6 +77,15 @@ def test_one_target_makes_all_of_a_stage_and_no_more(fresh, target, last, never)
     assert counts[last] == str(EPOCHS) and never not in counts
 
 
+def test_images_of_residuals_take_the_sources_of_the_fit(fresh):
+    changes = ["photometry_method=visibilities", "image={backend: residual}"]
+    planned = fresh.snakemake("-n", "-p", "tiles", "--config", *changes)
+    counts = dict(line.split() for line in planned.splitlines() if len(line.split()) == 2)
+    assert counts["fit_tile"] == counts["image_tile"] == str(EPOCHS)
+    assert planned.count(".model.parquet --fit-record ") == EPOCHS
+    assert "fit_tile" not in fresh.snakemake("-n", "tiles", "--config", changes[1])
+
+
 def test_the_sky_is_recovered(run):
     table = pd.read_csv(path("comparison", str(run.results))).set_index("quantity")
     for words in ("position offset", "measured over true flux"):
