@@ -133,6 +133,8 @@ def test_what_the_catalogue_lacks_or_has_wrong(empty, tmp_path):
     )
     assert offset * 3600 < 10
     assert abs(found["flux_jy"].iloc[0] - missing["flux_jy"]) < 4 * found["flux_err_jy"].iloc[0]
+    model = pd.read_parquet(path.with_name("model.parquet"))
+    assert model["name"].str.startswith("new_J").sum() == 1
     listed = pd.read_csv(new)
     assert listed["name"].tolist() == found["source"].tolist()
     bright = table[table["source"] == "bright"].iloc[0]

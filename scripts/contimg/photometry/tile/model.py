@@ -10,10 +10,11 @@ from contimg.core.catalog import SIZES
 from contimg.photometry.table import schema_of
 from contimg.photometry.tile import targets
 from contimg.photometry.tile.measure import TileFit
+from contimg.photometry.tile.table import j2000_seconds
 
 _LIST = pa.list_(pa.float64())
 MODEL_COLUMNS = (
-    ("name", pa.string(), "", "name in the model of the field or catalogue, or a number"),
+    ("name", pa.string(), "", "name in the model of the field or catalogue, or by position"),
     ("role", pa.string(), "", "target, field, outside, component, new, unsure (faint)"),
     ("ra_deg", pa.float64(), "deg", "right ascension (ICRS) as fitted"),
     ("dec_deg", pa.float64(), "deg", "declination (ICRS) as fitted"),
@@ -52,6 +53,9 @@ def model_table(fitted: TileFit) -> pd.DataFrame:
         part_err_jy=fitted.part_error.T.tolist(),
         noise=fitted.natural_noise,
     )
+    new = table["role"] == targets.NEW
+    places = zip(table["ra_deg"][new], table["dec_deg"][new], strict=True)
+    table.loc[new, "name"] = [f"new_{j2000_seconds(*place)}" for place in places]
     table[[c for c in SIZES if c not in table]] = np.nan
     kept = (rows["role"] != targets.NULL) & np.isfinite(solution.flux_jy)
     return table.loc[kept, list(MODEL_SCHEMA.names)]
