@@ -105,10 +105,11 @@ def test_what_was_fitted_before_is_subtracted_as_it_is(tile, tmp_path):
     ms = with_sky(tile[0], tmp_path / "t.ms", truth, 0.3, steady=False)
     given = truth.assign(
         fitted_jy=[2.0, 0.5],
+        level_jy=[2.0, 0.5],
         flux_err_jy=0.01,
         freq_hz=1.4e9,
-        part_flux_jy=[[2.0, 2.0], [0.5, 0.5]],
-        part_err_jy=[[0.02, 0.02]] * 2,
+        factor_hz=[[], []],
+        factor=[[], []],
         beam=1.0,
         noise=1.0,
         offset_east_arcsec=0.0,

@@ -30,7 +30,7 @@ from contimg.core.fluxfit.design import Design, design
 from contimg.core.fluxfit.measurement import space, stokes_i
 from contimg.core.fluxfit.positions import position_steps
 from contimg.core.fluxfit.solve import Solution, fit
-from contimg.core.fluxfit.sweep import Arrays, model_of, parts_of
+from contimg.core.fluxfit.sweep import Arrays, model_of
 from contimg.core.ms import open_table
 from contimg.core.parquet import read_parquet
 from contimg.core.spectra import OWN, between, deviation, parabola
@@ -237,13 +237,11 @@ def of_tile(path: Path, record: Path, freq_hz: NDArray[np.float64]) -> Found | N
     table = read_parquet(path, "sources fitted to the tile", record)
     if table.empty:
         return None
-    flux, error = (table[c].to_numpy() for c in ("fitted_jy", "flux_err_jy"))
-    parts = [np.stack(table[c].to_numpy()).T for c in ("part_flux_jy", "part_err_jy")]
     unit, noise = (float(table[c].iloc[0]) for c in ("freq_hz", "noise"))
-    number = parts_of(freq_hz.size, len(parts[0]))
-    middles = np.array([freq_hz[number == k].mean() for k in range(len(parts[0]))])
-    factor = _factors(freq_hz, flux, error, *parts, middles)
-    return Found(table.assign(level_jy=flux), unit, factor, noise)
+    factor = np.ones((len(table), freq_hz.size))
+    for k in np.flatnonzero(table["factor"].map(len)):
+        factor[k] = between(table["factor_hz"][k], table["factor"][k], freq_hz)
+    return Found(table, unit, factor, noise)
 
 
 def _factors(

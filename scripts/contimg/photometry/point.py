@@ -109,8 +109,8 @@ def _peaks(
 
 
 COMMAND = Command(
-    help="measure flux densities at positions of any image, by "
-    + "; ".join(f"{method} ({words})" for method, words in GOOD_FOR.items()),
+    help="measure flux densities at positions of any image: fits of the beam (forced: points and"
+    " blends) and highest pixels (peak: a first look)",
     files=PointFiles,
     options=(PhotometryOptions,),
     run=run,

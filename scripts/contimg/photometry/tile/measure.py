@@ -19,7 +19,7 @@ from contimg.core.fluxfit.sweep import Arrays, Block, parts_of
 from contimg.core.ms import Axes
 from contimg.photometry.tile import targets
 from contimg.photometry.tile.options import FluxFitOptions
-from contimg.photometry.tile.rounds import Offset, Rounds
+from contimg.photometry.tile.rounds import Offset, Rounds, Spectra
 from contimg.photometry.tile.search import ResidualImage
 
 _MIN_NULLS = 10  # for errors to be measured by their scatter
@@ -38,10 +38,11 @@ class TileFit:
     null_scatter: float  # rms of the empty places over their formal errors; NaN for too few
     position_error: NDArray[np.float64]  # (row,) [arcsec] along one axis; NaN where not fitted
     image: ResidualImage  # of what the last round left
+    level: NDArray[np.float64]  # (row,) [Jy], times spectrum over catalogue's: as in the data
     natural_noise: float  # of the fit with natural weights, as Solution.noise
     confusion_f2: float
     rounds: list[dict] = field(default_factory=list)
-    spectra: list[str] = field(default_factory=list)  # names of those that are not catalogued so
+    spectra: Spectra = field(default_factory=dict)  # that are not the catalogue's
 
 
 def measure_tile(
@@ -108,10 +109,11 @@ def measure_tile(
         null_scatter=scatter,
         position_error=state.position_error,
         image=state.image,
+        level=solution.flux_jy / whole,
         natural_noise=natural_noise,
         confusion_f2=f2,
         rounds=rounds,
-        spectra=list(state.spectra),
+        spectra=state.spectra,
     )
     table = _with_first_places(state.table, state.first, others)
     error = np.sqrt(np.diagonal(fitted.covariance))

@@ -22,7 +22,7 @@ from contimg.core.fluxfit.solve import ROUGH, Solution, fit, thinned
 from contimg.core.fluxfit.sweep import Arrays, parts_of
 from contimg.core.ms import Axes
 from contimg.core.robust import robust_rms
-from contimg.core.spectra import between, deviating
+from contimg.core.spectra import OWN, between, deviation, parabola
 from contimg.photometry.tile import targets
 from contimg.photometry.tile.options import FluxFitOptions
 from contimg.photometry.tile.search import ResidualImage, find, residual_image
@@ -31,7 +31,8 @@ _ROUGH = 0.3  # of an error: tolerance of the fits whose residual is searched
 _SETTLED = 8.0  # errors: a smaller step in position is not worth another round
 _REAL = 3.0  # errors: of a few channels a smaller step is not made
 _PARTS = 8  # of the band, for spectra that are not the catalogue's
-_SPECTRUM_SNR, _OTHER_SPECTRUM = 100.0, 25.0  # of a source, and chi^2 over parts, for that
+_SPECTRUM_SNR = 100.0  # from which a spectrum may be more than a slope and a curvature
+_OTHER_SPECTRUM = 10.0  # chi^2 a part that these leave, from which it is
 _DEPTH = 0.1  # of the highest peak: what one search finds
 _PRUNED_SNR = 5.0  # sources of the residual that turn out fainter are dropped again
 _NEEDED = 5.0  # errors: a blended source is moved by no smaller step
@@ -45,6 +46,10 @@ _LEAST_CONFUSION = 0.05  # f^2 times the densest cell: less changes nothing
 # of rows of a source table what the data hold besides flux density times beam, (time, source,
 # channel) [Jy]
 Offset = Callable[[pd.DataFrame], NDArray[np.floating]]
+
+
+# by name of source: frequencies [Hz], and spectrum there over that of the catalogue
+Spectra = dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
 class Rounds:
@@ -70,7 +75,7 @@ class Rounds:
         self.table, self.offset, self.threads = table, offset, threads
         self.left = space(axes, scratch, "residual")
         self.shrinking: float | None = None  # of the last fit
-        self.spectra: dict[str, NDArray[np.float64]] = {}  # (channel,), over the catalogue's
+        self.spectra: Spectra = {}
         self.flux = np.zeros(len(table))
         self.position_error = np.full(len(table), np.nan)
         self.first = table[["ra_deg", "dec_deg"]].copy()
@@ -84,7 +89,8 @@ class Rounds:
         known = table.assign(flux_jy=self.flux)
         made = design(known, self.beam, self.averaged, offset_jy=offset)
         for k in np.flatnonzero(table["name"].isin(self.spectra)):
-            made.amplitude[:, k] *= self.spectra[table["name"].iloc[k]].astype(np.float32)
+            factor = between(*self.spectra[table["name"].iloc[k]], self.axes.freq_hz)
+            made.amplitude[:, k] *= factor.astype(np.float32)
         return made
 
     def over_catalogued(self, table: pd.DataFrame, parts: int) -> tuple[NDArray, NDArray]:
@@ -96,7 +102,7 @@ class Rounds:
         part = parts_of(freq.size, parts)
         whole, each = np.ones(len(table)), np.ones((parts, len(table)))
         for k in np.flatnonzero(table["name"].isin(self.spectra)):
-            factor = self.spectra[table["name"].iloc[k]]
+            factor = between(*self.spectra[table["name"].iloc[k]], freq)
             shape = flux_density(table.iloc[[k]].assign(flux_jy=1.0), [*freq, freq.mean()])[0]
             level = np.log(np.maximum(factor * shape[:-1] / shape[-1], 1e-3))
             whole[k] = np.exp(np.polyfit(np.log(freq / freq.mean()), level, 1)[1])
@@ -113,8 +119,8 @@ class Rounds:
             if not self._move(model, solution, left, least=_REAL):
                 break
 
-    def find_spectra(self) -> int:
-        """Spectra of bright sources that are not the catalogue's; of how many.
+    def find_spectra(self) -> bool:
+        """Spectra of bright sources that are not the catalogue's; whether there are any.
 
         What is not in the model yet would be taken for that: it must be complete.
         """
@@ -123,14 +129,16 @@ class Rounds:
         solution = fit(
             model, blocks, start=self.flux, tolerance=ROUGH, shrinking=self.shrinking, parts=_PARTS
         )
-        part = solution.part_flux_jy, solution.part_error_jy
-        limits = {"least_snr": _SPECTRUM_SNR, "chi2": _OTHER_SPECTRUM}
-        odd = deviating(solution.flux_jy, solution.error_jy, *part, **limits)
-        for k in np.flatnonzero(odd):
-            factor = part[0][:, k] / solution.flux_jy[k]
-            name = self.table["name"].iloc[k]
-            self.spectra[name] = between(solution.part_hz, factor, self.axes.freq_hz)
-        return int(odd.sum())
+        hz, part, error = solution.part_hz, solution.part_flux_jy, solution.part_error_jy
+        kind = deviation(
+            *(hz, solution.flux_jy, solution.error_jy, part, error),
+            least_snr=_SPECTRUM_SNR,
+            chi2=_OTHER_SPECTRUM,
+        )
+        for k in np.flatnonzero(kind):
+            its = part[:, k] if kind[k] == OWN else parabola(hz, part[:, k], error[:, k])
+            self.spectra[self.table["name"].iloc[k]] = hz, its / solution.flux_jy[k]
+        return bool(kind.any())
 
     def _thinned(self) -> tuple[NDArray[np.int64], Arrays]:
         """Some of the channels, and their data; all where these are few."""
