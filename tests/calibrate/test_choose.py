@@ -13,7 +13,8 @@ import pytest
 from contimg.calibrate.choose import Limits, choose
 from contimg.core.errors import ContimgError
 from contimg.core.groups import Group, write_manifest
-from contimg.core.records import write_record
+from contimg.core.records import read_record, write_record
+from contimg.core.seals import seal
 
 LIMITS = Limits("standard", 24.0, 0.5)
 ANTENNAS = ["DSA-1", "DSA-2"]
@@ -204,3 +205,23 @@ def test_a_record_without_a_time_is_an_error(tmp_path):
     record.write_text(json.dumps(content))
     with pytest.raises(ContimgError, match="has no time"):
         look(tmp_path, [record])
+
+
+def test_a_damaged_calset_is_passed_over_and_named(tmp_path):
+    """One byte of a table, or of the record: the next nearest serves."""
+    near, far = calset(tmp_path, "near", 1.0), calset(tmp_path, "far", -5.0)
+    for record in (near, far):
+        seal(
+            record, [record.parent / f"t.{kind}" for kind in read_record(record)["data"]["tables"]]
+        )
+    assert look(tmp_path, [near, far]).calsets == ["near"]
+    for file in (near.parent / "t.B" / "ANTENNA" / "table.dat", near):
+        content = file.read_bytes()
+        file.write_bytes(content.replace(b"a", b"b", 1))
+        choice = look(tmp_path, [near, far])
+        assert choice.calsets == ["far"]
+        (refused,) = [c.refused for c in choice.candidates if c.calset == "near"]
+        assert "damaged" in refused and str(near.parent) in refused
+        file.write_bytes(content)
+    (tmp_path / "near" / "x.json").unlink()  # of another folder than the results': left open
+    assert look(tmp_path, [near, far]).calsets == ["near"]
