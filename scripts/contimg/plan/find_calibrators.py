@@ -15,6 +15,7 @@ from contimg.core.command import Command
 from contimg.core.coords import apparent, mjd_time, separation
 from contimg.core.errors import ContimgError
 from contimg.core.instrument import InstrumentOptions
+from contimg.core.parquet import read_parquet
 from contimg.core.paths import path
 from contimg.core.plans import latest
 from contimg.core.records import atomic
@@ -147,7 +148,7 @@ def find(
 def read_groups(results: str) -> pd.DataFrame:
     """The groups of an inventory."""
     table = Path(path("groups", results, plan=latest(results)))
-    groups = pd.read_parquet(table)
+    groups = read_parquet(table, "table of groups")
     missing = {"group", "start_mjd", "end_mjd", "dec_app_deg", "dec_deg"} - set(groups.columns)
     if len(groups) and missing:
         raise ContimgError(f"{table}: lacks {', '.join(sorted(missing))}; run contimg discover")
