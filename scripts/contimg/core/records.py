@@ -1,7 +1,8 @@
 """The JSON record beside every product: what made it, from what, how good it is.
 
 Everything that differs between two runs of the same job (times, host, memory) lives under the
-one key ``run``; the rest of a record is reproducible byte for byte.
+one key ``run``; the rest of a record is reproducible byte for byte, but for what its ``seal`` says of
+Measurement Sets. Checks are in :mod:`contimg.core.checks`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ import contextlib
 import datetime
 import hashlib
 import json
-import math
 import os
 import platform
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,15 @@ from pydantic import BaseModel
 from contimg import __version__
 from contimg.core.atomic import atomic as atomic  # for those who write products and their records
 from contimg.core.atomic import write_text
+from contimg.core.checks import UNMADE as UNMADE
+from contimg.core.checks import VERDICTS, Check, held_against, reasons, worst
+from contimg.core.checks import check as check
+from contimg.core.checks import inherited as inherited
+from contimg.core.checks import not_made as not_made
+from contimg.core.checks import only_unmade as only_unmade
 from contimg.core.errors import ContimgError, DamagedError, DataQualityError
-from contimg.core.options import LimitValue
 from contimg.core.paths import root_of
 
-VERDICTS = ("pass", "warn", "fail")
-UNMADE = "warn if not made"  # the limit of a check that could not be made
 _STARTED = time.time()
 _LARGE_BYTES = 64_000_000  # a FITS file of more is known by its sums
 # What the command line sets before a verb runs: the modules behind it, with their hashes.
@@ -42,61 +45,6 @@ GIVEN: Callable[[], Sequence[BaseModel]] = tuple
 _SOFTWARE = ("numpy", "astropy", "pyuvdata", "casatools", "python-casacore", "snakemake")
 
 
-@dataclass(frozen=True)
-class Check:
-    """One metric held against its limits."""
-
-    metric: str
-    value: float | None
-    unit: str
-    limit: str
-    verdict: str
-    reason: str = ""
-    # warn_above .. fail_below -> value, or [option, factor, power]: the limits, if by numbers
-    limits: Mapping[str, float | list] = field(default_factory=dict)
-
-
-def check(
-    metric: str,
-    value: float,
-    unit: str = "",
-    *,
-    warn_above: float | None = None,
-    fail_above: float | None = None,
-    warn_below: float | None = None,
-    fail_below: float | None = None,
-) -> Check:
-    """Compare `value` with the limits given; a value that is not finite fails."""
-    tests = (
-        ("fail", ">", fail_above),
-        ("fail", "<", fail_below),
-        ("warn", ">", warn_above),
-        ("warn", "<", warn_below),
-    )
-    limit = ", ".join(f"{v} if {op} {lim:g}" for v, op, lim in tests if lim is not None)
-    names = {"fail>": "fail_above", "fail<": "fail_below", "warn>": "warn_above"}
-    limits = {
-        names.get(verdict + op, "warn_below"): _named(lim)
-        for verdict, op, lim in tests
-        if lim is not None
-    }
-    if not math.isfinite(value):
-        reason = f"{metric} is not a finite number"
-        return Check(metric, None, unit, limit, "fail", reason, limits)
-    for verdict, op, lim in tests:
-        if lim is not None and (value > lim if op == ">" else value < lim):
-            reason = f"{metric} {value:.4g} {op} {lim:g} {unit}".strip()
-            return Check(metric, float(value), unit, limit, verdict, reason, limits)
-    return Check(metric, float(value), unit, limit, "pass", limits=limits)
-
-
-def _named(limit: float) -> float | list:
-    """A limit as a record keeps it: its value, or the option that it comes from."""
-    if isinstance(limit, LimitValue):
-        return [limit.leaf, limit.factor, limit.power]
-    return float(limit)
-
-
 def judged(
     record: Mapping[str, Any], limits: Mapping[str, float], options: Sequence[BaseModel]
 ) -> dict[str, Any]:
@@ -104,7 +52,7 @@ def judged(
 
     A record without such checks, one of a job that had no data for instance, stays as it is.
     """
-    checks = [_held_against(entry, limits) for entry in record["checks"]]
+    checks = [held_against(entry, limits) for entry in record["checks"]]
     if checks == record["checks"]:
         return dict(record)
     kept = [Check(**entry) for entry in checks]
@@ -112,27 +60,10 @@ def judged(
     parameters = record["parameters"] | _parameters(options)
     return dict(record) | {
         "verdict": verdict,
-        "reason": _reasons(kept, verdict),
+        "reason": reasons(kept, verdict),
         "checks": checks,
         "parameters": parameters,
     }
-
-
-def _held_against(entry: dict[str, Any], limits: Mapping[str, float]) -> dict[str, Any]:
-    known = entry.get("limits", {})
-    named = [limit[0] for limit in known.values() if isinstance(limit, list)]
-    if entry["value"] is None or not named or not set(named) <= set(limits):
-        return entry
-    now = {
-        name: LimitValue(factor * limits[leaf] ** power, leaf, factor, power)
-        for name, (leaf, factor, power) in (
-            (name, limit) for name, limit in known.items() if isinstance(limit, list)
-        )
-    }
-    fixed = {name: limit for name, limit in known.items() if not isinstance(limit, list)}
-    return json.loads(
-        json.dumps(asdict(check(entry["metric"], entry["value"], entry["unit"], **fixed, **now)))
-    )
 
 
 def _given(options: Sequence[BaseModel]) -> dict[str, dict[str, Any]]:
@@ -156,51 +87,11 @@ def _named_files(options: Sequence[BaseModel]) -> dict[str, str]:
     }
 
 
-def _reasons(checks: Sequence[Check], verdict: str) -> str:
-    return "; ".join(c.reason for c in checks if c.verdict == verdict and c.reason)
-
-
 def _parameters(options: Sequence[BaseModel]) -> dict[str, Any]:
     return {
         getattr(o, "section", "") or type(o).__name__.lower(): o.model_dump(mode="json")
         for o in options
     }
-
-
-def not_made(metric: str, reason: str, unit: str = "") -> Check:
-    """A warning that a check could not be made."""
-    return Check(metric, None, unit, UNMADE, "warn", f"{metric}: not checked: {reason}")
-
-
-def only_unmade(record: Mapping[str, Any]) -> bool:
-    """Whether all that a record warns of is that checks could not be made."""
-    warnings = [c for c in record.get("checks", []) if c["verdict"] == "warn"]
-    return bool(warnings) and all(c["limit"] == UNMADE for c in warnings)
-
-
-def inherited(records: Iterable[Mapping[str, Any]]) -> list[Check]:
-    """The warnings of the inputs, as warnings of what is made from them.
-
-    A product is no better than what its numbers come from, until something measured clears it.
-    Where the inputs' checks could not be made, that is what it says too.
-    """
-    return [
-        Check(
-            metric=f"{record['stage']} of {record['product']}",
-            value=None,
-            unit="",
-            limit=UNMADE if only_unmade(record) else "",
-            verdict="warn",
-            reason=f"{record['product']} ({record['stage']}): {record['reason']}",
-        )
-        for record in records
-        if record["verdict"] == "warn"
-    ]
-
-
-def worst(checks: Sequence[Check]) -> str:
-    """The worst verdict of `checks` (``pass`` for none)."""
-    return max((c.verdict for c in checks), key=VERDICTS.index, default="pass")
 
 
 def identify(path: str | Path) -> dict[str, Any]:
@@ -324,7 +215,7 @@ def write_record(
         "product": product,
         "stage": stage,
         "verdict": verdict,
-        "reason": reason or _reasons(checks, verdict),
+        "reason": reason or reasons(checks, verdict),
         "checks": [asdict(c) for c in checks],
         "data": data,
         "parameters": _parameters(options),
