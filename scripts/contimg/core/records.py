@@ -1,8 +1,8 @@
 """The JSON record beside every product: what made it, from what, how good it is.
 
 Everything that differs between two runs of the same job (times, host, memory) lives under the
-one key ``run``; the rest of a record is reproducible byte for byte, but for what its ``seal`` says of
-Measurement Sets. Checks are in :mod:`contimg.core.checks`.
+one key ``run``; the rest of a record is reproducible byte for byte, but for what its ``seal`` says
+of Measurement Sets. Checks are in :mod:`contimg.core.checks`.
 """
 
 from __future__ import annotations
