@@ -175,3 +175,30 @@ def test_nothing_readable_is_a_data_failure(tmp_path):
         (tmp_path / name).write_bytes(b"no hdf5")
     with pytest.raises(DataQualityError, match=r"a: .*; .*b: "):
         agree([str(tmp_path / "a"), str(tmp_path / "b")])
+
+
+def noisier(times: float):
+    def change(values, _):
+        rng = np.random.default_rng(3)
+        spread = times * np.median(np.abs(values))
+        noise = rng.normal(size=values.shape) + 1j * rng.normal(size=values.shape)
+        return (values + spread * noise).astype(values.dtype)
+
+    return change
+
+
+def interfered(values, _):
+    """A transmitter in three channels, the same on all baselines and steady in time."""
+    values[..., 4:7, :] += 30 * np.median(np.abs(values))
+    return values
+
+
+@pytest.mark.parametrize(
+    "change",
+    [noisier(1.0), noisier(3.0), interfered, lambda v, _: 2.5 * v, lambda v, _: v * np.exp(1.3j)],
+    ids=["noisy", "very noisy", "interference", "another gain", "another phase"],
+)
+def test_what_is_only_worse_is_not_odd(observed, tmp_path, change):
+    """Noise, interference and gains are for the flagging and the calibration to deal with."""
+    found = convert(observed, tmp_path, data(change))
+    assert found["data"]["broken_subbands"] == {}

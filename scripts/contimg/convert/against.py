@@ -27,7 +27,7 @@ _BROKEN = 0.5  # the same of an integration and the next, which are alike to som
 class Shown:
     """What a subband shows on the baselines looked at."""
 
-    level: float  # root of the mean power of a sample
+    level: float  # root of the mean power of a sample, in the middle channel
     step: NDArray[np.float64]  # (time - 1,) coherence of each integration with the next
     error: NDArray[np.float64]  # (time - 1,)
     turn: NDArray[np.complex128]  # (baseline, corr) coherence of a channel with a later one
@@ -45,13 +45,19 @@ def chosen(uvw_m: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def shown(data: NDArray, flags: NDArray, baselines: NDArray[np.int64]) -> Shown:
-    """Look at a subband (time, baseline, channel, corr), its fringes stopped."""
+    """Look at a subband (time, baseline, channel, corr), its fringes stopped.
+
+    Every sample counts by its phase alone, and the level is that of the middle channel: a
+    transmitter in some of them does not decide.
+    """
     lag = max(1, data.shape[2] // 4)
-    power, count, step, size, pairs, turn, turned = _sums(data, flags, baselines, lag)
+    power, count, step, pairs, turn, turned = _sums(data, flags, baselines, lag)
+    power, count = power.sum(axis=0), count.sum(axis=0)
+    there = count > 0
     with np.errstate(invalid="ignore", divide="ignore"):
         return Shown(
-            level=float(np.sqrt(power.sum() / count.sum())),
-            step=(step.sum(axis=0) / size.sum(axis=0)),
+            level=float(np.sqrt(np.median(power[there] / count[there]))) if there.any() else 0.0,
+            step=step.sum(axis=0) / pairs.sum(axis=0),
             error=1 / np.sqrt(2 * pairs.sum(axis=0)),
             turn=np.where(turned > 0, turn / np.where(turned > 0, turned, 1), 0),
         )
@@ -115,9 +121,8 @@ def _sums(data, flags, baselines, lag):
     """Sums over what is not flagged, by baseline; compiled: it is a part of every subband."""
     n_time, _, n_chan, n_corr = data.shape
     n_base = baselines.size
-    power, count = np.zeros(n_base), np.zeros(n_base)
-    step, size = np.zeros((n_base, n_time - 1)), np.zeros((n_base, n_time - 1))
-    pairs = np.zeros((n_base, n_time - 1))
+    power, count = np.zeros((n_base, n_chan)), np.zeros((n_base, n_chan))
+    step, pairs = np.zeros((n_base, n_time - 1)), np.zeros((n_base, n_time - 1))
     turn = np.zeros((n_base, n_corr), np.complex128)
     turned = np.zeros((n_base, n_corr))
     for k in prange(n_base):
@@ -125,19 +130,20 @@ def _sums(data, flags, baselines, lag):
         for t in range(n_time):
             for c in range(n_chan):
                 for p in range(n_corr):
-                    if flags[t, b, c, p]:
-                        continue
                     v = np.complex128(data[t, b, c, p])
-                    mine = v.real * v.real + v.imag * v.imag
-                    power[k] += mine
-                    count[k] += 1
+                    size = abs(v)
+                    if flags[t, b, c, p] or size == 0:
+                        continue
+                    power[k, c] += size * size
+                    count[k, c] += 1
                     if t + 1 < n_time and not flags[t + 1, b, c, p]:
                         w = np.complex128(data[t + 1, b, c, p])
-                        step[k, t] += v.real * w.real + v.imag * w.imag
-                        size[k, t] += np.sqrt(mine * (w.real * w.real + w.imag * w.imag))
-                        pairs[k, t] += 1
+                        if w != 0:
+                            step[k, t] += (w * v.conjugate()).real / (size * abs(w))
+                            pairs[k, t] += 1
                     if c + lag < n_chan and not flags[t, b, c + lag, p]:
                         w = np.complex128(data[t, b, c + lag, p])
-                        turn[k, p] += w * v.conjugate()
-                        turned[k, p] += np.sqrt(mine * (w.real * w.real + w.imag * w.imag))
-    return power, count, step, size, pairs, turn, turned
+                        if w != 0:
+                            turn[k, p] += w * v.conjugate() / (size * abs(w))
+                            turned[k, p] += 1
+    return power, count, step, pairs, turn, turned
