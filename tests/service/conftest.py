@@ -51,6 +51,8 @@ class Service:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.results = directory / "results"
+        self.elsewhere = directory / "elsewhere"  # than where the run was started
+        self.elsewhere.mkdir(exist_ok=True)
         self.token = directory / "token"
         self.token.write_text(TOKEN)
         self.token.chmod(0o600)
@@ -66,16 +68,11 @@ class Service:
         self.url = f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(
             [
-                *(
-                    sys.executable,
-                    str(ROOT / "scripts/bin/contimg"),
-                    "serve",
-                    "--results",
-                    "results",
-                ),
-                *("--port", str(port), "--token-file", "token"),
+                *(sys.executable, str(ROOT / "scripts/bin/contimg"), "serve"),
+                *("--results", str(self.results)),
+                *("--port", str(port), "--token-file", str(self.token)),
             ],
-            cwd=self.directory,
+            cwd=self.elsewhere,
             stdout=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 60

@@ -104,7 +104,7 @@ def unlock(service) -> None:
 
 
 def test_a_killed_server_loses_no_job_and_no_job_ends_with_it(service):
-    (service.directory / "seconds.txt").write_text("3")
+    (service.directory / "seconds.txt").write_text("12")
     job = image(service, TILES[0])
     running(service, job["id"])
     service.kill()

@@ -29,10 +29,14 @@ class CandidatesFiles(TableFiles):
 
 def run(files: CandidatesFiles) -> None:
     """Print the candidates, the least probable to be a false alarm first."""
+    from contimg.operate.decide import table_of
     from contimg.report.candidates import with_decisions
     from contimg.report.lookup import candidates
 
-    table = with_decisions(candidates(files.results), files.candidate_decisions)
+    decisions = files.candidate_decisions
+    if decisions is not None:
+        decisions = table_of("report.candidate_decisions", decisions, files.results)
+    table = with_decisions(candidates(files.results), decisions)
     if files.status is not None:
         table = table[table["status"] == files.status]
     if files.limit is not None:

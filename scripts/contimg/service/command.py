@@ -10,6 +10,7 @@ from pydantic import Field
 
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
+from contimg.operate.decide import table_of
 
 
 class ServeFiles(Files):
@@ -42,12 +43,15 @@ def run(files: ServeFiles) -> None:
     if not Path(files.results).is_dir():
         raise ContimgError(f"{files.results}: no such results directory")
     token = _token(files.token_file)
+    decisions = files.candidate_decisions
+    if decisions is not None:
+        decisions = table_of("report.candidate_decisions", decisions, files.results)
     hosts = ("127.0.0.1", "localhost", "[::1]", files.host)
     app = create(
         files.results,
         token,
         cores=files.cores,
-        decisions=files.candidate_decisions,
+        decisions=decisions,
         hosts=("*",) if files.host == "0.0.0.0" else hosts,
     )
     print(f"serving {files.results} at http://{files.host}:{files.port}/", flush=True)

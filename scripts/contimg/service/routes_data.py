@@ -102,11 +102,7 @@ def _published(view: View, mosaic: str) -> dict[str, Any]:
 
 def _decision(view: View, mosaic: str) -> str:
     """What a person decided about a mosaic; empty where nobody did."""
-    last = runs.latest(view.results) or {}
-    named = last.get("config", {}).get("publish", {}).get("overrides")
-    if not named:
-        return ""
-    found = read_overrides(Path(last["directory"]) / named).get(mosaic)
+    found = read_overrides(view.named_file("publish", "overrides")).get(mosaic)
     return found.decision if found else ""
 
 

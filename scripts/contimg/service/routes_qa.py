@@ -104,7 +104,7 @@ def _validation(routes: APIRouter, view: View, guard: Guard) -> None:
     def overlay(image_id: str, min_flux_jy: float = 0.01) -> dict[str, Any]:
         """Catalogued sources on the pixels of the image."""
         group = view.item("group", image_id)
-        catalogue = Path(str(view.config().get("field_model") or view.config().get("catalog")))
+        catalogue = view.catalogue("field_model", "catalog")
         return quality.overlay(view.results, group, view.tier, catalogue, min_flux_jy)
 
     @routes.get("/qa/images/{image_id}/validation-report.html")

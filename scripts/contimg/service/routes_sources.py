@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -123,8 +122,8 @@ def _sources(routes: APIRouter, view: View) -> None:
     def external(source_id: str, radius: str = "1m") -> dict[str, Any]:
         """The catalogue's sources around a source; other surveys are files to be fetched."""
         row = view.source_row(source_id)
-        named = view.config().get("targets") or view.config().get("catalog")
-        table = read_sources(Path(str(named))).rename(columns={"name": "source"})
+        named = view.catalogue("targets", "catalog")
+        table = read_sources(named).rename(columns={"name": "source"})
         place = f"{row['ra_deg']} {row['dec_deg']}"
         found = lookup.near(table, place, angle_deg(radius))
         return {"source_id": str(row["source"]), "matches": _rows(found), "catalog": str(named)}

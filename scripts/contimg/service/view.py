@@ -70,11 +70,22 @@ class View:
     @property
     def decisions(self) -> Path | None:
         """The table of decisions on candidates."""
-        if self._decisions is not None:
-            return self._decisions
+        return self._decisions or self.named_file("report", "candidate_decisions")
+
+    def named_file(self, *keys: str) -> Path | None:
+        """A file that the config of the last run names, seen from where that was started."""
         last = runs.latest(self.results) or {}
-        named = last.get("config", {}).get("report", {}).get("candidate_decisions")
+        named: Any = last.get("config", {})
+        for key in keys:
+            named = (named or {}).get(key)
         return Path(last["directory"]) / named if named else None
+
+    def catalogue(self, *names: str) -> Path:
+        """The first table of sources that the config names, among the keys `names`."""
+        for name in names:
+            if (found := self.named_file(name)) is not None:
+                return found
+        raise NotThere(f"the run names no table of sources ({', '.join(names)})")
 
     def plan(self) -> dict[str, Any]:
         """The plan of the last run, with what other plans add."""
