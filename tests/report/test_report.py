@@ -192,6 +192,14 @@ def test_pages_show_results_and_failures(results: str) -> None:
     assert "numpy" in pages["run.html"]
 
 
+def test_the_run_lists_what_no_catalogue_has(results: str) -> None:
+    put(path("unknown", results), "name,flux_jy,tiles_seen\nJ152154+045831,0.0841407,6\n")
+    put(path("beam", results), "ra_deg,tiles\n")
+    page = make_pages(results)["run.html"]
+    assert "Sources above 10 sigma that no catalogue has" in page
+    assert re.search(r"J152154\+045831.*0\.0841407.*6", page, re.S)
+
+
 def test_items_link_to_each_other_and_to_their_files(results: str) -> None:
     """Also to the page of a calset that failed its checks."""
     own = path("calset_page", results, calset=CALSET)
