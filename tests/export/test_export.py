@@ -254,3 +254,18 @@ def test_what_is_not_there_yet_stops_nothing_else(survey, tmp_path, capsys):
     said = capsys.readouterr()
     assert "no alerts" in said.err and "obscore.vot" in said.out and "vast/images" in said.out
     assert main([*words, "alerts"]) == 1
+
+
+def test_the_notebook_of_the_documentation_runs(survey, monkeypatch):
+    """Its cells one after the other, on what Parquet files of the workflow hold."""
+    for name in ("lightcurves", "sources"):
+        file = Path(path(name, survey.results))
+        write_parquet(pd.read_parquet(file), file)
+    monkeypatch.setenv("CONTIMG_RESULTS", survey.results)
+    book = json.loads((Path(__file__).parents[2] / "docs/look.ipynb").read_text())
+    names: dict = {}
+    for cell in book["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert names["curves"]["flux_jy"].unit == "Jy" and len(names["mine"]) >= 1
+    assert names["cut"].data.shape == (31, 31)

@@ -38,14 +38,14 @@ contimg.Plot = class {
       if (p.e && !this.y.log) { add(p.x, p.y - p.e); add(p.x, p.y + p.e); }
     }
     for (const shape of this.shapes) for (const [x, y] of shape.outline) add(x, y);
-    const span = (values) => {
+    const span = (values, pad) => {
       if (!values.length) return [0, 1];
       let [low, high] = [Infinity, -Infinity];
       for (const v of values) { if (v < low) low = v; if (v > high) high = v; }
-      const margin = 0.06 * (high - low) || Math.abs(high) * 0.05 || 0.5;
+      const margin = 0.06 * (high - low) || pad || Math.abs(high) * 0.05 || 0.5;
       return [low - margin, high + margin];
     };
-    this.range = { x: span(xs), y: span(ys) };
+    this.range = { x: span(xs, this.x.pad), y: span(ys, this.y.pad) };
     this.draw();
   }
 

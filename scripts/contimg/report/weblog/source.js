@@ -167,7 +167,7 @@
       if (other) { link.textContent = other.name; link.href = `source.html#${encodeURIComponent(other.key)}`; }
     }
     plot = new contimg.Plot(byId("curve"), {
-      label: `Light curve of ${source.name}`, x: { label: "MJD [days, UTC]" }, y: { label: "flux density [Jy]" },
+      label: `Light curve of ${source.name}`, x: { label: "MJD [days, UTC]", pad: 1 }, y: { label: "flux density [Jy]" },
       pick: (p) => { const [day] = source.epochs[source.rows.mosaic[p.k]] || []; if (day) location.href = page("mosaics", day, source.rows.mosaic[p.k]); },
     });
     byId("parts").disabled = !source.parts.length;
