@@ -39,6 +39,7 @@ def main() -> int:
     config = configure(work, given.epochs)
     finish(work, config)
     whole = contents(work / "results")
+    (work / "undisturbed.json").write_text(json.dumps(whole, indent=1))
     for folder in ("results", "raw", ".snakemake"):
         shutil.rmtree(work / folder, ignore_errors=True)
     rng = random.Random(given.seed)
@@ -50,7 +51,7 @@ def main() -> int:
         print(f"differs: {name}")
     audit = [sys.executable, str(ROOT / "tools/audit.py"), "results", "--raw", "raw"]
     audited = subprocess.run(audit, cwd=work, check=False).returncode
-    counts = ", ".join(f"{done.count(how)} {how}" for how in HOW)
+    counts = ", ".join(f"{done.count(how)} {how}" for how in sorted(set(done)))
     print(f"{given.kills} kills ({counts}): {len(whole)} products, {len(differ)} differ")
     return int(bool(differ) or audited != 0)
 
@@ -93,15 +94,18 @@ def kill(work: Path, config: Path, rng: random.Random) -> str:
         time.sleep(0.05)
     time.sleep(rng.uniform(0, 6))
     jobs = notes(work) or jobs
-    if how == "one job" and jobs:
-        os.kill(rng.choice(jobs), signal.SIGKILL) if alive(jobs) else None
-        run.wait()
-    elif how in ("SIGTERM", "SIGINT"):
-        run.send_signal(getattr(signal, how))
-        run.wait()
-    else:
-        os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
+    if run.poll() is not None:
+        return "after the end"
+    try:
+        if how == "one job" and jobs:
+            os.kill(rng.choice(jobs), signal.SIGKILL)
+        elif how in ("SIGTERM", "SIGINT"):
+            run.send_signal(getattr(signal, how))
+        else:
+            os.killpg(run.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        how = "after the end"
+    run.wait()
     return how
 
 
