@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from contimg.cli import main
 from contimg.core.paths import path
 from contimg.core.records import Check, write_record
+from contimg.report import runs
+from contimg.report.command import of_last_run
 from contimg.report.stages import STAGES
 from contimg.report.status import Status, statuses
 
@@ -233,3 +235,14 @@ def test_page_of_failed_products(results: str) -> None:
         results, "variability_record", "variability", reason="no epochs", verdict="fail", run="run"
     )
     assert "no epochs" in make_pages(results)["index.html"]
+
+
+def test_pages_by_hand_need_only_the_results(results: str, tmp_path: Path) -> None:
+    """The options, the table of decisions among them, are those of the last run."""
+    put("decisions.csv", "source,status,note,by,decided_utc\n")
+    config = {"report": {"title": "A title", "candidate_decisions": "decisions.csv"}}
+    runs.begin(results, path("plan", results, plan=PLAN), config).end("done")
+    assert of_last_run(results).candidate_decisions == tmp_path / "decisions.csv"
+    assert main(["report", "--results", results]) == 0
+    front = Path(path("report", results)).read_text()
+    assert "<title>A title</title>" in front and html.escape(REASON) in front

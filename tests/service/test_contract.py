@@ -314,7 +314,11 @@ def test_the_web_log_is_its_pages(service):
     assert answer.url.endswith("/files/report/index.html")
 
 
-def test_two_hundred_readers_at_once(service):
+def test_two_hundred_readers_at_once_while_a_job_runs(service):
+    tile = service.survey.group(1, 1)
+    file = service.directory / path("image_record", "results", group=tile, tier="standard")
+    file.unlink()
+    job = service.post("/api/jobs/image", {"ms_path": tile}).json()
     places = [p for p in READS if "openapi" not in p]
 
     def read(k: int) -> tuple[int, float]:
@@ -325,3 +329,4 @@ def test_two_hundred_readers_at_once(service):
         answers = list(pool.map(read, range(400)))
     assert {status for status, _ in answers} == {200}
     assert max(seconds for _, seconds in answers) < 30
+    assert service.ended(job["id"])["status"] == "done" and file.exists()
