@@ -11,7 +11,13 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from contimg import __version__
 from contimg.core.errors import ContimgError, DamagedError
-from contimg.service import routes_data, routes_jobs, routes_qa, routes_sources
+from contimg.service import (
+    routes_data,
+    routes_inventory,
+    routes_jobs,
+    routes_qa,
+    routes_sources,
+)
 from contimg.service.guard import Guard, SmallBodies
 from contimg.service.jobs import Busy
 from contimg.service.view import NotThere, View
@@ -43,6 +49,7 @@ def create(
         routes_jobs.router(work, guard),
         routes_qa.router(view, work, guard),
         routes_data.router(view, work, guard),
+        routes_inventory.router(view),
         routes_sources.router(view, guard),
     ):
         app.include_router(router, prefix="/api")
