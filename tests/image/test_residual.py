@@ -100,16 +100,21 @@ def test_with_the_catalogue_subtracted_there_is_nothing_to_clean(tile, tmp_path)
 
 
 def test_what_was_fitted_before_is_subtracted_as_it_is(tile, tmp_path):
-    """One source as it is, of one half: nothing is fitted again, clean finds the other half."""
+    """One source as it is, of one half: nothing is fitted again, clean finds the other half.
+
+    The first is flat, by a spectrum of -0.8 in the catalogue and what the fit found instead.
+    """
     truth = sky(tile[0], ("A", 0.3, 0.2, 2.0), ("B", -0.25, 0.1, 1.0))
     ms = with_sky(tile[0], tmp_path / "t.ms", truth, 0.3, steady=False)
+    hz = np.linspace(1.32e9, 1.49e9, 8)
     given = truth.assign(
         fitted_jy=[2.0, 0.5],
         level_jy=[2.0, 0.5],
         flux_err_jy=0.01,
         freq_hz=1.4e9,
-        factor_hz=[[], []],
-        factor=[[], []],
+        spectral_index=[-0.8, 0.0],
+        factor_hz=[list(hz), []],
+        factor=[list((hz / 1.4e9) ** 0.8), []],
         beam=1.0,
         noise=1.0,
         offset_east_arcsec=0.0,
@@ -124,6 +129,10 @@ def test_what_was_fitted_before_is_subtracted_as_it_is(tile, tmp_path):
     taken = {item["name"]: item["flux_jy"] for item in record["data"]["sources_subtracted"]}
     assert taken == {"A": 2.0, "B": 0.5}
     assert "fit: null_scatter" in record["reason"]
+    residual = read_image(files.residual)
+    x, y = residual.wcs.all_world2pix(truth["ra_deg"][0], truth["dec_deg"][0], 0)
+    about = residual.data[round(float(y)) - 8 : round(float(y)) + 9, round(float(x)) - 8 :][:, :17]
+    assert np.abs(about).max() < 5 * robust_rms(residual.data)
     pb = read_image(files.pb)
     x, y = pb.wcs.all_world2pix(truth["ra_deg"][1], truth["dec_deg"][1], 0)
     half = 0.5 * pb.data[round(float(y)), round(float(x))]
