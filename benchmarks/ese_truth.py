@@ -5,7 +5,8 @@
 `contimg ese` searches a table of ray-shot lenses and smooth dips in a population of sources
 (``ese_made.py``, which shares no code with the search), and one of everything that is not a lens.
 An event is found if its source is announced at 0.01 expected false candidates in 1,000 sources.
-The bound is what a matched filter would find that knows lens and noise of every source.
+The bound is what a matched filter would find that knows lens and noise of every source; the second
+one is of a filter that also doubts blocks of three to six epochs.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def interval(found: int, number: int) -> str:
     return f"{found / max(number, 1):.2f} ({low:.2f}-{high:.2f}, {number})"
 
 
-def completeness(number: int, hosts: str, snr: float, folder: Path, random) -> None:
+def completeness(
+    number: int, hosts: str, snr: float, population: int, folder: Path, random
+) -> None:
     """Table of depth by width and by kind, then the parameters of what was found."""
     made, cells = [], []
     for depth, (low, high) in DEPTHS.items():
@@ -69,19 +72,22 @@ def completeness(number: int, hosts: str, snr: float, folder: Path, random) -> N
                     deep = random.uniform(low, high)
                     made.append(event(kind, deep, width, hosts == "mixed", snr, random))
                     cells.append((depth, f"{width} d", kind))
-    for _ in range(2 * len(made)):
+    for _ in range(population):
         times = epochs(random)
         made.append(observe("host", host(hosts == "mixed", times, random), times, snr, random))
     sources = search(made, folder, f"events_{hosts}")
     events = sources.iloc[: len(cells)].copy()
     events[["depth_bin", "width", "shape"]] = cells
-    bound = [m.truth["bound_sigma"] > 4.3 for m in made[: len(cells)]]  # p = 1e-5
-    events["bound"] = bound
-    for column in ("width", "shape"):
-        print(f"completeness by depth and {column}: found (68 %, number) | bound")
-        for (depth, value), rows in events.groupby(["depth_bin", column], sort=False):
+    for name in ("bound_sigma", "block_sigma"):
+        events[name] = [m.truth[name] > 4.3 for m in made[: len(cells)]]  # p = 1e-5
+    for column in ("width", "shape", None):
+        print(f"completeness by depth and {column}: found (68 %, number) | bounds")
+        by = ["depth_bin", column] if column else ["depth_bin"]
+        for value, rows in events.groupby(by, sort=False):
             text = interval(int(rows["found"].sum()), len(rows))
-            print(f"  {depth:8s} {value:7s} {text} | {rows['bound'].mean():.2f}")
+            bounds = rows[["bound_sigma", "block_sigma"]].mean().round(2).tolist()
+            print(f"  {' '.join(value):16s} {text} | {bounds}")
+    print(events.loc[~events["found"], ["depth_bin", "width", "shape", "class"]].to_string())
     false = sources.iloc[len(cells) :]
     print(f"\nhosts announced: {int(false['found'].sum())} of {len(false)}")
     recovered(events, made)
@@ -117,6 +123,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--number", type=int, default=6, help="light curves in every cell")
     parser.add_argument("--hosts", choices=("quiet", "mixed"), default="mixed")
+    parser.add_argument("--population", type=int, default=500, help="sources without an event")
     parser.add_argument("--snr", type=float, default=20.0, help="of an epoch")
     parser.add_argument("--folder", type=Path, default=Path("results/benchmarks/ese"))
     parser.add_argument("--only", choices=("events", "rivals"), default=None)
@@ -129,6 +136,8 @@ if __name__ == "__main__":
     given.folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(given.seed)
     if given.only != "rivals":
-        completeness(given.number, given.hosts, given.snr, given.folder, generator)
+        completeness(
+            given.number, given.hosts, given.snr, given.population, given.folder, generator
+        )
     if given.only != "events":
         classes(4 * given.number, given.snr, given.folder, generator)
