@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
-from contimg.variability.banks import CLASSES, Bank, Banks
+from contimg.variability.banks import CLASSES, LONG_EPOCHS, Bank, Banks
 from contimg.variability.filters import Whitener, make_whitener
 from contimg.variability.noise import Noise
+from contimg.variability.screen import promising
 
 SPIKE_ERROR = 0.15
 QUIET, QUIET_SIGMA = 2.0, 4.0  # gain of ln L by a process; of a window of epochs
@@ -97,11 +98,15 @@ def weigh(
     ``NEGLIGIBLE`` of the best even with what the same process of smaller amplitude gains from its
     best template is not tried, and keeps a class evidence of zero. A light
     curve in which no window of epochs stands out, and to which no process does any good, is not
-    tried at all: its classes get what is typical of constant sources.
+    tried at all, nor a long one in which nothing stands out of its noise: their classes get what is
+    typical of such sources.
     """
     flux = series.flux
     null = np.array([log_likelihood(flux, filt) for filt in filters])
-    if null.max() - null[0] < QUIET and largest_window(flux, series.variance) < QUIET_SIGMA:
+    quiet = null.max() - null[0] < QUIET and largest_window(flux, series.variance) < QUIET_SIGMA
+    if not quiet and len(flux) >= LONG_EPOCHS:
+        quiet = not promising(series.times, flux, null, filters, grid)
+    if quiet:
         shape = len(filters), len(CLASSES)
         return Evidence(null, np.full(shape, QUIET_FACTOR), np.zeros(shape, dtype=int))
     made = banks()

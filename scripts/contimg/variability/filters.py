@@ -25,6 +25,11 @@ class Whitener:
     root: NDArray[np.float32]  # (N,) 1 / standard deviation of the innovations
     log_det: float
 
+    def white(self, flux: NDArray) -> NDArray[np.float64]:
+        """One and f (N,), whitened: (N, 2)."""
+        pair = np.column_stack([np.ones(len(flux)), flux]).astype(np.float32)
+        return _whiten(self.transition, self.gain, self.root, pair).astype(float)
+
     def products(
         self, flux: NDArray, templates: NDArray
     ) -> tuple[tuple[float, float, float], NDArray[np.float64]]:
@@ -32,8 +37,7 @@ class Whitener:
 
         Returns (1'1, 1'f, f'f) and an array (3, K) of t't, t'f, t'1.
         """
-        pair = np.column_stack([np.ones(len(flux)), flux]).astype(np.float32)
-        white = _whiten(self.transition, self.gain, self.root, pair).astype(float)
+        white = self.white(flux)
         dots = _products(self.transition, self.gain, self.root, templates, white)
         ones, values = white.T
         return (float(ones @ ones), float(ones @ values), float(values @ values)), dots

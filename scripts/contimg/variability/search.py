@@ -67,12 +67,15 @@ class Search:
         """By source; `parts` of those that were measured in several parts of the band."""
         p = self.null.probability(np.array([v.log_factor for v in self.verdicts]))
         parts = parts or {}
-        return {
-            c.source: describe(
-                c, self.series[k], self.verdicts[k], float(p[k]), self.grid, parts.get(c.source)
-            )
-            for c, k in zip(self.curves, self.which, strict=True)
-        }
+        found: dict[str, Event] = {}
+        done: dict[tuple[int, int], Event] = {}  # some light curves are the same
+        for c, k in zip(self.curves, self.which, strict=True):
+            key = k, id(parts[c.source]) if c.source in parts else 0
+            if key not in done:
+                about = c, self.series[k], self.verdicts[k], float(p[k]), self.grid
+                done[key] = describe(*about, parts.get(c.source))
+            found[c.source] = done[key]
+        return found
 
     def examine(self, curve: LightCurve, like: int, number: int) -> Event:
         """What the search makes of another light curve of the source ``curves[like]``.

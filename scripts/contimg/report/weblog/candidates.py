@@ -149,6 +149,7 @@ def _files(site: Site) -> list[Link]:
         ("table (ECSV)", "candidates_ecsv"),
         ("table (VOTable)", "candidates_vot"),
         ("light curves (PNG)", "candidates_plot"),
+        ("what the search finds (PNG)", "search_plot"),
         ("completeness of the search (CSV)", "completeness"),
         ("false alarms of the search (CSV)", "false_alarms"),
         ("record", "variability_record"),
