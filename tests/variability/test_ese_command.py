@@ -153,9 +153,9 @@ def test_wrong_tables_are_errors(tmp_path, capsys):
     assert "lacks the columns mjd" in capsys.readouterr().err
     assert search(tmp_path, curves(2).iloc[:0])[0] == 1
     assert "no measurement" in capsys.readouterr().err
-    (tmp_path / "lc.fits").write_text("no")
+    (tmp_path / "lc.txt").write_text("no")
     words = [f"--sources={tmp_path}/s.csv", f"--candidates={tmp_path}/c.csv"]
-    assert main(["ese", f"--lightcurves={tmp_path}/lc.fits", *words]) == 1
+    assert main(["ese", f"--lightcurves={tmp_path}/lc.txt", *words]) == 1
     assert ".csv" in capsys.readouterr().err
     (tmp_path / "lc.parquet").write_text("no")
     assert main(["ese", f"--lightcurves={tmp_path}/lc.parquet", *words]) == 1

@@ -95,7 +95,7 @@ def look_closer(
     joint = log_noise + evidence.classes[:, ESE]
     promise = log_sum(joint) - rest
     strong = max(evidence.classes[0, ESE], evidence.null.max() - evidence.null[0]) > STRONG
-    if not (strong or promise > REFINED_ABOVE):
+    if not evidence.stands_out or not (strong or promise > REFINED_ABOVE):
         return evidence, None
     banks, filters = _banks(series, options), whiteners(series, grid)
     problem = make_problem(

@@ -27,7 +27,7 @@ TEMPLATE_ERROR |= {"minimum_flux_jy": 0.02, "flux_fraction": 0.03, "alpha": 0.05
 TEMPLATE_ERROR |= {"source_size": 0.3}
 MIN_DEPTH_SIGMA = 4.0  # the dip itself must be there
 # ln of the evidence of a dip over that of any other class; a bad block looks most like one
-MIN_ODDS = {"flare": 0.0, "step": 0.0, "bad_block": 2.5, "periodic": 0.0}
+MIN_ODDS = {"flare": 0.0, "step": 1.5, "bad_block": 3.0, "periodic": 0.0}
 OVER_NOISE = 3.0  # ln of the odds at which another class is told from noise
 ACHROMATIC_BELOW = -3.0  # ln Bayes factor of a lens's colour against none
 MODEL_EPOCHS = 3000  # more cannot be drawn with the process in bearable memory

@@ -28,6 +28,7 @@ from contimg.variability.screen import promising
 
 SPIKE_ERROR = 0.15
 QUIET, QUIET_SIGMA = 2.0, 4.0  # gain of ln L by a process; of a window of epochs
+SPIKE_SIGMA = 3.0  # above nearly all of the light curve
 QUIET_FACTOR = -3.5  # ln Bayes factor of a class in a light curve without anything
 NEGLIGIBLE = 12.0  # difference of ln L
 _PER_SIGMA = 128
@@ -53,6 +54,7 @@ class Evidence:
     null: NDArray[np.float64]  # (H,) ln L without a template, the mean integrated out
     classes: NDArray[np.float64]  # (H, C) ln Bayes factor of each class against none
     best: NDArray[np.int64]  # (H, C) its best template
+    stands_out: bool = True  # something does of the noise; if not, no template was tried
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,10 @@ def weigh(
     null = np.array([log_likelihood(flux, filt) for filt in filters])
     quiet = null.max() - null[0] < QUIET and largest_window(flux, series.variance) < QUIET_SIGMA
     if not quiet and len(flux) >= LONG_EPOCHS:
-        quiet = not promising(series.times, flux, null, filters, grid)
+        quiet = not _promising(series, null, filters, grid)
     if quiet:
         shape = len(filters), len(CLASSES)
-        return Evidence(null, np.full(shape, QUIET_FACTOR), np.zeros(shape, dtype=int))
+        return Evidence(null, np.full(shape, QUIET_FACTOR), np.zeros(shape, dtype=int), False)
     made = banks()
     classes = np.full((len(filters), len(CLASSES)), -np.inf)
     best = np.zeros(classes.shape, dtype=int)
@@ -137,6 +139,22 @@ def weigh(
         if h == 0:
             white = most
     return Evidence(null, classes, best)
+
+
+def _promising(series: Series, null: NDArray, filters: list[Whitener], grid: list[Noise]) -> bool:
+    """Whether anything stands out of the noise, with bright spikes or without.
+
+    A process explains the spikes of caustics, a dip of one shape does not.
+    """
+    flux = series.flux
+    if promising(series.times, flux, null, filters, grid):
+        return True
+    top = np.quantile(flux, 0.9) + SPIKE_SIGMA * np.sqrt(np.median(series.variance))
+    if not (flux > top).any():
+        return False
+    clipped = np.minimum(flux, top)
+    null = np.array([log_likelihood(clipped, filt) for filt in filters])
+    return promising(series.times, clipped, null, filters, grid)
 
 
 @numba.njit(cache=True, nogil=True)

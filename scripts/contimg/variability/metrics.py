@@ -73,15 +73,17 @@ def largest_pair(flux: NDArray, error: NDArray) -> tuple[float, float, int, int]
     return float(difference / np.hypot(error[first], error[second])), float(m), first, second
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _largest_pair(flux, variance):
-    largest, first, second = -1.0, 0, 1
+    largest, first = -1.0, 0
     for a in range(len(flux) - 1):
+        square = 0.0
         for b in range(a + 1, len(flux)):
-            square = (flux[a] - flux[b]) ** 2 / (variance[a] + variance[b])
-            if square > largest:
-                largest, first, second = square, a, b
-    return first, second
+            square = max(square, (flux[a] - flux[b]) ** 2 / (variance[a] + variance[b]))
+        if square > largest:
+            largest, first = square, a
+    squares = (flux[first] - flux[first + 1 :]) ** 2 / (variance[first] + variance[first + 1 :])
+    return first, first + 1 + int(np.argmax(squares))
 
 
 def p_largest_pair(vs: float, epochs: int) -> float:

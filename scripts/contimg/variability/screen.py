@@ -22,7 +22,8 @@ REACH = 1.2  # widths on either side of the centre where a Gaussian is not zero
 FORGOTTEN = 1e-3  # part of its amplitude below which the filter's state counts as zero
 PROMISING = 13.0  # ln L that a template must gain over the best noise: what its freedom costs
 AMPLITUDES_BELOW = 2  # of the process that explains most, tried too
-WEAK = 0.05  # amplitude of processes that are tried with every time scale
+WEAK, WEAK_TRIED = 0.05, 6  # amplitude of weak processes; so many of them are tried
+NEXT_BEST = 4  # other processes that explain nearly as much
 MISMATCH = 0.15  # part of what a dip gains that is lost because of its shape
 
 
@@ -32,15 +33,17 @@ def promising(
     """Whether a dip or bump under any noise could explain more than noise alone.
 
     `null` (H,) are the ln L of the noise models. Tried are those that a template may make the
-    best: none, the best process, the same with smaller amplitudes, and weak ones.
+    best: none, the best processes, the first with smaller amplitudes, and the best weak ones.
     """
-    best = int(null.argmax())
+    order = np.argsort(-null, kind="stable")
+    best = int(order[0])
     process = grid[best].kernel, grid[best].tau_days
     same = [h for h, n in enumerate(grid[:best]) if (n.kernel, n.tau_days) == process]
-    weak = [h for h, n in enumerate(grid) if 0 < n.amplitude < WEAK]
+    weak = [h for h in order if 0 < grid[h].amplitude < WEAK][:WEAK_TRIED]
     centre, width = _places(times)
     most = np.inf  # that any template gains: as much as in white noise
-    for h in dict.fromkeys([0, best, *same[-AMPLITUDES_BELOW:], *weak]):
+    tried = [0, *order[: 1 + NEXT_BEST].tolist(), *same[-AMPLITUDES_BELOW:], *weak]
+    for h in dict.fromkeys(tried):
         if null[h] + most < null.max() + PROMISING:
             continue
         filt = filters[h]
