@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from contimg.core.records import Check, atomic
 from contimg.variability import completeness, falsealarms, injection
@@ -62,9 +63,10 @@ def summary(numbers: Numbers) -> dict[str, Any]:
     rivals = numbers.without[numbers.without["kind"] != "population"]
     names = ("injected", "found", "completeness", "source_years", "effective_source_years")
     names += ("events", "rate_per_source_year", "rate_upper_95")
-    values = {name: whole[name].item() for name in names}
+    values = {name: float(whole[name]) for name in names}
+    counts = {name: int(whole[name]) for name in ("injected", "found", "events")}
     return {
-        "completeness": {n: v if np.isfinite(v) else None for n, v in values.items()},
+        "completeness": {n: v if np.isfinite(v) else None for n, v in values.items()} | counts,
         "latency_above_40_percent": completeness.latency(numbers.injected),
         "rivals": {
             kind: {"simulated": len(rows), "announced": int(rows["announced"].sum())}
@@ -102,6 +104,7 @@ def _dips(axis, injected: pd.DataFrame) -> None:
     for found, style in ((True, "C0o"), (False, "C3x")):
         rows = injected[injected["found"].astype(bool) == found]
         axis.plot(rows["width_days"], rows["depth"], style, ms=4, label=("lost", "found")[found])
+    axis.xaxis.set_minor_formatter(NullFormatter())
     if len(injected):
         axis.legend(fontsize=7)
 
