@@ -65,6 +65,8 @@ def test_bad_rows_have_reasons_and_harm_nobody(tmp_path):
             first.head(3).assign(source="few"),
             first.assign(source="negative", flux_jy=-0.2),
             first.assign(source="timeless", mjd=np.nan),
+            first.assign(source="julian", mjd=2_460_000.5 + TIMES),
+            first.assign(source="endless", mjd=[*TIMES[:7], *1e12 + TIMES[7:]]),
             first.assign(source="zero", flux_err_jy=0.0),
             first.assign(source="twice", mjd=MJD0),
             first.assign(source="limits", upper_limit=True),
@@ -76,7 +78,10 @@ def test_bad_rows_have_reasons_and_harm_nobody(tmp_path):
     status, sources = search(tmp_path, bad.sample(frac=1, random_state=0), "lc.parquet")
     assert status == 0
     _, alone = search(tmp_path, good)
-    for name in ("few", "negative", "timeless", "zero", "twice", "limits", "clump"):
+    assert "24 rows left out: time not an MJD" in sources.loc["julian", "reason"]
+    for name in (
+        *("few", "negative", "timeless", "julian", "endless", "zero", "twice", "limits", "clump"),
+    ):
         assert sources.loc[name, "class"] == "not_searched"
         assert sources.loc[name, "reason"]
     assert (sources.loc[alone.index, "class"] == alone["class"]).all()

@@ -20,6 +20,7 @@ NEEDED = ["source", "mjd", "flux_jy", "flux_err_jy"]
 FORMATS = {".csv": "csv", ".ecsv": "ascii.ecsv", ".parquet": "parquet", ".pq": "parquet"}
 FORMATS |= {".vot": "votable", ".votable": "votable", ".xml": "votable"}
 TRUE = {"true", "1", "1.0", "yes", "t"}
+MOST_MJD = 100_000.0  # the year 2132; a JD, seconds or nanoseconds are above it
 
 
 @dataclass
@@ -97,6 +98,7 @@ def _faults(table: pd.DataFrame):
     if "upper_limit" in table.columns:
         yield "upper limit", table["upper_limit"].map(_text).str.lower().isin(TRUE)
     yield "no time", ~np.isfinite(table["mjd"])
+    yield "time not an MJD", table["mjd"].abs() > MOST_MJD
     yield "no flux density", ~np.isfinite(table["flux_jy"])
     yield "no error", ~np.isfinite(table["flux_err_jy"])
     yield "error not positive", table["flux_err_jy"] <= 0
