@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def begun(results: str, tmp_path: Path, end: str = "failed") -> None:
     for name, head in (("m", "product,decision,reason"), ("t", "mosaic,tile,decision,reason")):
         (tmp_path / f"{name}.csv").write_text(f"# decisions\n{head}\n")
     config = {
+        "results": results,
         "image": {"tier": "high_precision"},
         "publish": {"overrides": "m.csv"},
         "mosaic": {"overrides": str(tmp_path / "t.csv")},
@@ -155,6 +157,17 @@ def test_retry_takes_the_records_from_the_cause_on(results, tmp_path, capsys):
     assert not Path(image).exists()
     _, content = status(results, capsys)
     assert content["groups"] == dict(zip(GROUPS, ["done", "pending", "crashed"], strict=True))
+
+
+def test_results_that_were_copied_start_no_run_on_the_original(results, tmp_path, capsys):
+    begun(results, tmp_path)
+    copy = shutil.copytree(results, tmp_path / "copy")
+    assert main(["retry", "--failed", "--now", "--results", str(copy)]) == 1
+    said = capsys.readouterr().err
+    assert f"worked on {results}" in said and str(copy) in said
+    assert main(["retry", "--failed", "--results", str(copy)]) == 0
+    assert "cd " not in capsys.readouterr().out
+    assert Path(path("calibrated_record", results, group=GROUPS[1])).exists()
 
 
 def test_retry_of_what_is_done_needs_a_stage(results, tmp_path, capsys):

@@ -294,6 +294,21 @@ def test_what_cannot_be_done_is_said(service, place, content, status, said):
     assert said in answer.text
 
 
+@pytest.mark.parametrize("text", ["NaN", '{"ms_path": NaN}', '{"ms_path": "\\ud800"}'])
+def test_what_is_hardly_json_has_not_the_right_form(service, text):
+    head = {
+        "Authorization": f"Bearer {service.token.read_text()}",
+        "Content-Type": "application/json",
+    }
+    answer = requests.post(f"{service.url}/api/jobs/image", data=text, headers=head, timeout=60)
+    assert answer.status_code == 422 and answer.json()["detail"][0]["msg"]
+
+
+def test_a_profile_on_the_other_side_of_the_sky_is_none(service):
+    answer = service.get(PROFILE, params={"start": "180 -55", "end": "181 -55"})
+    assert answer.status_code == 404 and "not on the sky" in answer.json()["detail"]
+
+
 def test_large_requests_are_refused(service):
     content = {"params": {"ms_paths": ["x" * 1000] * 2000}}
     assert service.post("/api/batch/image", content).status_code == 413

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -11,6 +12,8 @@ import pytest
 
 from contimg.core.paths import path
 from contimg.service.jobs import JobStore, group_works
+from contimg.service.launch import Unsuitable, configuration
+from contimg.service.models import JobParams
 
 TILES = [f"20251005T{clock}" for clock in ("000010", "035903", "075756", "115650")]
 
@@ -142,6 +145,13 @@ def test_a_decision_is_a_row_and_a_run(service):
     assert service.post(f"{place}/publish", {}).status_code == 400  # published already
     lineage = service.get("/api/data/image:" + TILES[3] + "/lineage").json()
     assert lineage["lineage"][0]["product"] == TILES[3]
+
+
+def test_results_that_were_copied_start_no_run_on_the_original(service, tmp_path):
+    copy = str(shutil.copytree(service.results / "runs", tmp_path / "copy/runs").parent)
+    with pytest.raises(Unsuitable, match=f"moved or copied to {copy}"):
+        configuration(copy, JobParams())
+    assert configuration(str(service.results), JobParams())
 
 
 def test_a_folder_that_is_no_job_is_none(service):

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -37,6 +38,10 @@ def run(files: RetryFiles) -> int:
     """Remove the records and say, or start, what makes the products again."""
     if runs.going_on(files.results):
         raise ContimgError(f"a run works on {files.results}; stop it or wait for its end")
+    last = runs.latest(files.results)
+    moved = "" if last is None else runs.elsewhere(last, files.results)
+    if moved and files.now:
+        raise ContimgError(moved)
     plan = read_plan(files.results)
     rows = statuses(plan, files.results)
     if files.failed:
@@ -51,7 +56,10 @@ def run(files: RetryFiles) -> int:
     if not chosen:
         print("nothing failed, nothing crashed")
         return 0
-    return _start(files.results, files.now)
+    if moved:
+        print(f"the next run makes them; {moved}")
+        return 0
+    return _start(last, files.now)
 
 
 def _first(rows: list[Status], item: str, stage: str | None) -> Status:
@@ -81,9 +89,8 @@ def records_after(rows: list[Status], first: Status) -> list[str]:
     return [r.record for r in mine if order.index(r.stage) >= order.index(first.stage)]
 
 
-def _start(results: str, now: bool) -> int:
+def _start(last: dict[str, Any] | None, now: bool) -> int:
     """Say how the last run was started, or start it."""
-    last = runs.latest(results)
     if last is None:
         print("start the run again (snakemake --configfile ...)")
         return 0

@@ -76,6 +76,20 @@ def going_on(results: str) -> int:
     return sum(content is not None and alive(content, note) for content, note in notes)
 
 
+def elsewhere(note: Mapping[str, Any], results: str) -> str:
+    """Why the run of `note` is not to be repeated on `results`; empty where it worked on them.
+
+    Of results that were moved or copied the note names the place where they were made.
+    """
+    place = Path(note["directory"], note["config"]["results"])
+    if place.resolve() == Path(results).resolve():
+        return ""
+    return (
+        f"the last run worked on {place}, and these results were moved or copied to {results}: "
+        f"start a run on them by hand first (snakemake, with results: {Path(results).absolute()})"
+    )
+
+
 def _notes(results: str) -> list[Path]:
     return sorted(Path(path("run_note", results, run="x")).parent.glob("*.json"))
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -63,11 +66,25 @@ def create(
     return app
 
 
+class _Plain(JSONResponse):
+    """An answer that repeats the question, whatever characters stand in that."""
+
+    def render(self, content: Any) -> bytes:
+        """ASCII, so that lone surrogates pass too."""
+        return json.dumps(content).encode("ascii")
+
+
 def _errors(app: FastAPI) -> None:
     """Errors that say what is wrong with the question, or with the results."""
 
     def answer(status: int, error: Exception) -> JSONResponse:
-        return JSONResponse({"detail": str(error)}, status)
+        return _Plain({"detail": str(error)}, status)
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
+        # without what was given: NaN, which JSON has not, may be in it
+        told = [{key: entry[key] for key in ("type", "loc", "msg")} for entry in error.errors()]
+        return _Plain({"detail": told}, 422)
 
     @app.exception_handler(NotThere)
     def missing(_: Request, error: NotThere) -> JSONResponse:

@@ -88,6 +88,8 @@ def configuration(results: str, params: JobParams) -> tuple[dict[str, Any], dict
     last = runs.latest(results)
     if last is None:
         raise Unsuitable(f"no run yet on {results}: start the first one with snakemake")
+    if why := runs.elsewhere(last, results):
+        raise Unsuitable(why)
     config: dict[str, Any] = json.loads(json.dumps(last["config"]))
     changes = {section: dict(leaves) for section, leaves in params.options.items()}
     if params.refant is not None:

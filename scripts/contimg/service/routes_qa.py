@@ -175,6 +175,8 @@ def _images(routes: APIRouter, view: View) -> None:
         places = np.array([position(start), position(end)])
         pixels = picture.wcs.all_world2pix(places, 0)
         steps = np.linspace(0, 1, max(2, min(points, 2001)))[:, None]
+        if not np.isfinite(pixels).all():
+            raise NotThere(f"{start}, {end}: not on the sky of this image")
         x, y = np.rint(pixels[0] + steps * (pixels[1] - pixels[0])).astype(int).T
         inside = (x >= 0) & (x < picture.data.shape[1]) & (y >= 0) & (y < picture.data.shape[0])
         values = [
