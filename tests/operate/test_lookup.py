@@ -200,3 +200,11 @@ def test_before_anything_was_measured(tmp_path, capsys):
     for verb in ("sources", "candidates"):
         assert main([verb, "--results", results]) == 1
         assert "yet" in capsys.readouterr().err
+
+
+def test_a_damaged_table_of_candidates_is_named(tmp_path, capsys):
+    survey = Survey(str(tmp_path / "results"), days=1, tiles=2, mosaics=1, sources=2).make()
+    Path(path("candidates", survey.results)).write_text("nothing\n1\n")
+    assert main(["candidates", "--results", survey.results]) == 1
+    assert "damaged" in capsys.readouterr().err
+    assert main(["report", "--results", survey.results]) == 0

@@ -94,7 +94,12 @@ def test_the_exit_status_is_the_worst_verdict(results, capsys):
     assert qa(results, capsys, "2025*", "--kind", "image")[0] == 1
     Path(path("pb", results, group=GROUPS[1], tier=TIER)).unlink()
     status, said = qa(results, capsys, "--all")
-    assert status == 2 and "pb.fits removed" in said["products"][1]["reason"]
+    assert status == 2 and "pb.fits missing" in said["products"][1]["reason"]
+
+
+def test_a_kind_alone_is_asked_of_everything(results, capsys):
+    status, said = qa(results, capsys, "--kind", "image")
+    assert status == 1 and len(said["products"]) == 2
 
 
 def test_a_question_without_an_answer_is_no_verdict(results, capsys):
@@ -215,6 +220,8 @@ def test_foreign_files_are_judged_by_what_is_in_them(tmp_path, capsys):
     content[-3000] ^= 0xFF  # in the data
     good.write_bytes(content)
     assert main(["qa", str(good)]) == 2
+    said = capsys.readouterr().out
+    assert "checksums anew" in said and "delete" not in said  # no run makes it again
     assert main(["qa", str(good), "--fast"]) == 0
     catalogue = tmp_path / "c.csv"
     catalogue.write_text("name,ra_deg,dec_deg\na,400,5\n")

@@ -1,5 +1,7 @@
 """The two kinds of failure a user can meet."""
 
+from contimg.core.paths import place_of
+
 
 class ContimgError(Exception):
     """A job cannot go on: bad configuration, unreadable input, a tool that broke.
@@ -19,11 +21,14 @@ class DataQualityError(Exception):
 class DamagedError(DataQualityError, ContimgError):
     """A product is not what its record promised: as if it had failed, until it is made again.
 
-    The message names the file. To a person's command it is an error like any other.
+    The message names the file, and what to do about a product of a run or a file from elsewhere.
+    To a person's command it is an error like any other.
     """
 
     def __init__(self, path: object, what: str) -> None:
-        remedy = "delete it and run again, or let contimg verify --repair do so"
+        remedy = "get it anew, or, if another program changed it, write its checksums anew"
+        if place_of(str(path)) is not None:
+            remedy = "delete it and run again, or let contimg verify --repair do so"
         super().__init__(f"{path}: damaged: {what}; {remedy}")
         self.path = str(path)
         self.what = what

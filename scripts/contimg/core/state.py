@@ -30,5 +30,5 @@ def state_of(record: str | Path) -> State:
     except OSError as error:
         return State("failed", "fail", f"unreadable record: {error}", {})
     except (ContimgError, KeyError) as error:
-        return State("failed", "fail", f"unreadable record {record}: {error}", {})
+        return State("failed", "fail", f"unreadable record: {error}", {})
     return State("failed" if verdict == "fail" else "done", verdict, reason, content)

@@ -90,9 +90,9 @@ def run(files: QaFiles) -> int:
 def judge(files: QaFiles) -> list[Verdict]:
     """Verdicts on all that is asked for; :class:`ContimgError` when there is nothing."""
     names = files.wanted()
-    if not (names or files.all or files.day):
+    if not (names or files.all or files.day or files.kind):
         raise ContimgError(
-            "name products or files, or give --all or --day; contimg plan lists them"
+            "name products or files, or give --all, --day or --kind; contimg plan lists them"
         )
     foreign = [name for name in names if _is_file(name)]
     found = [] if foreign and len(foreign) == len(names) else products(files, names, foreign)

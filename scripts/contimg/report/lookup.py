@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from contimg.core.coords import separation
-from contimg.core.errors import ContimgError
+from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.parquet import read_parquet
 from contimg.core.paths import path
 from contimg.core.places import position
+from contimg.core.seals import verified
 from contimg.help import did_you_mean
 
 SAME_ARCSEC = 60.0  # a position this near a source means it
@@ -32,7 +33,18 @@ def candidates(results: str) -> pd.DataFrame:
     table = Path(path("candidates", results))
     if not table.exists() or not table.stat().st_size:
         raise ContimgError(f"{table}: no candidates were looked for yet (contimg status)")
-    return pd.read_csv(table, comment="#", dtype={"source": str})
+    return read_candidates(table)
+
+
+def read_candidates(table: Path) -> pd.DataFrame:
+    """The table of candidates; :class:`DamagedError` when it is not what was written."""
+    try:
+        rows = pd.read_csv(verified(table), comment="#", dtype={"source": str})
+    except ValueError as error:
+        raise DamagedError(table, f"cannot be read as CSV ({error})") from None
+    if "source" not in rows.columns:
+        raise DamagedError(table, "has no column source")
+    return rows
 
 
 def light_curve(results: str, name: str) -> pd.DataFrame:

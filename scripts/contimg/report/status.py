@@ -6,7 +6,7 @@ At every stage an item is exactly one of
 - ``failed``: its data were not good enough: the record says why, or cannot be read;
 - ``crashed``: its job ended without a record (broken tool, killed): the log says why;
 - ``running``: its job is at work now;
-- ``incomplete``: its record is there, a product beside it was removed;
+- ``incomplete``: its record is there, a product beside it is missing;
 - ``pending``: no record, no job yet;
 - ``rejected``: a file that never became part of a group.
 
@@ -147,7 +147,7 @@ def _status(stage: Stage, item: str, results: str, tier: str, kept: bool, begin_
     elif state == "done":
         gone = _gone(stage, key, results, found, kept)
         if gone:
-            state, reason = "incomplete", f"{', '.join(gone)} removed"
+            state, reason = "incomplete", f"{', '.join(gone)} missing"
         elif found.verdict == "warn":
             state = "warned"
     return Status(stage.kind, item, stage.name, state, found.verdict, reason, record, log, tries)

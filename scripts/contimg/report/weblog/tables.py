@@ -16,6 +16,7 @@ from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.parquet import read_parquet
 from contimg.core.paths import path
 from contimg.core.rowflags import usable
+from contimg.report.lookup import read_candidates
 from contimg.report.weblog.site import key_of
 
 NEAR_ARCMIN = 10.0  # neighbours of a source
@@ -65,7 +66,7 @@ def read_tables(
         rows = rows.sort_values(["source", "mjd"], kind="stable", ignore_index=True)
     sources = _sources(_table(Path(path("sources", results)), "sources", said), rows)
     sources = _with_catalogue(sources, catalogue, freq_hz, said)
-    return Tables(sources, rows, _spans(rows), _candidates(results), said)
+    return Tables(sources, rows, _spans(rows), _candidates(results, said), said)
 
 
 def _table(file: Path, what: str, said: list[str]) -> pd.DataFrame:
@@ -141,11 +142,15 @@ def _spans(rows: pd.DataFrame) -> dict[str, tuple[int, int]]:
     return {str(n): (int(a), int(b)) for n, a, b in zip(names, first, last, strict=True)}
 
 
-def _candidates(results: str) -> pd.DataFrame:
+def _candidates(results: str, said: list[str]) -> pd.DataFrame:
     file = Path(path("candidates", results))
     if not file.exists() or not file.stat().st_size:
         return pd.DataFrame(columns=["source"])
-    return pd.read_csv(file, comment="#", dtype={"source": str})
+    try:
+        return read_candidates(file)
+    except DamagedError as error:
+        said.append(str(error))
+        return pd.DataFrame(columns=["source"])
 
 
 def brightest(tables: Tables, most: int = 25) -> dict[str, list[tuple[str, str, float]]]:
