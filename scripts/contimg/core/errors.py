@@ -27,7 +27,7 @@ class DamagedError(DataQualityError, ContimgError):
 
     def __init__(self, path: object, what: str) -> None:
         remedy = "get it anew, or, if another program changed it, write its checksums anew"
-        if place_of(str(path)) is not None:
+        if str(path).endswith(".json") or place_of(str(path)) is not None:
             remedy = "delete it and run again, or let contimg verify --repair do so"
         super().__init__(f"{path}: damaged: {what}; {remedy}")
         self.path = str(path)
