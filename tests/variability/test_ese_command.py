@@ -68,6 +68,11 @@ def test_bad_rows_have_reasons_and_harm_nobody(tmp_path):
             first.assign(source="julian", mjd=2_460_000.5 + TIMES),
             first.assign(source="endless", mjd=[*TIMES[:7], *1e12 + TIMES[7:]]),
             first.assign(source="zero", flux_err_jy=0.0),
+            first.assign(source="exact", flux_err_jy=1e-300),
+            first.assign(source=None),
+            first.head(9).assign(source=" "),
+            first.assign(source="vague", flux_err_jy=1e300),
+            first.assign(source="vast", flux_jy=1e300),
             first.assign(source="twice", mjd=MJD0),
             first.assign(source="limits", upper_limit=True),
             first.head(8).assign(source="clump", mjd=MJD0 + 1e-4 * np.arange(8)),
@@ -79,8 +84,10 @@ def test_bad_rows_have_reasons_and_harm_nobody(tmp_path):
     assert status == 0
     _, alone = search(tmp_path, good)
     assert "24 rows left out: time not an MJD" in sources.loc["julian", "reason"]
+    assert "33 rows left out: no name" in sources.loc["(no name)", "reason"]
     for name in (
-        *("few", "negative", "timeless", "julian", "endless", "zero", "twice", "limits", "clump"),
+        *("few", "negative", "timeless", "julian", "endless", "zero", "exact", "vague"),
+        *("vast", "twice", "limits", "clump"),
     ):
         assert sources.loc[name, "class"] == "not_searched"
         assert sources.loc[name, "reason"]

@@ -20,6 +20,8 @@ NEEDED = ["source", "mjd", "flux_jy", "flux_err_jy"]
 FORMATS = {".csv": "csv", ".ecsv": "ascii.ecsv", ".parquet": "parquet", ".pq": "parquet"}
 FORMATS |= {".vot": "votable", ".votable": "votable", ".xml": "votable"}
 TRUE = {"true", "1", "1.0", "yes", "t"}
+NO_NAME = "(no name)"
+MOST_RATIO = 1e9  # of error and flux density, either way: beyond it squares are no numbers
 MOST_MJD = 100_000.0  # the year 2132; a JD, seconds or nanoseconds are above it
 
 
@@ -67,7 +69,8 @@ def read_table(path: Path) -> pd.DataFrame:
 def clean(table: pd.DataFrame) -> Measurements:
     """Usable rows; a source all of whose rows are bad is still in the list of sources."""
     table = table.copy()
-    table["source"] = table["source"].map(_text)
+    table["source"] = table["source"].map(_text).where(table["source"].notna(), "").str.strip()
+    table.loc[table["source"] == "", "source"] = NO_NAME
     for name in NEEDED[1:] + (["freq_hz"] if "freq_hz" in table.columns else []):
         table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
     sources = sorted(table["source"].unique())
@@ -97,11 +100,16 @@ def _faults(table: pd.DataFrame):
         yield "flagged", ~text.isin(["", "nan", "None", "unnormalised"])
     if "upper_limit" in table.columns:
         yield "upper limit", table["upper_limit"].map(_text).str.lower().isin(TRUE)
+    yield "no name of a source", table["source"] == NO_NAME
     yield "no time", ~np.isfinite(table["mjd"])
     yield "time not an MJD", table["mjd"].abs() > MOST_MJD
     yield "no flux density", ~np.isfinite(table["flux_jy"])
     yield "no error", ~np.isfinite(table["flux_err_jy"])
     yield "error not positive", table["flux_err_jy"] <= 0
+    median = table["flux_jy"].abs().groupby(table["source"]).transform("median")
+    ratio = (table["flux_err_jy"] / median).where(median > 0, 1.0)
+    beyond = (ratio < 1 / MOST_RATIO) | (ratio > MOST_RATIO)
+    yield f"error and median flux density differ by a factor above {MOST_RATIO:g}", beyond
     key = ["source", "mjd"]
     if "freq_hz" in table.columns:
         yield "no frequency", ~(table["freq_hz"] > 0)
