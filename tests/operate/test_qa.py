@@ -232,3 +232,22 @@ def test_foreign_files_are_judged_by_what_is_in_them(tmp_path, capsys):
     broken = tmp_path / "raw.hdf5"
     broken.write_bytes(b"not HDF5")
     assert main(["qa", str(broken)]) == 2
+
+
+def test_a_damaged_inspection_fails_alone(results, capsys):
+    for name in ("solutions", "calset_record"):
+        write_record(path(name, results, calset=CALSET), product="p", stage="s", data={})
+    write_text(path("calset_page", results, calset=CALSET), "<p>checks</p>")
+    Path(path("calset_record", results, calset=CALSET)).write_text("{")
+    _, said = qa(results, capsys, "--all", "--fast")
+    assert [(v["stage"], v["verdict"]) for v in said["products"] if v["verdict"] == "fail"] == [
+        ("inspect", "fail")
+    ]
+    assert "solve" in {v["stage"] for v in said["products"]}
+
+
+def test_a_plan_that_is_none_is_named(results, capsys):
+    plan = Path(path("plan", results, plan=PLAN))
+    plan.write_text("[]")
+    assert main(["qa", "--all", "--results", results]) == 3
+    assert f"{plan}: not a readable plan" in capsys.readouterr().err

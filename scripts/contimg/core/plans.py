@@ -54,11 +54,14 @@ def read_plan(results: str, key: str | None = None) -> dict[str, Any]:
 def read_plan_file(target: Path) -> dict[str, Any]:
     """A plan; :class:`ContimgError` when it is missing or cannot be read."""
     try:
-        return json.loads(target.read_text())
+        content = json.loads(target.read_text())
     except FileNotFoundError:
         raise ContimgError(_no_plan(str(target))) from None
     except (ValueError, RecursionError) as error:
         raise ContimgError(f"{target}: not a readable plan ({error}); delete it") from None
+    if not isinstance(content, dict):
+        raise ContimgError(f"{target}: not a readable plan (no JSON object); delete it")
+    return content
 
 
 def keys(results: str) -> list[str]:

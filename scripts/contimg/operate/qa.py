@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from contimg.core.command import Command
-from contimg.core.errors import ContimgError
+from contimg.core.errors import ContimgError, DamagedError
 from contimg.operate.named import NamedFiles, items_of, match
 
 EXIT = {"pass": 0, "warn": 1, "fail": 2}
@@ -152,7 +152,10 @@ def _verdict(row: Any, files: QaFiles) -> Verdict:
     verdict, reason = record["verdict"], record["reason"]
     if row.state == "incomplete":
         verdict, reason = "fail", row.reason
-    details = quality_of(row, files.results)
+    try:
+        details = quality_of(row, files.results)
+    except DamagedError:  # another record, which fails by itself
+        details = {}
     return Verdict(
         kind, row.item, row.stage, verdict, reason, row.record, record["checks"], details
     )

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from contimg.core.paths import path
 from contimg.core.plans import read_rejected
-from contimg.core.records import read_record
+from contimg.core.state import state_of
 from contimg.report import content
 from contimg.report.stages import STATES
 from contimg.report.weblog import reasons
@@ -178,9 +178,8 @@ def calibrator_trends(
 
 
 def drift_of(results: str) -> list[dict[str, Any]]:
-    """What the record of the drift says of every calset."""
-    record = Path(path("drift_record", results))
-    return read_record(record)["data"].get("calsets", []) if record.exists() else []
+    """What the record of the drift says of every calset; of a damaged one its state tells."""
+    return state_of(path("drift_record", results)).content.get("data", {}).get("calsets", [])
 
 
 def _reasons(
