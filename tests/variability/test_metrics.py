@@ -97,3 +97,9 @@ def test_deviation_over_own_scatter_is_bounded():
         assert largest <= 5.0 + 1e-9
     long_dip = np.where(np.arange(180) < 30, 0.01, 1.0)
     assert np.max(np.abs(long_dip - long_dip.mean())) / np.std(long_dip) < 2.5
+
+
+def test_fluxes_that_cancel_have_no_m():
+    flux, error = np.array([0.1, -0.1, 0.0]), np.full(3, 0.01)
+    vs, m, *_ = metrics.largest_pair(flux, error)
+    assert vs == pytest.approx(0.2 / np.hypot(0.01, 0.01)) and np.isnan(m)

@@ -63,13 +63,15 @@ def p_constant(flux: NDArray, error: NDArray) -> float:
 def largest_pair(flux: NDArray, error: NDArray) -> tuple[float, float, int, int]:
     """(Vs, m, a, b) of the two epochs a < b with the largest |Vs|.
 
-    Vs = (f_a - f_b) / hypot(sigma_a, sigma_b); m = 2 (f_a - f_b) / (f_a + f_b).
+    Vs = (f_a - f_b) / hypot(sigma_a, sigma_b); m = 2 (f_a - f_b) / (f_a + f_b)
+    (NaN where that sum is 0).
     """
     first, second = _largest_pair(
         np.asarray(flux, dtype=float), np.asarray(error, dtype=float) ** 2
     )
     difference = flux[first] - flux[second]
-    m = 2 * difference / (flux[first] + flux[second])
+    total = flux[first] + flux[second]
+    m = 2 * difference / total if total else np.nan
     return float(difference / np.hypot(error[first], error[second])), float(m), first, second
 
 
