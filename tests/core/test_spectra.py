@@ -57,3 +57,19 @@ def test_which_sources_deviate():
     curve = parabola(hz, part[:, 1], each[:, 1])
     assert np.sqrt(np.mean((curve - true[:, 1]) ** 2)) < 0.03  # a part is good to 0.04
     assert curve.mean() == pytest.approx(true[:, 1].mean(), abs=0.03)
+
+
+def test_no_spectrum_is_told_where_something_else_disturbs_the_parts():
+    """Sidelobes of a source that is not fitted: in the parts of faint sources, and of a bright."""
+    hz = np.linspace(1.316e9, 1.494e9, 16)
+    rng = np.random.default_rng(4)
+    flux = np.r_[1.0, np.full(12, 0.05)]
+    error = np.full(13, 0.01)
+    noise = 4 * error * rng.normal(size=(16, 13))
+    lens = bump(hz) / bump(hz).mean()
+    true = np.concatenate([lens[:, None], np.full((16, 12), 0.05)], axis=1)
+    sidelobes = 0.2 * np.sin(hz[:, None] / 1e9 * rng.uniform(30, 90, 13))
+    each = np.tile(4 * error, (16, 1))
+    limits = {"least_snr": 50, "chi2": 4}
+    assert deviation(hz, flux, error, true + noise, each, **limits).tolist() == [OWN] + 12 * [0]
+    assert not deviation(hz, flux, error, true + noise + sidelobes, each, **limits).any()

@@ -134,7 +134,7 @@ def test_no_option_is_without_a_test_here():
         *("max_offset_beams", "max_flux_scale_error", "min_completeness", "min_gridded"),
         *("max_offset_arcsec", "max_turn_arcsec_deg", "max_flux_gradient", "max_dish_error"),
         *("max_subband_error", "max_negative_peaks", "min_reliability"),
-        *("pb_limit", "pb_edge", "subtract_sources", "subtract_min_sigma"),
+        *("pb_limit", "pb_edge", "subtract_sources", "subtract_min_sigma", "apply_flux_scale"),
     }
     missing = [n for n in ImageOptions.model_fields if n not in elsewhere and f"{n}" not in text]
     assert missing == []

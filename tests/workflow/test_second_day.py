@@ -53,6 +53,7 @@ def planned(run: Run, **changes) -> dict[str, int]:
 
 IMAGING = {"image_tile", "mosaic_tiles", "validate_mosaic", "measure_photometry"}
 AFTER = {"publish_mosaic", "normalise_lightcurves", "find_variables", "compare_truth"}
+ALL_TILES = {"list_unknown", "fit_beam"}
 TOLD = {"show_status", "report_run"}
 
 
@@ -61,7 +62,7 @@ TOLD = {"show_status", "report_run"}
     [
         ("image", "max_offset_beams", 0.01, set()),
         ("flag", "usable_warn", 0.4, set()),
-        ("image", "pb_limit", 0.25, IMAGING | AFTER | TOLD),
+        ("image", "pb_limit", 0.25, IMAGING | ALL_TILES | AFTER | TOLD),
         ("variability", "seed", 5, {"find_variables", "compare_truth"} | TOLD),
         ("report", "title", "Another", {"report_run"}),
     ],

@@ -14,6 +14,8 @@ CATALOGUED, SMOOTH, OWN = 0, 1, 2  # how much a spectrum is not the catalogue's
 _FEWEST = 5  # parts with data that tell a spectrum
 _BRIGHT = 20.0  # errors of the whole from which a slope is looked for
 _SURE = 30.0  # chi^2 that a slope and a curvature must take away
+_MANY = 8  # sources too faint for a spectrum that together tell whether parts are disturbed
+_DISTURBED = 4.0  # their chi^2 a part, of one in twenty, that no noise makes
 
 
 def deviation(
@@ -30,24 +32,43 @@ def deviation(
 
     Smooth are those above 20 errors for which a slope and a curvature are sure; a spectrum of its
     own has what is brighter than `least_snr` errors and of whose parts even these leave more than
-    `chi2` a part. Parts are (part, source), NaN where there are no data.
+    `chi2` a part. Parts are (part, source), NaN where there are no data. Where sidelobes of
+    something that is not fitted disturb the parts of faint sources, no spectrum can be told.
     """
     result = np.zeros(flux.size, np.int64)
     with np.errstate(invalid="ignore"):
-        bright = np.flatnonzero(flux > _BRIGHT * error)
-    for k in bright:
+        bright = flux > _BRIGHT * error
+    if _disturbed(part_flux[:, ~bright], part_error[:, ~bright]):
+        return result
+    for k in np.flatnonzero(bright):
         seen = np.isfinite(part_flux[:, k]) & (part_error[:, k] > 0)
         if seen.sum() < _FEWEST:
             continue
         value, sigma = part_flux[seen, k], part_error[seen, k]
         curve = parabola(part_hz, part_flux[:, k], part_error[:, k])[seen]
-        mean = np.average(value, weights=sigma**-2)
-        left, before = (np.sum(((value - m) / sigma) ** 2) for m in (curve, mean))
+        left, before = np.sum(((value - curve) / sigma) ** 2), _about_mean(value, sigma)
         if before - left > _SURE:
             result[k] = SMOOTH
         if flux[k] > least_snr * error[k] and left > chi2 * (seen.sum() - 3):
             result[k] = OWN
     return result
+
+
+def _about_mean(value: NDArray[np.float64], error: NDArray[np.float64]) -> float:
+    """chi^2 about the weighted mean."""
+    mean = np.average(value, weights=error**-2)
+    return float(np.sum(((value - mean) / error) ** 2))
+
+
+def _disturbed(part_flux: NDArray[np.float64], part_error: NDArray[np.float64]) -> bool:
+    """Whether sources (part, source) scatter from part to part by more than their errors."""
+    seen = np.isfinite(part_flux) & (part_error > 0)
+    reduced = [
+        _about_mean(part_flux[at, k], part_error[at, k]) / (at.sum() - 1)
+        for k, at in enumerate(seen.T)
+        if at.sum() >= _FEWEST
+    ]
+    return len(reduced) >= _MANY and float(np.quantile(reduced, 0.95)) > _DISTURBED
 
 
 def parabola(
