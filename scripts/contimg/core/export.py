@@ -42,8 +42,6 @@ UCDS = {
     "eta": "stat.fit.chi2",
     "v": "stat.variance",
     "reason": "meta.note",
-    "false_alarm_probability": "stat.probability",
-    "ese_false_alarm_probability": "stat.probability",
     "depth": "phot.flux.density;arith.ratio",
     "colour": "phot.color;arith.ratio",
 }
@@ -67,7 +65,7 @@ def ucd_of(column: str) -> str:
         return "time.epoch"
     plain = re.sub(r"_(err|norm|min|max)(?=_|$)", "", column)
     ucd = next((ucd for ending, (_, ucd) in ENDINGS.items() if plain.endswith(ending)), "")
-    if column.startswith(("p_", "probability_")):
+    if column.startswith(("p_", "probability_")) or column.endswith("_probability"):
         ucd = "stat.probability"
     return f"stat.error;{ucd}" if ucd and "_err" in column and "stat" not in ucd else ucd
 
