@@ -246,7 +246,7 @@ def test_what_is_not_there_yet_stops_nothing_else(survey, tmp_path, capsys):
     """Unless it was asked for by name."""
     results = tmp_path / "results"
     shutil.copytree(survey.results, results)
-    (results / "variability/ese_candidates.csv").unlink()
+    shutil.rmtree(results / "variability/alerts")
     plan = results / "inventory/plans/0123456789/plan.json"
     assert plan.exists()
     words = ["export", "--results", str(results), "--out", str(tmp_path / "out")]

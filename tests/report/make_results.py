@@ -22,6 +22,7 @@ from contimg.core.records import Check, check
 from contimg.report import runs
 from contimg.report.stages import STAGES
 from contimg.report.status import Status
+from contimg.variability.alerts import write_alerts
 from contimg.variability.products import CANDIDATES, DIP
 
 PLAN = "0123456789"
@@ -222,6 +223,7 @@ class Survey:
         event = {"depth": 0.4, "depth_err": 0.03, "t0_mjd": FIRST_MJD + self.days / 2}
         event |= {"t0_err_days": 0.4, "width_days": 4.0, "width_err_days": 0.5, "alpha": 5.0}
         event |= {"alpha_err": 1.0, "source_size": 0.3, "source_size_err": 0.1, "colour": 1.1}
+        event |= {"minimum_flux_jy": 0.01, "minimum_flux_err_jy": 1e-4}
         event |= {"flux_fraction": 0.8, "flux_fraction_err": 0.1, "n_in_dip": 4}
         for k in range(min(2, number)):
             words = {"class": "ese", "list": "announce", "is_candidate": True}
@@ -233,9 +235,10 @@ class Survey:
         table.to_parquet(path("sources", self.results))
         found = table[table["list"] != ""].rename(columns=lambda n: n.removeprefix("ese_"))
         found = found.assign(rank=np.arange(len(found)) + 1, priority="high")
-        found[[n for n in CANDIDATES if n in found]].to_csv(
-            path("candidates", self.results), index=False
-        )
+        file = Path(path("candidates", self.results))
+        found[[n for n in CANDIDATES if n in found]].to_csv(file, index=False)
+        last = dict.fromkeys(self.names, FIRST_MJD + self.days)
+        write_alerts(found, table, last, file.with_name("alerts"))
 
     def record(
         self,

@@ -33,7 +33,7 @@ class ExportFiles(Files):
     what: Annotated[list[str], POSITIONAL] = Field(
         [],
         description="obscore: table of images; moc: coverage by day; regions: sources for DS9 and"
-        " CARTA; vast: tables of the VAST pipeline; alerts: candidates as packets;"
+        " CARTA; vast: tables of the VAST pipeline; alerts: the last packet of every source;"
         " hips: the deepest mosaic (all of these if unset)",
     )
     results: str = Field("results", description="results directory")
@@ -74,8 +74,9 @@ def _write(what: str, files: ExportFiles, facts: list[Fact], table: pd.DataFrame
     if what == "regions":
         return write_regions(files)
     if what == "alerts":
-        rows, found = lookup.light_curves(files.results), lookup.candidates(files.results)
-        write_text(files.out / "alerts.jsonl", alerts.packets(found, rows))
+        folder = Path(path("candidates", files.results)).with_name("alerts")
+        packets = alerts.packets(folder, lookup.light_curves(files.results))
+        write_text(files.out / "alerts.jsonl", packets)
         write_text(files.out / "alert.schema.json", alerts.schema())
         return [files.out / "alerts.jsonl", files.out / "alert.schema.json"]
     if what == "hips":

@@ -46,8 +46,8 @@ class Alert(BaseModel):
     version: int = Field(ge=1, description="1 is the first of the source")
     supersedes: str | None = Field(description="id of the packet before")
     source: str
-    ra_deg: float | None = Field(description="right ascension, ICRS")
-    dec_deg: float | None = Field(description="declination, ICRS")
+    ra_deg: float | None = Field(description="right ascension, ICRS", ge=0, le=360)
+    dec_deg: float | None = Field(description="declination, ICRS", ge=-90, le=90)
     last_epoch_mjd: float = Field(description="last measurement that was searched, UTC")
     n_epochs: int
     priority: str | None = Field(description="high or medium; none if retracted")
