@@ -17,7 +17,7 @@ from pydantic import Field
 from contimg.check.options import AllTilesOptions
 from contimg.check.tiles import Tile, read_tiles, records_of
 from contimg.core.command import Command, Files
-from contimg.core.coords import clusters
+from contimg.core.coords import clusters, j2000_seconds
 from contimg.core.outline import inside
 from contimg.core.records import Check, atomic, check, not_made, write_record
 
@@ -119,7 +119,7 @@ def _source(part: pd.DataFrame) -> dict[str, object]:
     ra = (ra0 + float(np.average(away, weights=precision))) % 360
     dec = float(np.average(part["dec_deg"], weights=precision))
     return {
-        "name": _name(ra, dec),
+        "name": j2000_seconds(ra, dec),
         "ra_deg": ra,
         "dec_deg": dec,
         "position_err_arcsec": float(1 / np.sqrt(precision.sum())),
@@ -133,15 +133,6 @@ def _source(part: pd.DataFrame) -> dict[str, object]:
         "last_mjd": float(part["mjd"].max()),
         "tiles": " ".join(sorted(part["tile"].unique())),
     }
-
-
-def _name(ra_deg: float, dec_deg: float) -> str:
-    """``Jhhmmss+ddmmss`` (truncated)."""
-    ra = int((ra_deg % 360) * 240 + 1e-9)
-    dec = int(abs(dec_deg) * 3600 + 1e-9)
-    right = f"{ra // 3600:02d}{ra // 60 % 60:02d}{ra % 60:02d}"
-    sign = "-" if dec_deg < 0 else "+"
-    return f"J{right}{sign}{dec // 3600:02d}{dec // 60 % 60:02d}{dec % 60:02d}"
 
 
 COMMAND = Command(

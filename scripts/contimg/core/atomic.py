@@ -40,10 +40,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         if partial.is_dir() and path.is_dir():
             _remove(path)
         os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(OSError):  # the first error is the one that counts
+    finally:  # nothing is left to remove unless something went wrong: that is what counts
+        with contextlib.suppress(OSError):
             _remove(partial)
-        raise
 
 
 def _abandoned(partial: Path) -> bool:

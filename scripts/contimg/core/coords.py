@@ -177,3 +177,12 @@ def j2000_name(ra_deg: float, dec_deg: float) -> str:
     sign = "-" if dec_deg < 0 else "+"
     ra_text = f"{ra_minutes // 60:02d}{ra_minutes % 60:02d}"
     return f"J{ra_text}{sign}{dec_minutes // 60:02d}{dec_minutes % 60:02d}"
+
+
+def j2000_seconds(ra_deg: float, dec_deg: float) -> str:
+    """The same to the second, ``Jhhmmss+ddmmss``."""
+    ra = int((ra_deg % 360) * 240 + 1e-9)
+    dec = int(abs(dec_deg) * 3600 + 1e-9)
+    sign = "-" if dec_deg < 0 else "+"
+    ra_text = f"{ra // 3600:02d}{ra // 60 % 60:02d}{ra % 60:02d}"
+    return f"J{ra_text}{sign}{dec // 3600:02d}{dec // 60 % 60:02d}{dec % 60:02d}"

@@ -34,6 +34,7 @@ from contimg.core.checks import inherited as inherited
 from contimg.core.checks import not_made as not_made
 from contimg.core.checks import only_unmade as only_unmade
 from contimg.core.errors import ContimgError, DamagedError, DataQualityError
+from contimg.core.hashes import file_sha256
 from contimg.core.paths import root_of
 
 _STARTED = time.time()
@@ -193,8 +194,7 @@ def content_hash(path: str | Path) -> str:
     record = _without_run(path)
     if record is not None:
         return hashlib.sha256(record).hexdigest()
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def write_record(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from contimg.core.errors import DamagedError
+from contimg.core.hashes import file_sha256
 from contimg.core.paths import record_of
 from contimg.core.records import own_hash, place, read_record, rewrite_record
 
@@ -26,11 +27,11 @@ _checked: set[tuple[str, str, str, int]] = set()  # what this process has seen t
 def promise(product: Path) -> dict[str, Any]:
     """Size and hash of a product; of a directory, of all its files (but :data:`EXEMPT`)."""
     if not product.is_dir():
-        return {"bytes": product.stat().st_size, "sha256": _sha256(product)}
+        return {"bytes": product.stat().st_size, "sha256": file_sha256(product)}
     whole, size = hashlib.sha256(), 0
     files = _files(product)
     for name, file in files:
-        whole.update(f"{name}\0{file.stat().st_size}\0{_sha256(file)}\n".encode())
+        whole.update(f"{name}\0{file.stat().st_size}\0{file_sha256(file)}\n".encode())
         size += file.stat().st_size
     return {"files": len(files), "bytes": size, "sha256": whole.hexdigest()}
 
@@ -102,11 +103,6 @@ def difference(product: Path, promised: dict[str, Any]) -> str:
 def _files(folder: Path) -> list[tuple[str, Path]]:
     found = (file for file in folder.rglob("*") if file.is_file() and file.name not in EXEMPT)
     return sorted((file.relative_to(folder).as_posix(), file) for file in found)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _stamp(product: Path) -> tuple[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from pydantic import Field
 
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.hashes import file_sha256
 from contimg.core.records import VERDICTS, atomic, read_record, write_record
 from contimg.core.seals import verified
 from contimg.publish.lineage import lineage
@@ -104,7 +104,7 @@ def _copy(source: Path, target: Path) -> dict[str, Any]:
     """Copy a file and make sure that the copy is the file."""
     shutil.copyfile(source, target)
     entry = _entry(target)
-    if entry["sha256"] != _sha256(source):
+    if entry["sha256"] != file_sha256(source):
         raise ContimgError(f"{source}: changed while it was copied, or the copy is bad; try again")
     return entry
 
@@ -117,12 +117,7 @@ def _copy_record(source: Path, target: Path) -> dict[str, Any]:
 
 
 def _entry(path: Path) -> dict[str, Any]:
-    return {"name": path.name, "bytes": path.stat().st_size, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 COMMAND = Command(

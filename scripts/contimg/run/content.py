@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from contimg.core.calibrators import read_calibrators
 from contimg.core.catalog import COLUMNS, SIZES, read_sources
 from contimg.core.coords import unit_vectors
 from contimg.core.errors import ContimgError
+from contimg.core.hashes import file_sha256
 from contimg.core.paths import path
 
 # tables whose rows belong to single products, which look at their own rows
@@ -56,8 +56,7 @@ def file_digest(leaf: str, file: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _bytes_digest(file: Path, stamp: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+    return file_sha256(file)[:12]
 
 
 def table_digest(table: str) -> str:

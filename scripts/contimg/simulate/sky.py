@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from contimg.core.catalog import flux_density
-from contimg.core.coords import j2000_name, separation
+from contimg.core.coords import j2000_name, j2000_seconds, separation
 from contimg.core.errors import ContimgError
 from contimg.core.groups import Group
 from contimg.simulate.options import SimulateOptions, random
@@ -89,7 +89,7 @@ def unique_names(ra_deg: ArrayLike, dec_deg: ArrayLike) -> list[str]:
     names: list[str] = []
     taken: set[str] = set()
     for ra, dec in zip(np.atleast_1d(ra_deg), np.atleast_1d(dec_deg), strict=True):
-        long = _long_name(float(ra), float(dec))
+        long = j2000_seconds(float(ra), float(dec))
         options = [j2000_name(float(ra), float(dec)), long, *(long + c for c in "abcdefgh")]
         name = next((option for option in options if option not in taken), None)
         if name is None:
@@ -97,14 +97,6 @@ def unique_names(ra_deg: ArrayLike, dec_deg: ArrayLike) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
-
-
-def _long_name(ra_deg: float, dec_deg: float) -> str:
-    ra = int((ra_deg % 360) * 240 + 1e-9)
-    dec = int(abs(dec_deg) * 3600 + 1e-9)
-    right = f"{ra // 3600:02d}{ra // 60 % 60:02d}{ra % 60:02d}"
-    sign = "-" if dec_deg < 0 else "+"
-    return f"J{right}{sign}{dec // 3600:02d}{dec // 60 % 60:02d}{dec % 60:02d}"
 
 
 def _lens_gain(

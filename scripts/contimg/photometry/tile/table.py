@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contimg.core.coords import j2000_name
+from contimg.core.coords import j2000_seconds
 from contimg.core.fluxfit.sweep import Arrays
 from contimg.photometry.table import schema_of
 from contimg.photometry.tile import targets
@@ -111,13 +111,6 @@ def _names(table: pd.DataFrame) -> list[str]:
         f"new_{j2000_seconds(row.ra_deg, row.dec_deg)}" if row.role == targets.NEW else row.name_
         for row in table.rename(columns={"name": "name_"}).itertuples()
     ]
-
-
-def j2000_seconds(ra_deg: float, dec_deg: float) -> str:
-    """``Jhhmmss+ddmmss``, truncated as the minutes of :func:`j2000_name` are."""
-    minutes = j2000_name(ra_deg, dec_deg)
-    seconds = int((ra_deg % 360 * 240) % 60), int(abs(dec_deg) * 3600 % 60)
-    return f"{minutes[:5]}{seconds[0]:02d}{minutes[5:]}{seconds[1]:02d}"
 
 
 def _added(membership: NDArray, flux: NDArray, covariance: NDArray) -> tuple[NDArray, NDArray]:
