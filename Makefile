@@ -33,7 +33,7 @@ real: setup  ## the VLA observation of NGC 5921 that comes with CASA, from UVH5 
 test-setup:
 	@tools/setup.sh test
 
-test: test-setup lint  ## set-up, lint and all tests (AOFlagger, SLURM, fitsverify, Chromium where root may install)
+test: test-setup lint  ## set-up, lint and all tests (AOFlagger, SLURM, validators, Chromium where root may install)
 	@$(ENV); export PATH="$$PATH:/usr/sbin:/sbin"; \
 	python -m pytest -n $(CORES) --dist loadfile $(PYTEST)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make the checkout able to run: Python environment, WSClean and, with `tools/setup.sh test`,
-# AOFlagger, SLURM, fitsverify and Chromium.
+# AOFlagger, SLURM, fitsverify, Chromium, STILTS and Aladin.
 #
 # Costs nothing when everything is there. Respects PYTHON= (interpreter to use) and VENV= (where
 # the environment goes). Only PyPI and the Debian or Ubuntu archive are used.
@@ -133,4 +133,5 @@ if [ "${1:-}" = test ]; then
     setup_programs "the SLURM tests are skipped" "slurm-wlm munge" slurmctld slurmd munged srun
     setup_programs "no FITS file is verified by it" fitsverify fitsverify
     setup_programs "no page is opened in a browser" chromium chromium
+    setup_programs "no VOTable and no HiPS is validated" "stilts aladin" stilts aladin
 fi

@@ -24,7 +24,6 @@ from contimg.core.parquet import read_parquet, write_parquet
 from contimg.core.paths import path
 from contimg.export import obscore
 from contimg.variability.products import CANDIDATES
-from report.make_results import Survey
 
 # IVOA ObsCore 1.1, table 1
 MANDATORY = {
@@ -34,24 +33,6 @@ MANDATORY = {
     *("t_resolution", "t_xel", "em_min", "em_max", "em_res_power", "em_xel", "o_ucd"),
     *("pol_states", "pol_xel", "facility_name", "instrument_name"),
 }
-
-
-@pytest.fixture(scope="module")
-def survey(tmp_path_factory) -> Survey:
-    results = str(tmp_path_factory.mktemp("export") / "results")
-    made = Survey(results, days=2, tiles=24, mosaics=4, sources=12, pixels=400)
-    # the mosaics of this survey are images of twenty degrees about 45, 135 .. degrees
-    made.ra[:] = np.sort(45 + made.random.uniform(-8, 8, 12))
-    made.dec[:] = 55.5 + made.random.uniform(-5, 5, 12)
-    return made.make()
-
-
-@pytest.fixture(scope="module")
-def out(survey, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("out")
-    pytest.importorskip("mocpy")
-    assert main(["export", "--results", survey.results, "--out", str(folder)]) == 0
-    return folder
 
 
 def test_the_table_of_images_is_obscore(survey, out):
@@ -198,7 +179,9 @@ def test_a_hips_shows_the_mosaic_where_it_is(tmp_path):
         header[f"CDELT{axis}"], header[f"CRPIX{axis}"] = step, 50.5
     y, x = np.mgrid[0:100, 0:100]
     fits.writeto(tmp_path / "m.fits", (x + 1000.0 * y).astype("f4"), header)
-    order = hips.write_hips(tmp_path / "m.fits", tmp_path / "h", "m")
+    about = {"obs_id": "m", "facility_name": "OVRO_MMA", "obs_collection": "OVRO_MMA contimg"}
+    about |= {"t_min": 60953.0, "t_max": 60953.1, "em_min": 0.2, "em_max": 0.23}
+    order = hips.write_hips(tmp_path / "m.fits", tmp_path / "h", about)
     assert order == 3 and 58.63 / 2 ** (order + 9) <= 0.02
     wcs = WCS(header)
     for px, py in ((50.0, 50.0), (10.0, 80.0), (97.0, 3.0)):
@@ -239,7 +222,24 @@ def test_properties_say_what_readers_need(survey, out):
     needed |= {"hips_order", "hips_tile_format", "hips_release_date", "hips_status"}
     assert needed <= set(said) and said["hips_tile_width"] == "512"
     orders = sorted(int(f.name[6:]) for f in folder.glob("Norder*"))
-    assert orders == list(range(3, int(said["hips_order"]) + 1))
+    assert orders == list(range(int(said["hips_order"]) + 1))
+
+
+def test_the_coverage_of_a_hips_is_that_of_the_pixels(survey, out):
+    """Cells at the rim belong to it: at most a cell more on every side."""
+    from mocpy import MOC
+
+    (folder,) = out.glob("hips_*")
+    with fits.open(
+        path("mosaic", survey.results, mosaic=folder.name.removeprefix("hips_"))
+    ) as hdus:
+        data, header = hdus[0].data, hdus[0].header
+    side = abs(header["CDELT2"])
+    area = np.isfinite(data).sum() * side**2
+    rim = 4 * np.sqrt(area) * 58.63 / 2**10
+    moc = MOC.from_fits(str(folder / "Moc.fits"))
+    found = moc.sky_fraction * 4 * np.pi * (180 / np.pi) ** 2
+    assert 0.97 * area < found < 1.03 * area + rim
 
 
 def test_what_is_not_there_yet_stops_nothing_else(survey, tmp_path, capsys):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -45,8 +45,8 @@ UCDS = {
     "depth": "phot.flux.density;arith.ratio",
     "colour": "phot.color;arith.ratio",
 }
-_TIMES = {"mjd", "t0_mjd", "vs_mjd_1", "vs_mjd_2"}
-_PLACES = {"ra_deg", "dec_deg"}
+_TIMES = {"mjd", "t0_mjd", "vs_mjd_1", "vs_mjd_2", "t_min", "t_max"}
+_PLACES = {"ra_deg", "dec_deg", "s_ra", "s_dec"}
 
 
 def unit_of(column: str) -> str:
@@ -80,19 +80,37 @@ def astropy_table(table: pd.DataFrame, described: Described | None = None) -> Ta
 
     result = Table()
     for name in table.columns:
-        values = table[name]
-        text = values.dtype == object or str(values.dtype) in {"str", "string"}
-        result[name] = values.fillna("").to_numpy(dtype=str) if text else values.to_numpy()
+        result[name] = _column(table[name])
         unit, _, words = (described or {}).get(name, (unit_of(name), "", ""))
         result[name].unit = unit or None
         result[name].description = words or None
     return result
 
 
+def _column(values: pd.Series) -> Any:
+    """The values as numpy has them; whole numbers that may be missing are masked."""
+    from astropy.table import MaskedColumn
+
+    if values.dtype == object or str(values.dtype) in {"str", "string"}:
+        return values.fillna("").to_numpy(dtype=str)
+    if str(values.dtype) != "Int64":
+        return values.to_numpy()
+    whole = values.fillna(0).to_numpy(dtype="int64")
+    missing = values.isna().to_numpy()
+    return MaskedColumn(whole, mask=missing) if missing.any() else whole
+
+
 def votable(
-    table: pd.DataFrame, name: str, description: str, described: Described | None = None
+    table: pd.DataFrame,
+    name: str,
+    description: str,
+    described: Described | None = None,
+    utypes: Mapping[str, str] | None = None,
 ) -> VOTableFile:
-    """A VOTable with UCDs, ICRS positions and UTC times; valid without rows, too."""
+    """A VOTable with UCDs, ICRS positions and UTC times; valid without rows, too.
+
+    `utypes` says what columns are in a data model.
+    """
     from astropy.io.votable import from_table
     from astropy.io.votable.tree import CooSys, TimeSys
 
@@ -100,19 +118,25 @@ def votable(
     result.version = "1.4"
     resource, content = result.resources[0], result.get_first_table()
     content.name, content.description = name, description
-    resource.coordinate_systems.append(CooSys(ID="icrs", system="ICRS"))
-    resource.time_systems.append(
-        TimeSys(
-            ID="utc",
-            timeorigin=2400000.5,
-            timescale="UTC",
-            refposition="TOPOCENTER",
-            config={"version_1_4_or_later": True},
+    if _PLACES & set(table.columns):
+        resource.coordinate_systems.append(CooSys(ID="icrs", system="ICRS"))
+    if _TIMES & set(table.columns):
+        resource.time_systems.append(
+            TimeSys(
+                ID="utc",
+                timeorigin=2400000.5,
+                timescale="UTC",
+                refposition="TOPOCENTER",
+                config={"version_1_4_or_later": True},
+            )
         )
-    )
     for field in content.fields:
+        if field.datatype in {"char", "unicodeChar"}:
+            field.arraysize = "*"  # not the length of the longest that happens to be there
         if ucd := (described or {}).get(field.name, ("", ucd_of(field.name), ""))[1]:
             field.ucd = ucd
+        if utype := (utypes or {}).get(field.name):
+            field.utype = utype
         if field.name in _PLACES:
             field.ref = "icrs"
         elif field.name in _TIMES:
@@ -121,11 +145,15 @@ def votable(
 
 
 def votable_text(
-    table: pd.DataFrame, name: str, description: str, described: Described | None = None
+    table: pd.DataFrame,
+    name: str,
+    description: str,
+    described: Described | None = None,
+    utypes: Mapping[str, str] | None = None,
 ) -> str:
     """The VOTable as text; one without rows has its DATA element, which readers look for."""
     stream = io.BytesIO()
-    votable(table, name, description, described).to_xml(stream)
+    votable(table, name, description, described, utypes).to_xml(stream)
     text = stream.getvalue().decode()
     if len(table):
         return text

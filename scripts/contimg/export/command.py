@@ -66,7 +66,8 @@ def run(files: ExportFiles) -> None:
 
 def _write(what: str, files: ExportFiles, facts: list[Fact], table: pd.DataFrame) -> list[Path]:
     if what == "obscore":
-        text = votable_text(table, "obscore", "Images and mosaics (ObsCore 1.1)", obscore.COLUMNS)
+        words = "Images and mosaics (ObsCore 1.1)"
+        text = votable_text(table, "obscore", words, obscore.COLUMNS, obscore.UTYPES)
         write_text(files.out / "obscore.vot", text)
         return [files.out / "obscore.vot"]
     if what == "moc":
@@ -80,11 +81,11 @@ def _write(what: str, files: ExportFiles, facts: list[Fact], table: pd.DataFrame
         write_text(files.out / "alert.schema.json", alerts.schema())
         return [files.out / "alerts.jsonl", files.out / "alert.schema.json"]
     if what == "hips":
-        return [_write_hips(files, facts)]
+        return [_write_hips(files, facts, table)]
     return write_vast(files, facts, table)
 
 
-def _write_hips(files: ExportFiles, facts: list[Fact]) -> Path:
+def _write_hips(files: ExportFiles, facts: list[Fact], table: pd.DataFrame) -> Path:
     """The tiles of one mosaic."""
     noise = {
         f.item: f.values["rms_median_jy_beam"]
@@ -97,7 +98,8 @@ def _write_hips(files: ExportFiles, facts: list[Fact]) -> Path:
     if mosaic not in noise:
         raise ContimgError(f"no mosaic {mosaic}{did_you_mean(mosaic, noise)}")
     folder = files.out / f"hips_{mosaic}"
-    write_hips(Path(path("mosaic", files.results, mosaic=mosaic)), folder, mosaic)
+    about = next(row for row in table.to_dict("records") if row["obs_id"] == mosaic)
+    write_hips(Path(path("mosaic", files.results, mosaic=mosaic)), folder, about)
     return folder
 
 

@@ -8,9 +8,10 @@ that east is to the left of north.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
@@ -21,29 +22,37 @@ from contimg.core.fits import Image, read_image
 from contimg.core.records import atomic, write_text
 from contimg.core.seals import verified
 
+if TYPE_CHECKING:
+    from mocpy import MOC
+
 TILE_ORDER = 9  # 512 cells on a side
 SIDE = 2**TILE_ORDER
-LEAST_ORDER = 3  # of tiles: what readers begin with
+DEEP_ENOUGH = 3  # order that readers expect at least
+MOC_ORDER = 10  # of the coverage: cells of 3.4 arcmin
 _CELL_DEG = 58.63  # side of a HEALPix cell of order 0
 
 
-def write_hips(image: Path, folder: Path, title: str) -> int:
-    """Write the tiles of an image and of all coarser orders; the deepest order."""
-    if find_spec("cdshealpix") is None:
-        raise ContimgError("HiPS need cdshealpix: pip install 'contimg[formats]'")
+def write_hips(image: Path, folder: Path, about: Mapping[str, Any]) -> int:
+    """Write the tiles of an image and of all coarser orders; the deepest order.
+
+    `about` is the row of the image in the ObsCore table.
+    """
+    if find_spec("cdshealpix") is None or find_spec("mocpy") is None:
+        raise ContimgError("HiPS need cdshealpix and mocpy: pip install 'contimg[formats]'")
     picture = read_image(verified(image))
-    order = max(LEAST_ORDER, order_of(picture.cell_deg))
+    order = max(DEEP_ENOUGH, order_of(picture.cell_deg))
     with atomic(folder) as partial:
         partial.mkdir(parents=True)
         tiles = {}
         for number, values in deepest(picture, order):
             tiles[number] = values
             _write(partial, order, number, values)
-        for coarser in range(order - 1, LEAST_ORDER - 1, -1):
+        outline(tiles, order).save(str(partial / "Moc.fits"), format="fits")
+        for coarser in range(order - 1, -1, -1):
             tiles = coarse(tiles)
             for number, values in tiles.items():
                 _write(partial, coarser, number, values)
-        write_text(partial / "properties", properties(picture, order, title))
+        write_text(partial / "properties", properties(picture, order, about, image))
     return order
 
 
@@ -107,21 +116,41 @@ def _write(folder: Path, order: int, number: int, values: NDArray[np.float32]) -
     fits.writeto(place / f"Npix{number}.fits", values)
 
 
-def properties(picture: Image, order: int, title: str) -> str:
+def outline(tiles: Mapping[int, NDArray[np.float32]], order: int) -> MOC:
+    """Coverage of the pixels with data; cells of :data:`MOC_ORDER` that have any belong to it."""
+    from mocpy import MOC
+
+    deep = order + TILE_ORDER
+    coarser = max(0, deep - MOC_ORDER)
+    index = cells()
+    found = [
+        np.unique(((number << (2 * TILE_ORDER)) + index[np.isfinite(values)]) >> (2 * coarser))
+        for number, values in tiles.items()
+    ]
+    numbers = np.concatenate(found).astype(np.uint64)
+    depth = np.full(len(numbers), deep - coarser, np.uint8)
+    return MOC.from_healpix_cells(numbers, depth, deep - coarser)
+
+
+def properties(picture: Image, order: int, about: Mapping[str, Any], image: Path) -> str:
     """The file by which readers know what the tiles are."""
     ny, nx = picture.data.shape
     ra, dec = picture.wcs.all_pix2world((nx - 1) / 2, (ny - 1) / 2, 0)
     low, high = np.nanpercentile(picture.data, [1, 99.5])
+    title, now = about["obs_id"], f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%MZ}"
     lines = {
         "creator_did": f"ivo://contimg/{title}",
         "obs_title": title,
+        "obs_description": f"Mosaic {title} of {about['facility_name']}, Stokes I, Jy/beam",
+        "obs_collection": about["obs_collection"],
+        "prov_progenitor": image.name,
         "dataproduct_type": "image",
         "hips_version": "1.4",
-        "hips_release_date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%MZ}",
+        "hips_creation_date": now,
+        "hips_release_date": now,
         "hips_status": "private master unclonable",
         "hips_frame": "equatorial",
         "hips_order": order,
-        "hips_order_min": LEAST_ORDER,
         "hips_tile_width": SIDE,
         "hips_tile_format": "fits",
         "hips_pixel_bitpix": -32,
@@ -129,6 +158,7 @@ def properties(picture: Image, order: int, title: str) -> str:
         "hips_initial_ra": f"{float(ra):.6f}",
         "hips_initial_dec": f"{float(dec):.6f}",
         "hips_initial_fov": f"{max(nx, ny) * picture.cell_deg:.4f}",
+        **{key: f"{about[key]:.10g}" for key in ("t_min", "t_max", "em_min", "em_max")},
         "obs_regime": "Radio",
     }
     return "".join(f"{name:20s} = {value}\n" for name, value in lines.items())

@@ -48,6 +48,44 @@ COLUMNS: dict[str, tuple[str, str, str]] = {
     "instrument_name": ("", "meta.id;instr", "instrument"),
 }
 
+_COUNTS = ("calib_level", "access_estsize", "s_xel1", "s_xel2", "t_xel", "em_xel", "pol_xel")
+_AXIS = "obscore:Char.{}Axis"
+_SKY, _TIME, _BAND = (_AXIS.format(name) for name in ("Spatial", "Time", "Spectral"))
+_PLACE = f"{_SKY}.Coverage.Location.Coord.Position2D.Value2"
+# what the columns are in the data model
+UTYPES: dict[str, str] = {
+    "dataproduct_type": "obscore:ObsDataset.dataProductType",
+    "calib_level": "obscore:ObsDataset.calibLevel",
+    "obs_collection": "obscore:DataID.Collection",
+    "obs_id": "obscore:DataID.observationID",
+    "obs_publisher_did": "obscore:Curation.PublisherDID",
+    "access_url": "obscore:Access.Reference",
+    "access_format": "obscore:Access.Format",
+    "access_estsize": "obscore:Access.Size",
+    "target_name": "obscore:Target.Name",
+    "s_ra": f"{_PLACE}.C1",
+    "s_dec": f"{_PLACE}.C2",
+    "s_fov": f"{_SKY}.Coverage.Bounds.Extent.diameter",
+    "s_region": f"{_SKY}.Coverage.Support.Area",
+    "s_resolution": f"{_SKY}.Resolution.Refval.value",
+    "s_xel1": f"{_SKY}.numBins1",
+    "s_xel2": f"{_SKY}.numBins2",
+    "t_min": f"{_TIME}.Coverage.Bounds.Limits.StartTime",
+    "t_max": f"{_TIME}.Coverage.Bounds.Limits.StopTime",
+    "t_exptime": f"{_TIME}.Coverage.Support.Extent",
+    "t_resolution": f"{_TIME}.Resolution.Refval.value",
+    "t_xel": f"{_TIME}.numBins",
+    "em_min": f"{_BAND}.Coverage.Bounds.Limits.LoLimit",
+    "em_max": f"{_BAND}.Coverage.Bounds.Limits.HiLimit",
+    "em_res_power": f"{_BAND}.Resolution.ResolPower.refVal",
+    "em_xel": f"{_BAND}.numBins",
+    "o_ucd": "obscore:Char.ObservableAxis.ucd",
+    "pol_states": "obscore:Char.PolarizationAxis.stateList",
+    "pol_xel": "obscore:Char.PolarizationAxis.numBins",
+    "facility_name": "obscore:Provenance.ObsConfig.Facility.name",
+    "instrument_name": "obscore:Provenance.ObsConfig.Instrument.name",
+}
+
 
 def obscore(
     facts: Sequence[Fact], plan: Mapping[str, Any], results: str, base_url: str | None
@@ -66,7 +104,7 @@ def obscore(
             row = _mosaic(fact, plan, results)
         if row is not None and Path(row["access_url"]).exists():
             rows.append(_located(row, results, base_url))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(_COUNTS, "Int64"))
 
 
 def _common(name: str, groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,112 @@
+"""What the validators of the Virtual Observatory say: nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from astropy.io.votable import parse
+from astropy.io.votable.ucd import parse_ucd
+from astropy.units import Unit
+
+from contimg.cli import main
+from contimg.core.export import votable_text
+from contimg.core.parquet import write_parquet
+from contimg.core.paths import path
+from contimg.export import obscore
+from contimg.variability.products import write_table
+from export.obscore_service import serve
+
+stilts = pytest.mark.skipif(
+    shutil.which("stilts") is None, reason="stilts is not installed (tools/setup.sh test)"
+)
+aladin = pytest.mark.skipif(
+    shutil.which("aladin") is None, reason="aladin is not installed (tools/setup.sh test)"
+)
+
+
+def said(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return (done.stdout + done.stderr).strip()
+
+
+@pytest.fixture(scope="module")
+def votables(survey, out, tmp_path_factory) -> Path:
+    """Every kind of VOTable that is written."""
+    folder = tmp_path_factory.mktemp("votables")
+    shutil.copy(out / "obscore.vot", folder)
+    for verb, *words in (("sources",), ("candidates",), ("lightcurve", survey.names[0])):
+        file = ["--vot", "--out", str(folder / f"{verb}.vot")]
+        assert main([verb, *words, "--results", survey.results, *file]) == 0
+    table = pd.read_csv(path("candidates", survey.results))
+    write_table(table, folder / "ese_candidates.vot")
+    write_table(table.iloc[:0], folder / "ese_candidates_none.vot")
+    nothing = pd.DataFrame(columns=list(obscore.COLUMNS))
+    text = votable_text(nothing, "obscore", "none", obscore.COLUMNS, obscore.UTYPES)
+    (folder / "obscore_none.vot").write_text(text)
+    file = folder / "lightcurves.parquet"  # has a VOTable without data inside
+    write_parquet(pd.read_parquet(path("lightcurves", survey.results)), file)
+    inside = pq.read_schema(file).metadata[b"IVOA.VOTable-Parquet.content"]
+    (folder / "inside.vot").write_bytes(inside)
+    return folder
+
+
+@stilts
+def test_votlint_has_nothing_to_say(votables):
+    files = sorted(votables.glob("*.vot"))
+    assert len(files) == 8
+    assert {file.name: said("stilts", "votlint", file) for file in files} == {
+        file.name: "" for file in files
+    }
+
+
+@stilts
+def test_votlint_is_not_blind(votables, tmp_path):
+    text = (votables / "lightcurve.vot").read_text()
+    broken = tmp_path / "broken.vot"
+    broken.write_text(text.replace('ref="utc"', 'ref="tai"', 1))
+    assert "ID tai referenced" in said("stilts", "votlint", broken)
+
+
+def test_ucds_and_units_are_words_of_the_standards(votables):
+    """Which the votlint of the distribution does not look at."""
+    for file in votables.glob("*.vot"):
+        for field in parse(file, verify="exception").get_first_table().fields:
+            if field.ucd:
+                parse_ucd(field.ucd, check_controlled_vocabulary=True)
+            if field.unit:
+                Unit(str(field.unit), format="vounit", parse_strict="raise")
+    wrong = ["time.epok", "phot.flux.density;em.rdio"]
+    for ucd in wrong:
+        with pytest.raises(ValueError):
+            parse_ucd(ucd, check_controlled_vocabulary=True)
+
+
+@stilts
+def test_taplint_accepts_the_table_of_images(out):
+    """Types, units, UCDs, utypes of the 30 columns; values where the standard limits them."""
+    with serve(out / "obscore.vot") as address:
+        stages = "stages=TMV TME CAP OBS"
+        text = said("stilts", "taplint", f"tapurl={address}", stages, "report=EWSF")
+    lines = text.splitlines()
+    faults = [line for line in lines if line[:2] in {"E-", "W-", "F-"}]
+    assert faults == [], text
+    assert any("30/30 required" in line for line in lines), text
+    assert any("TAP queries: 6/6" in line for line in lines), text
+
+
+@aladin
+def test_aladin_finds_the_hips_as_the_standard_has_it(out, tmp_path, monkeypatch):
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-Djava.awt.headless=true -Duser.home={tmp_path}")
+    (folder,) = out.glob("hips_*")
+    text = said("aladin", "-hipsgen", f"out={folder}", "LINT")
+    assert "fully IVOA HiPS 1.0 compatible" in text and "WARN" not in text, text
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    (broken / "Moc.fits").unlink()
+    assert "is not IVOA HiPS 1.0 compatible" in said("aladin", "-hipsgen", f"out={broken}", "LINT")
