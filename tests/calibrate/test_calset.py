@@ -28,7 +28,7 @@ from contimg.convert.options import ConvertOptions
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.ms import open_table
 from contimg.core.paths import path
-from contimg.core.records import read_record, worst, write_text
+from contimg.core.records import read_record, worst, write_record, write_text
 from contimg.core.seals import seal
 from contimg.flag.options import FlagOptions
 from contimg.simulate import array
@@ -96,7 +96,7 @@ def results(tmp_path_factory) -> Path:
     write_text(path("plan", str(root), plan="0123456789"), json.dumps(plan))
     served = Path(path("calibrated_record", str(root), group=GROUP))
     served.parent.mkdir(parents=True)
-    served.write_text(json.dumps({"verdict": "pass", "data": {"calsets": [OTHER, CALSET]}}))
+    write_record(served, product=GROUP, stage="apply", data={"calsets": [OTHER, CALSET]})
     return root
 
 
@@ -407,7 +407,7 @@ def test_inspect_of_a_set_without_any_solution(results, tmp_path):
 def test_inspect_of_nothing_is_a_named_failure(results, tmp_path):
     record = tmp_path / "solutions.json"
     failed = {"product": CALSET, "stage": "solve", "verdict": "fail", "reason": "no bandpass"}
-    record.write_text(json.dumps(failed | {"data": {}}))
+    write_record(record, data={}, **failed)
     inspect(record, tmp_path)
     qa = json.loads((tmp_path / "qa.json").read_text())
     assert qa["verdict"] == "fail" and "no bandpass" in qa["reason"]

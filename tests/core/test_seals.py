@@ -17,6 +17,7 @@ from contimg.core.errors import DamagedError, DataQualityError
 from contimg.core.fits import write_image
 from contimg.core.options import flag_name
 from contimg.core.paths import MADE_WITH, PATTERNS, path, place_of, record_of
+from contimg.core.plans import plan_text, read_plan_file
 from contimg.core.records import (
     followed,
     input_path,
@@ -25,6 +26,7 @@ from contimg.core.records import (
     require,
     rewrite_record,
     write_record,
+    write_text,
 )
 from contimg.core.seals import EXEMPT, seal, verified
 from contimg.variability.command import COMMAND
@@ -166,8 +168,9 @@ def test_judging_again_keeps_what_was_promised(tmp_path) -> None:
         b'["pass"]',
         b"[" * 100_000,
         b'{"verdict": 1}',
+        b'{"verdict": "pass"}',
     ],
-    ids=["bytes", "unknown verdict", "no verdict", "a list", "deep", "a number"],
+    ids=["bytes", "unknown verdict", "no verdict", "a list", "deep", "a number", "a verdict only"],
 )
 def test_a_record_that_is_none_fails_whoever_needs_it(tmp_path, text) -> None:
     record = tmp_path / "r.json"
@@ -250,6 +253,23 @@ def test_verify_looks_at_manifests_as_well(tmp_path, capsys) -> None:
     assert f"damaged: {manifest}" in capsys.readouterr().out
     assert main(["verify", KEY["group"], "--repair", "--results", str(folder)]) == 0
     assert not manifest.exists()
+
+
+def test_verify_looks_at_plans_and_notes_of_runs(tmp_path, capsys) -> None:
+    folder = tmp_path / "r"
+    results(folder)
+    plan = Path(path("plan", str(folder), plan="0123456789"))
+    write_text(plan, plan_text({"plan": "0123456789", "tiles": {"a": {"ra_deg": 10.5}}}))
+    assert read_plan_file(plan)["tiles"] == {"a": {"ra_deg": 10.5}}
+    assert main(["verify", "--all", "--results", str(folder)]) == 0
+    plan.write_text(plan.read_text().replace("10.5", "11.5"))
+    note = Path(path("run_note", str(folder), run="20251005T000000-1"))
+    write_text(note, '{"host": "a", "pi')
+    assert main(["verify", "--all", "--results", str(folder)]) == 1
+    said = capsys.readouterr().out
+    assert f"damaged: {plan}: not as it was written" in said and f"damaged: {note}" in said
+    assert main(["verify", "--all", "--repair", "--results", str(folder)]) == 0
+    assert not plan.exists() and not note.exists()
 
 
 # of the workflow itself, tables that can be made anew in seconds, and simulated truth

@@ -7,14 +7,17 @@ kinds and outcomes (raw.py and products.py say what these are); the last two col
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 from contimg.core.isolate import isolated
-from faults import products, raw
+from faults import disks, products, raw
+from faults.storage import Storage
 
 OUTCOMES = ("identical", "within errors", "detected", "wrong", "traceback or hang")
 
@@ -26,15 +29,30 @@ def main() -> int:
     parser.add_argument("--raw", type=int, default=0, help="faults of UVH5 files")
     parser.add_argument("--products", type=int, default=0, help="faults of products")
     parser.add_argument("--results", type=Path, help="a finished small run, for faults of products")
+    parser.add_argument("--disks", type=int, default=0, help="faults of the disk")
     given = parser.parse_args()
+    if given.disks and "FAULTS_PLAN" not in os.environ:
+        return on_a_disk_that_fails()
     table: dict[str, Counter[str]] = {}
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         if given.raw:
             of_raw(given.raw, given.seed, Path(folder), table)
         if given.products:
             products.campaign(given.results, given.products, given.seed, Path(folder), table)
+        if given.disks:
+            disks.campaign(given.results, given.disks, given.seed, Path(folder), table)
+            os.chdir("/")
     print_table(table)
     return int(any(found[bad] for found in table.values() for bad in OUTCOMES[3:]))
+
+
+def on_a_disk_that_fails() -> int:
+    """This program again, with the library that makes calls fail; its exit status."""
+    with tempfile.TemporaryDirectory(prefix="storage-") as folder:
+        storage = Storage.in_folder(Path(folder))
+        command = [sys.executable, "-m", "faults.campaign", *sys.argv[1:]]
+        env = os.environ | storage.environment
+        return subprocess.run(command, env=env, check=False).returncode
 
 
 def of_raw(number: int, seed: int, work: Path, table: dict[str, Counter[str]]) -> None:

@@ -1,30 +1,57 @@
-"""Kill a small run again and again, take it up again, and compare with one undisturbed.
+"""Kill a small run again and again until it is whole, and compare it with one undisturbed.
 
-``python -m faults.kills --work DIR --kills 20 --seed 1``. Signals and moments are random and
-seeded: SIGKILL of the head with all its jobs, of one job alone, SIGTERM and SIGINT of the head.
-Compared are all products but Measurement Sets and calibration tables (casacore's index files end
-in bytes that it never sets) and records but for ``run`` and ``seal``; the auditor ends it.
+``python -m faults.kills --work DIR --kills 500 --seed 1``. Signals and moments are random and
+seeded: SIGKILL of the head with all its jobs, of the head alone, of one job, of a process that a
+job started (WSClean, a reader, a writer), SIGTERM and SIGINT of the head, and power cuts in the
+middle of an opening, a write, an fsync or a renaming (storage.c). A run that comes to its end in
+spite of them is compared, audited, and begun anew, until there are kills enough.
+
+Compared are all products, raw files included, byte by byte. Exempt are what no two runs share:
+``run`` of a record (times, host, memory); casacore's index files ``table.f*i``, which end in bytes
+that it never sets, and so the hashes of whole tables in the ``seal`` of their record; marks of
+readers (seals.EXEMPT). What is no product of a job with a record (logs, pages of the run, the
+inventory, notes of runs) is left to the auditor.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import yaml
+
+from contimg.core.seals import EXEMPT
+from faults.storage import POWER_CUT, Storage
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHERS = {"logs", "benchmarks", "runs", "report", "inventory", ".snakemake"}
-HOW = ("head with its jobs", "one job", "SIGTERM", "SIGINT")
+INDEX = re.compile(r"table\.f\d+i")
+# how often a kill is of what kind
+HOW = {
+    "SIGKILL of one job": 70,
+    "SIGKILL of a child of a job": 15,
+    "SIGKILL of the head with its jobs": 5,
+    "SIGKILL of the head alone": 2,
+    "SIGTERM of the head": 3,
+    "SIGINT of the head": 3,
+}
+CUTS = 0.5  # of the heads that are started, those that have the power cut at some call
+CUT = ("open", "write", "fsync", "rename", "mkdir", "unlink")
+BACKENDS = ("residual", "wsclean")
 
 
 def main() -> int:
@@ -35,111 +62,204 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=2)
     given = parser.parse_args()
-    work = given.work.resolve()
-    config = configure(work, given.epochs)
-    finish(work, config)
-    whole = contents(work / "results")
-    (work / "undisturbed.json").write_text(json.dumps(whole, indent=1))
-    for folder in ("results", "raw", ".snakemake"):
-        shutil.rmtree(work / folder, ignore_errors=True)
-    rng = random.Random(given.seed)
-    done = [kill(work, config, rng) for _ in range(given.kills)]
-    finish(work, config)
-    found = contents(work / "results")
-    differ = sorted(n for n in whole.keys() | found.keys() if whole.get(n) != found.get(n))
-    for name in differ:
-        print(f"differs: {name}")
-    audit = [sys.executable, str(ROOT / "tools/audit.py"), "results", "--raw", "raw"]
-    audited = subprocess.run(audit, cwd=work, check=False).returncode
-    counts = ", ".join(f"{done.count(how)} {how}" for how in sorted(set(done)))
-    print(f"{given.kills} kills ({counts}): {len(whole)} products, {len(differ)} differ")
-    return int(bool(differ) or audited != 0)
+    rng, done, bad = random.Random(given.seed), Counter(), 0
+    undisturbed: dict[str, dict[str, str]] = {}
+    while done.total() < given.kills:
+        backend = BACKENDS[len(undisturbed) % 2] if len(undisturbed) < 2 else rng.choice(BACKENDS)
+        trial = Trial(given.work.resolve() / backend, given.epochs, backend, rng)
+        if backend not in undisturbed:
+            undisturbed[backend] = trial.undisturbed()
+        trial.clear()
+        while done.total() < given.kills and trial.disturbed(done, given.kills):
+            print(dict(sorted(done.items())), file=sys.stderr, flush=True)
+        trial.finish()
+        bad += compared(trial.work, undisturbed[backend])
+    of_kind: Counter[str] = Counter()
+    for (how, _), number in done.items():
+        of_kind[how] += number
+    for title, counted in (("kill", of_kind), ("kill, while", done)):
+        print(f"| {title} | number |\n|---|---|")
+        for what, number in sorted(counted.items(), key=str):
+            print(f"| {what if isinstance(what, str) else ', '.join(what)} | {number} |")
+    print(f"{done.total()} kills, {bad} differences and findings")
+    return int(bool(bad))
 
 
-def configure(work: Path, epochs: int) -> Path:
+class Trial:
+    """A small run in a folder of its own."""
+
+    def __init__(self, work: Path, epochs: int, backend: str, rng: random.Random) -> None:
+        self.work, self.rng = work, rng
+        work.mkdir(parents=True, exist_ok=True)
+        self.config = configure(work, epochs, backend)
+        self.storage = Storage.in_folder(work)
+
+    def clear(self) -> None:
+        """As if nothing had ever run here."""
+        for folder in ("results", "raw", ".snakemake"):
+            shutil.rmtree(self.work / folder, ignore_errors=True)
+
+    def undisturbed(self) -> dict[str, str]:
+        """Products of a run that nothing disturbs; kept, for the next time."""
+        kept = self.work / "undisturbed.json"
+        if not kept.exists():
+            self.clear()
+            self.finish()
+            kept.write_text(json.dumps(contents(self.work)))
+        return json.loads(kept.read_text())
+
+    def start(self, *more: str) -> psutil.Popen:
+        """Snakemake, with a process group of its own; the lock of one that was killed is taken."""
+        shutil.rmtree(self.work / ".snakemake" / "locks", ignore_errors=True)
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--directory", str(self.work), "--configfile", str(self.config)]
+        command += ["--cores", "2", *more]
+        environment = os.environ | self.storage.environment | {"CONTIMG_RUN": str(self.work)}
+        with (self.work / "run.log").open("ab") as log:
+            return psutil.Popen(
+                command,
+                cwd=self.work,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=environment,
+            )
+
+    def finish(self) -> None:
+        """Run to the end."""
+        self.storage.heal()
+        if self.start().wait():
+            raise SystemExit(f"the run did not come to its end: {self.work}/run.log")
+
+    def disturbed(self, done: Counter[tuple[str, str]], most: int) -> bool:
+        """Start the head and kill until it is gone; False when it came to its end whole."""
+        run = self.start("--retries", "50")  # a job that is killed is begun again at once
+        if self.rng.random() < CUTS:
+            at = int(10 ** self.rng.uniform(0, 4))
+            self.storage.fail(self.work / "results", CUT, POWER_CUT, at)
+        try:
+            while run.poll() is None and done.total() < most:
+                busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+                time.sleep(self.rng.expovariate(1 / busy))
+                jobs = self.jobs()
+                if run.poll() is None and jobs and (what := self.kill(run, jobs)):
+                    done[what] += 1
+            run.wait(timeout=120)
+        finally:
+            self.end(run)
+        cut = self.storage.hit
+        self.storage.heal()
+        if cut:
+            done["power cut", place(cut.split(" ", 1)[1], self.work)] += 1
+        return bool(run.returncode)
+
+    def kill(self, run: psutil.Popen, jobs: dict[int, str]) -> tuple[str, str] | None:
+        """One kill; what was done, and which rule ran."""
+        how = self.rng.choices(list(HOW), list(HOW.values()))[0]
+        pid = self.rng.choice(sorted(jobs))
+        try:
+            if how == "SIGKILL of one job":
+                os.kill(pid, signal.SIGKILL)
+            elif how == "SIGKILL of a child of a job":
+                children = [c for c in psutil.Process(pid).children(recursive=True) if c.exe()]
+                children = [c for c in children if Path(c.exe()).name not in ("bash", "dash")]
+                if not children:
+                    return None
+                victim = self.rng.choice(children)
+                how += f" ({Path(victim.exe()).name.split('.')[0]})"
+                victim.kill()
+            elif how == "SIGKILL of the head with its jobs":
+                os.killpg(run.pid, signal.SIGKILL)
+            elif how == "SIGKILL of the head alone":
+                run.kill()
+            else:
+                run.send_signal(getattr(signal, how.split()[0]))
+        except (ProcessLookupError, psutil.Error):
+            return None
+        if "head" in how:
+            run.wait(timeout=120)
+        return how, jobs[pid]
+
+    def end(self, run: psutil.Popen) -> None:
+        """End what is left of a run, as tools/run.sh does before the next."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(run.pid, signal.SIGKILL)
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if process.environ().get("CONTIMG_RUN") == str(self.work):
+                    process.kill()
+
+    def jobs(self) -> dict[int, str]:
+        """Processes of the jobs that run -> their rules."""
+        found = {}
+        for note in self.work.glob("results/logs/**/*.job"):
+            with contextlib.suppress(OSError, ValueError, KeyError):  # being written, or gone
+                content = json.loads(note.read_text())
+                if "error" not in content and psutil.pid_exists(content["pid"]):
+                    found[content["pid"]] = note.relative_to(self.work / "results/logs").parts[0]
+        return found
+
+
+def configure(work: Path, epochs: int, backend: str) -> Path:
     """The tiny configuration, for a folder of its own."""
-    work.mkdir(parents=True, exist_ok=True)
     config = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
     config |= {"results": "results", "catalog": "results/simulated/catalog.csv"}
     config["discover"]["raw_dir"] = "raw"
     config["plan"]["calibrators"] = str(ROOT / "config/calibrators.csv")
+    config["image"]["backend"] = backend
     config["simulate"] |= {"epochs": epochs, "ese_mid_epoch": 0}
     target = work / "tiny.yaml"
     target.write_text(yaml.safe_dump(config))
     return target
 
 
-def start(work: Path, config: Path, *more: str) -> subprocess.Popen[bytes]:
-    """Snakemake on `work`, with a process group of its own."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(work), "--configfile", str(config), "--cores", "2", *more]
-    with (work / "run.log").open("ab") as log:
-        return subprocess.Popen(
-            command, cwd=work, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
+def place(file: str, work: Path) -> str:
+    """The folder of the results in which a file lies."""
+    parts = Path(file).relative_to(work / "results").parts
+    return f"writing of {parts[0]}"
 
 
-def finish(work: Path, config: Path) -> None:
-    """Run to the end; a run that was killed leaves a lock."""
-    start(work, config, "--unlock").wait()
-    if start(work, config).wait():
-        raise SystemExit(f"the run did not come to its end: {work}/run.log")
+def compared(work: Path, whole: dict[str, str]) -> int:
+    """Number of products that differ, and 1 for an audit with findings; all are printed."""
+    found = contents(work)
+    differ = sorted(n for n in whole.keys() | found.keys() if whole.get(n) != found.get(n))
+    for name in differ:
+        print(f"differs: {work / name}", flush=True)
+    audit = [sys.executable, str(ROOT / "tools/audit.py"), "results", "--raw", "raw"]
+    audited = subprocess.run(audit, cwd=work, check=False).returncode
+    print(f"{len(whole)} files compared, {len(differ)} differ", flush=True)
+    return len(differ) + audited
 
 
-def kill(work: Path, config: Path, rng: random.Random) -> str:
-    """Start, wait for a random moment of a job, kill; what was done."""
-    start(work, config, "--unlock").wait()
-    run, how = start(work, config), rng.choice(HOW)
-    while not (jobs := notes(work)) and run.poll() is None:
-        time.sleep(0.05)
-    time.sleep(rng.uniform(0, 6))
-    jobs = notes(work) or jobs
-    if run.poll() is not None:
-        return "after the end"
-    try:
-        if how == "one job" and jobs:
-            os.kill(rng.choice(jobs), signal.SIGKILL)
-        elif how in ("SIGTERM", "SIGINT"):
-            run.send_signal(getattr(signal, how))
-        else:
-            os.killpg(run.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        how = "after the end"
-    run.wait()
-    return how
-
-
-def notes(work: Path) -> list[int]:
-    """Processes of the jobs that run."""
-    found = []
-    for note in work.glob("results/logs/**/*.job"):
-        try:
-            found.append(int(json.loads(note.read_text())["pid"]))
-        except (OSError, ValueError, KeyError):
-            continue  # it is being written, or gone
-    return [pid for pid in found if alive([pid])]
-
-
-def alive(pids: list[int]) -> bool:
-    """Whether all of these processes are there."""
-    return all(Path(f"/proc/{pid}").exists() for pid in pids)
-
-
-def contents(results: Path) -> dict[str, str]:
+def contents(work: Path) -> dict[str, str]:
     """Hash of every product, by its path."""
-    found = {}
-    for file in sorted(results.rglob("*")):
-        parts = file.relative_to(results).parts
-        table = any((parent / "table.dat").exists() for parent in file.parents)
-        if not file.is_file() or parts[0] in OTHERS or table:
-            continue
-        content = file.read_bytes()
-        if file.suffix == ".json" and b'"run"' in content:
-            record = json.loads(content)
-            kept = {k: v for k, v in record.items() if k not in ("run", "seal")}
-            content = json.dumps(kept).encode()
-        found["/".join(parts)] = hashlib.sha256(content).hexdigest()
-    return found
+    return {file.relative_to(work).as_posix(): hashed(file) for file in products(work)}
+
+
+def products(work: Path) -> Iterator[Path]:
+    """All files that must be the same in any two runs."""
+    for top in (work / "raw", work / "results"):
+        for file in sorted(top.rglob("*")):
+            if file.relative_to(top).parts[0] not in OTHERS and file.is_file() and is_product(file):
+                yield file
+
+
+def is_product(file: Path) -> bool:
+    """Whether a file is the same in any two runs."""
+    return file.name not in EXEMPT and not INDEX.fullmatch(file.name)
+
+
+def hashed(file: Path) -> str:
+    """Hash of a file; of a record, of what two runs share."""
+    content = file.read_bytes()
+    if file.suffix == ".json" and b'"run"' in content:
+        record = json.loads(content)
+        del record["run"]
+        if seal := record.get("seal"):
+            seal.pop("record")
+            seal["products"] = {k: v for k, v in seal["products"].items() if "files" not in v}
+        content = json.dumps(record).encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 if __name__ == "__main__":

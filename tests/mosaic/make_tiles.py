@@ -152,6 +152,7 @@ def make_tile(
         "reason": "too little data" if verdict == "fail" else "",
         "data": {"rms_jy_beam": rms, "mjd": mjd, "freq_hz": 1.4e9, "integration_s": 309.0}
         | (data or {}),
+        "checks": [],
         "inputs": [],
     }
     paths["record"].write_text(json.dumps(content))

@@ -13,7 +13,7 @@ from contimg.cli import main
 from contimg.core.errors import ContimgError
 from contimg.core.fits import Beam
 from contimg.core.paths import path
-from contimg.core.records import write_text
+from contimg.core.records import write_record, write_text
 from contimg.mosaic.calibration import calibration_of
 from contimg.mosaic.command import choose_tiles
 from contimg.mosaic.listing import to_mjd
@@ -80,7 +80,7 @@ def record_chain(
     def write(name, stage, inputs=(), **content):
         path = folder / f"{name}.json"
         base = {"product": name, "stage": stage, "verdict": "pass", "reason": "", "data": {}}
-        base |= {"inputs": [{"path": str(item)} for item in inputs]} | content
+        base |= {"checks": [], "inputs": [{"path": str(item)} for item in inputs]} | content
         path.write_text(json.dumps(base))
         return path
 
@@ -197,10 +197,10 @@ def test_mosaics_are_found_by_time_and_place(tmp_path, capsys):
             "corners_deg": [[ra - 1, -1], [ra + 1, -1], [ra + 1, 1], [ra - 1, 1]],
             "rms_median_jy_beam": 1e-3,
         }  # fmt: skip
-        record = {"product": name, "verdict": verdict, "reason": "", "data": data}
-        (folder / f"{name}.json").write_text(json.dumps(record))
+        record = folder / f"{name}.json"
+        write_record(record, product=name, stage="mosaic", data=data, verdict=verdict)
     validation = tmp_path / "mosaics/a/a.validation.json"
-    validation.write_text(json.dumps({"verdict": "warn", "reason": "", "data": {}}))
+    write_record(validation, product="a", stage="mosaic validate", data={}, verdict="warn")
 
     def listed(*words):
         table = tmp_path / "list.csv"

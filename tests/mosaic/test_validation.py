@@ -12,6 +12,7 @@ from astropy.io import fits
 
 from contimg.cli import main
 from contimg.core.fits import read_image
+from contimg.core.records import write_record
 from contimg.mosaic.command import MosaicFiles, run
 from contimg.mosaic.options import MosaicOptions, ValidationOptions
 from contimg.mosaic.validate import ValidationFiles
@@ -158,9 +159,7 @@ def test_tiles_that_disagree_are_found(tmp_path, good):
 
 def test_a_failed_mosaic_has_a_failed_validation(tmp_path):
     record = tmp_path / "m.json"
-    record.write_text(
-        json.dumps({"product": "m", "verdict": "fail", "reason": "no tile", "data": {}})
-    )
+    write_record(record, product="m", stage="mosaic", data={}, verdict="fail", reason="no tile")
     words = ["mosaic", "validate", "--mosaic-record", str(record)]
     for key in ("image", "residual", "weight", "rms", "coverage", "tiles", "mosaic-plot"):
         words += [f"--{key}", str(tmp_path / key)]

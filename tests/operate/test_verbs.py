@@ -199,6 +199,28 @@ def test_decisions_are_rows_with_who_when_and_why(results, tmp_path):
     assert lines[0] == "# decisions" and len(list(csv.DictReader(lines[1:]))) == 1
 
 
+def test_decisions_on_a_copy_are_not_those_on_the_original(results, tmp_path, capsys):
+    begun(results, tmp_path)
+    before = (tmp_path / "m.csv").read_text()
+    copy = str(shutil.copytree(results, tmp_path / "copy"))
+    assert main(["hold", MOSAIC, "--reason", "x", "--results", copy]) == 1
+    assert f"worked on {results}" in capsys.readouterr().err
+    assert (tmp_path / "m.csv").read_text() == before
+    own = tmp_path / "own.csv"
+    words = ["--reason", "x", "--results", copy, "--publish-overrides", str(own)]
+    assert main(["hold", MOSAIC, *words]) == 0
+    assert read_overrides(own)[MOSAIC].decision == "hold"
+
+
+def test_a_damaged_note_of_the_last_run_is_named(results, tmp_path, capsys):
+    begun(results, tmp_path)
+    (note,) = Path(path("run_note", results, run="x")).parent.iterdir()
+    note.write_text(note.read_text()[:100])
+    main(["status", "--results", results])
+    said = capsys.readouterr()
+    assert f"{note}: not a readable note" in said.err and "no readable note of a run" in said.out
+
+
 def test_other_rows_of_a_table_stay_as_they_are(results, tmp_path):
     begun(results, tmp_path)
     table = tmp_path / "m.csv"

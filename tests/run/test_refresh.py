@@ -171,7 +171,9 @@ def test_tables_say_what_the_plan_says(site):
 def test_a_plan_is_one_line_an_item(site):
     plan = site.refresh()
     text = plan_text(plan)
-    assert json.loads(text) == json.loads(json.dumps(plan))
+    told = json.loads(text)
+    del told["digest"]
+    assert told == json.loads(json.dumps(plan))
     assert sum('"start_mjd"' in line for line in text.splitlines()) == 3
 
 

@@ -100,3 +100,11 @@ def test_a_run_that_cannot_find_room_does_not_begin(tmp_path):
     made.parent.mkdir(parents=True)
     made.touch()
     assert check_space(config, plan) == ""
+
+
+@pytest.mark.parametrize(("line", "runs"), [("dry-run: true", False), ("keep-going: true", True)])
+def test_a_profile_may_ask_to_look_only(tmp_path, line, runs):
+    profile = tmp_path / "mine"
+    profile.mkdir()
+    (profile / "profile.yaml").write_text(f"cores: 2\n{line}\n")
+    assert runs_jobs(["/env/bin/snakemake", "--profile", str(profile)]) == runs

@@ -147,7 +147,11 @@ def service(tmp_path_factory) -> Service:
     note.write_text(json.dumps(content))
     (directory / "Snakefile").write_text(SNAKEFILE)
     record = {"product": "p", "stage": "s", "verdict": "pass", "reason": "", "checks": []}
-    record |= {"data": {"decision": None}, "run": {"created_utc": "2026-01-01T00:00:00+00:00"}}
+    record |= {
+        "inputs": [],
+        "data": {"decision": None},
+        "run": {"created_utc": "2026-01-01T00:00:00+00:00"},
+    }
     (directory / "template.json").write_text(json.dumps(record))
     (directory / "seconds.txt").write_text("0")
     (directory / "bad.txt").write_text("none")

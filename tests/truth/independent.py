@@ -53,6 +53,10 @@ class Fault:
     swapped: tuple[int, int] | None = None  # places in the file of two antennas
     subband_gain: tuple[int, float] = (0, 1.0)  # of a subband's power
     late: int = 0  # integrations that the time tags are late by
+    moved: tuple[int, float] = (0, 0.0)  # metres east of where the file says an antenna is
+    feeds_swapped: int | None = None  # an antenna whose cables of the two feeds are exchanged
+    pointing_deg: float = 0.0  # all dishes point north of where they should
+    polarised: float = 0.0  # of the calibrator, along the first feed
     screen_deg: float = 0.0  # rms phase of every antenna, another one in each observation
     noise: bool = True
 
@@ -152,10 +156,14 @@ def visibilities(
     fault: Fault,
 ) -> np.ndarray:
     """V_pq = <conj(E_p) E_q> of the sky, (time, baseline, channel), autos included [Jy]."""
-    xyz = equatorial(dishes(instrument))
+    places = dishes(instrument)
+    places[fault.moved[0], 0] += fault.moved[1]
+    xyz = equatorial(places)
     second, first = np.tril_indices(len(xyz))
     pointing = np.radians(group.dec_app_deg)
     centre = np.array([np.cos(pointing), 0, np.sin(pointing)])
+    aimed = pointing + np.radians(fault.pointing_deg)
+    aim = np.array([np.cos(aimed), 0, np.sin(aimed)])
     index = sky["spectral_index"].to_numpy()[:, None]
     flux = sky["flux_jy"].to_numpy()[:, None] * (freq_hz / 1.4e9) ** index
     size = np.radians(sky["size_arcsec"].to_numpy() / 3600) if "size_arcsec" in sky else None
@@ -166,7 +174,7 @@ def visibilities(
             sky["ra_deg"].to_numpy(), sky["dec_deg"].to_numpy(), Time(mid, format="mjd")
         )
         to = np.stack([np.cos(dec) * np.cos(hour), -np.cos(dec) * np.sin(hour), np.sin(dec)], 1)
-        chord = np.linalg.norm(to - centre, axis=1)
+        chord = np.linalg.norm(to - aim, axis=1)
         apparent = flux * beam(2 * np.arcsin(chord / 2)[:, None], freq_hz, fault.dish_m)
         turns = (to - centre) @ xyz.T / LIGHT  # (source, antenna) seconds
         delay = turns[:, second] - turns[:, first]
@@ -223,6 +231,11 @@ def observe(
     for subband, channels in enumerate(freq):
         true = visibilities(instrument, group, sky, channels, width, fault)
         data = np.repeat(true[..., None], 2, axis=-1)
+        if fault.polarised:
+            source = visibilities(instrument, group, sky[:1], channels, width, fault)
+            data += fault.polarised * source[..., None] * [1, -1]
+        if fault.feeds_swapped is not None:  # unlike feeds see nothing in common
+            data[:, (first == fault.feeds_swapped) != (second == fault.feeds_swapped)] = 0
         if fault.noise:
             sigma = SEFD_JY / np.sqrt(2 * width * group.integration_s)
             data = data + sigma * (random.normal(size=(*data.shape, 2)) @ [1, 1j])

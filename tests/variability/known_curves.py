@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from contimg.core.lens import smoothed_gain
+from contimg.core.records import write_record
 from contimg.variability.ese import LightCurve
 from contimg.variability.references import Grid
 
@@ -96,5 +96,5 @@ def write_photometry(
         records.append(folder / f"{mosaic}.json")
         (pd.DataFrame() if bad else table).to_parquet(tables[-1])
         verdict = {"verdict": "fail", "reason": "all tiles lost"} if bad else {"verdict": "pass"}
-        records[-1].write_text(json.dumps({"product": mosaic, "reason": "", **verdict}))
+        write_record(records[-1], product=mosaic, stage="photometry", data={}, **verdict)
     return tables, records

@@ -8,6 +8,7 @@ import pytest
 from astropy.table import Table
 
 from contimg.cli import main
+from contimg.core.records import write_record
 from contimg.variability.lightcurves import COLUMNS, read_photometry
 from contimg.variability.products import CANDIDATES
 from variability import known_curves as made
@@ -214,7 +215,7 @@ def test_a_row_that_is_not_of_one_piece_is_no_measurement(tmp_path):
     )
     table.loc[7, "flux_err_jy"] = 0.0103
     table.to_parquet(tmp_path / "m0.parquet")
-    (tmp_path / "m0.json").write_text(json.dumps({"verdict": "pass", "data": {}}))
+    write_record(tmp_path / "m0.json", product="m0", stage="photometry", data={})
     (found, *_) = read_photometry([(tmp_path / "m0.parquet", tmp_path / "m0.json")])
     found = found.set_index("source")
     assert found.loc["s7", "flag"] == "unmeasured" and np.isnan(found.loc["s7", "flux_jy"])

@@ -21,6 +21,7 @@ from contimg.core.paths import path
 
 _MEANS = {"processes", "scan"}  # leaves that say how the plan is made, not what is in it
 KINDS = ("groups", "calsets", "tiles", "mosaics")
+_DIGEST = ',\n "digest": "'
 
 
 def plan_key(options: Sequence[Options]) -> str:
@@ -34,7 +35,10 @@ def plan_key(options: Sequence[Options]) -> str:
 
 
 def plan_text(plan: dict[str, Any]) -> str:
-    """JSON with one line an item: quick to write, and changes show line by line."""
+    """JSON with one line an item: quick to write, and changes show line by line.
+
+    The last line is a hash of all before it.
+    """
     parts = []
     for key, value in plan.items():
         if isinstance(value, dict) and value:
@@ -42,7 +46,8 @@ def plan_text(plan: dict[str, Any]) -> str:
             parts.append(f" {json.dumps(key)}: {{\n" + ",\n".join(lines) + "\n }")
         else:
             parts.append(f" {json.dumps(key)}: {json.dumps(value)}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+    text = "{\n" + ",\n".join(parts)
+    return f'{text}{_DIGEST}{hashlib.sha256(text.encode()).hexdigest()}"\n}}\n'
 
 
 def read_plan(results: str, key: str | None = None) -> dict[str, Any]:
@@ -52,15 +57,19 @@ def read_plan(results: str, key: str | None = None) -> dict[str, Any]:
 
 
 def read_plan_file(target: Path) -> dict[str, Any]:
-    """A plan; :class:`ContimgError` when it is missing or cannot be read."""
+    """A plan; :class:`ContimgError` when it is missing, cannot be read, or was changed."""
     try:
-        content = json.loads(target.read_text())
+        text = target.read_text()
+        content = json.loads(text)
     except FileNotFoundError:
         raise ContimgError(_no_plan(str(target))) from None
     except (ValueError, RecursionError) as error:
         raise ContimgError(f"{target}: not a readable plan ({error}); delete it") from None
     if not isinstance(content, dict):
         raise ContimgError(f"{target}: not a readable plan (no JSON object); delete it")
+    digest = content.pop("digest", None)
+    if digest not in (None, hashlib.sha256(text.rpartition(_DIGEST)[0].encode()).hexdigest()):
+        raise ContimgError(f"{target}: not as it was written; delete it")
     return content
 
 

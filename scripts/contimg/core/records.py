@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import resource
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,7 @@ from contimg.core.hashes import file_sha256
 from contimg.core.paths import root_of
 
 _STARTED = time.time()
+_PARTS = ("product", "stage", "reason", "checks", "data", "inputs")  # of every record
 _LARGE_BYTES = 64_000_000  # a FITS file of more is known by its sums
 # What the command line sets before a verb runs: the modules behind it, with their hashes.
 CODE: Callable[[], Mapping[str, str]] = dict
@@ -226,7 +228,7 @@ def write_record(
         "software": software(),
         "run": {
             "created_utc": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "command": " ".join(sys.argv),
+            "command": shlex.join(sys.argv),
             "host": platform.node(),
             "wall_s": round(time.time() - _STARTED, 2),
             "cpu_s": round(sum(os.times()[:4]), 2),
@@ -257,6 +259,8 @@ def parse_record(path: str | Path, text: bytes) -> dict[str, Any]:
         raise DamagedError(path, f"not a valid record ({error})") from None
     if not isinstance(content, dict) or not isinstance(content.get("verdict"), str):
         raise DamagedError(path, "a record without a verdict")
+    if missing := [key for key in _PARTS if key not in content]:
+        raise DamagedError(path, f"a record without {', '.join(missing)}")
     if content["verdict"] not in VERDICTS:
         what = f"verdict {content['verdict']!r} is none of {', '.join(VERDICTS)}"
         raise DamagedError(path, what)

@@ -69,7 +69,11 @@ def table_of(key: str, named: Path | None, results: str) -> Path:
     last: dict[str, Any] = runs.latest(results) or {}
     section, leaf = key.split(".")
     of_run = last.get("config", {}).get(section, {}).get(leaf)
-    return Path(last["directory"]) / named if str(named) == str(of_run) else named
+    if str(named) != str(of_run):
+        return named
+    if why := runs.elsewhere(last, results):  # the decisions there are on other products
+        raise ContimgError(f"{why}, or give --{key.replace('.', '-')} with a table of their own")
+    return Path(last["directory"]) / named
 
 
 def put(table: Path, columns: tuple[str, ...], row: dict[str, str]) -> None:

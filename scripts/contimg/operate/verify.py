@@ -20,10 +20,11 @@ from typing import Any
 
 from pydantic import Field
 
+from contimg.core import plans
 from contimg.core.command import Command
 from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.groups import read_manifest
-from contimg.core.paths import MADE_WITH, PATTERNS, fields, place_of
+from contimg.core.paths import MADE_WITH, PATTERNS, fields, path, place_of
 from contimg.core.records import read_record
 from contimg.core.seals import difference
 from contimg.operate.named import NamedFiles, some
@@ -63,14 +64,17 @@ def run(files: VerifyFiles) -> int:
     began = time.monotonic()
     promised, bad, unsealed = _promised(records)
     bad |= _manifests(files.results, wanted)
+    if files.all:
+        bad |= _plans(files.results)
+        bad |= dict.fromkeys(runs.damaged(files.results), "not a readable note of a run")
     present = [p for p in promised if p.path.exists()]
     gone = [p.path for p in promised if not p.path.exists() and not _may_be_gone(p.path)]
     seen = _look(present, files.threads)
     bad |= {p.path: p.wrong for p in seen if p.wrong}
-    for path, why in bad.items():
-        print(f"damaged: {path}: {why}" + (_deleted(path) if files.repair else ""))
-    for path in gone:
-        print(f"gone: {path}: the next run makes it again")
+    for file, why in bad.items():
+        print(f"damaged: {file}: {why}" + (_deleted(file) if files.repair else ""))
+    for file in gone:
+        print(f"gone: {file}: the next run makes it again")
     for record in unsealed:
         print(f"nothing promised: {record}: made by hand or by an earlier version")
     size, took = sum(p.promise["bytes"] for p in present), time.monotonic() - began
@@ -127,6 +131,18 @@ def _manifests(results: str, wanted: list[str]) -> dict[Path, str]:
                 read_manifest(manifest)
             except DamagedError as error:
                 bad[manifest] = error.what
+    return bad
+
+
+def _plans(results: str) -> dict[Path, str]:
+    """Plans that cannot be read or are not as they were written, and why."""
+    bad = {}
+    for key in plans.keys(results):
+        plan = Path(path("plan", results, plan=key))
+        try:
+            plans.read_plan_file(plan)
+        except ContimgError as error:
+            bad[plan] = str(error).removeprefix(f"{plan}: ").removesuffix("; delete it")
     return bad
 
 

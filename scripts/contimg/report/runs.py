@@ -20,6 +20,9 @@ from contimg.core.jobs import alive, heartbeat, read_note, sign
 from contimg.core.paths import path
 from contimg.core.records import write_text
 
+# what every note of a run says
+_WRITTEN = frozenset({"host", "pid", "began", "started_utc", "directory", "plan", "config"})
+
 
 @dataclass(frozen=True)
 class Run:
@@ -62,18 +65,29 @@ def seconds(note: Mapping[str, Any]) -> float:
 
 
 def latest(results: str) -> dict[str, Any] | None:
-    """The note of the run that started last, None if no run has; ``alive`` tells if it goes on."""
+    """The note of the run that started last, None if no run has; ``alive`` tells if it goes on.
+
+    Notes that are damaged are passed over, and named.
+    """
     for note in reversed(_notes(results)):
         content = read_note(note)
-        if content is not None:
-            return content | {"alive": alive(content, note)}
+        if content is None or not content.keys() >= _WRITTEN:
+            print(f"runs: {note}: not a readable note of a run; delete it", file=sys.stderr)
+            continue
+        return content | {"alive": alive(content, note)}
     return None
+
+
+def damaged(results: str) -> list[Path]:
+    """Notes of runs that cannot be read."""
+    read = {note: read_note(note) for note in _notes(results)}
+    return [note for note, content in read.items() if not (content or {}).keys() >= _WRITTEN]
 
 
 def going_on(results: str) -> int:
     """How many runs work on the results now."""
-    notes = ((read_note(note), note) for note in _notes(results))
-    return sum(content is not None and alive(content, note) for content, note in notes)
+    notes = ((read_note(note) or {}, note) for note in _notes(results))
+    return sum(content.keys() >= _WRITTEN and alive(content, note) for content, note in notes)
 
 
 def elsewhere(note: Mapping[str, Any], results: str) -> str:

@@ -228,7 +228,7 @@ def last_run(results: str) -> str:
     """When the last run began and what became of it."""
     last = runs.latest(results)
     if last is None:
-        return "no run yet"
+        return "no readable note of a run" if runs.damaged(results) else "no run yet"
     state = "at work" if last["alive"] else last.get("outcome", "cut off")
     return f"last run: began {last['started_utc'][:19]} UTC, {state}"
 

@@ -6,7 +6,9 @@ Only a run that will make something writes: ``snakemake -n``, ``--summary``, ``-
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import io
 import json
 import os
 import platform
@@ -38,15 +40,16 @@ _held: list[IO[str]] = []  # the lock lives as long as this process
 
 
 def runs_jobs(argv: Sequence[str]) -> bool:
-    """Whether ``snakemake`` with these arguments (of `sys.argv`) runs jobs.
+    """Whether ``snakemake`` with these arguments (of `sys.argv`) and its profiles runs jobs.
 
     One that was not started by its command line (from a program, by a test) is taken to look.
     """
-    from snakemake.cli import get_argument_parser
+    from snakemake.cli import parse_args
 
     if Path(argv[0]).name not in {"snakemake", "__main__.py"}:
         return False
-    given, _ = get_argument_parser().parse_known_args(list(argv[1:]))
+    with contextlib.redirect_stderr(io.StringIO()):  # the names of the profiles, once more
+        _, given = parse_args(list(argv[1:]))
     looks = any(getattr(given, name, None) for name in _LOOKS)
     return not looks and given.executor not in {"dryrun", "touch"}
 
