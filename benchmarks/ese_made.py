@@ -12,6 +12,7 @@ import numpy as np
 
 RAYS = 400_000
 SPAN_DAYS, LOST = 100, 0.15
+BAND_HZ = (1.311e9, 1.499e9)
 DEPTHS = {"10-20 %": (0.1, 0.2), "20-40 %": (0.2, 0.4), "> 40 %": (0.4, 0.9)}
 
 
@@ -24,6 +25,13 @@ class Made:
     flux: np.ndarray
     error: np.ndarray
     truth: dict
+    freq: np.ndarray | None = None  # of each measurement [Hz], if there are several parts
+
+
+def strengths(parts: int) -> np.ndarray:
+    """Of a lens in each part of the band over that in the middle: as wavelength squared."""
+    edges = np.linspace(*BAND_HZ, parts + 1)
+    return (np.mean(BAND_HZ) / ((edges[1:] + edges[:-1]) / 2)) ** 2
 
 
 def line_lens(alpha: float, size: float, random: np.random.Generator):
@@ -55,29 +63,38 @@ def disc_lens(alpha: float, size: float, impact: float, random: np.random.Genera
     return u, np.interp(np.hypot(u, impact), middle, gain, right=1.0)
 
 
-def lensed(kind: str, depth: float, width: float, t0: float, times, random):
-    """(relative flux, truth): a lens of `kind`, so much of the flux lensed that it has `depth`."""
+def lensed(kind: str, depth: float, width: float, t0: float, times, random, parts: int = 1):
+    """(relative flux by part, truth): a lens of `kind`, so much of the flux lensed that it has
+    `depth` in the middle of the band."""
     while True:
         alpha, size = np.exp(random.uniform(np.log(0.4), np.log(25))), 0.05 * 20 ** random.uniform()
-        if kind == "line":
-            u, gain = line_lens(alpha, size, random)
-        else:
-            alpha = min(alpha, 8)
-            u, gain = disc_lens(alpha, size, random.uniform(0, 0.8), random)
+        alpha = alpha if kind == "line" else min(alpha, 8)
+        impact = None if kind == "line" else random.uniform(0, 0.8)
+        u, gain = _gain(alpha, size, impact, random)
         full = 1 - gain.min()
         if full > depth * 1.02:
             break
     low = u[gain < 1 - full / 2]
     scale = width / (low.max() - low.min())
     fraction = depth / full
-    relative = 1 + fraction * (np.interp((times - t0) / scale, u, gain, left=1, right=1) - 1)
-    return relative, {"alpha": alpha, "flux_fraction": fraction}
+    since = (times - t0) / scale
+    gains = [(u, gain)] if parts == 1 else []
+    gains += [_gain(alpha * r, size, impact, random) for r in strengths(parts) if parts > 1]
+    relative = [1 + fraction * (np.interp(since, *g, left=1, right=1) - 1) for g in gains]
+    return np.array(relative), {"alpha": alpha, "flux_fraction": fraction}
 
 
-def smooth(depth: float, width: float, t0: float, times, random):
-    """A dip without caustics or shoulders."""
+def _gain(alpha: float, size: float, impact: float | None, random: np.random.Generator):
+    if impact is None:
+        return line_lens(alpha, size, random)
+    return disc_lens(alpha, size, impact, random)
+
+
+def smooth(depth: float, width: float, t0: float, times, random, parts: int = 1):
+    """A dip without caustics or shoulders that is as deep as a lens is strong."""
     power = random.uniform(1.8, 4)
-    return 1 - depth * np.exp(-np.log(2) * np.abs(2 * (times - t0) / width) ** power), {}
+    shape = np.exp(-np.log(2) * np.abs(2 * (times - t0) / width) ** power)
+    return 1 - depth * strengths(parts)[:, None] * shape, {}
 
 
 def epochs(random, span: int = SPAN_DAYS, lost: float = LOST) -> np.ndarray:
@@ -133,30 +150,43 @@ def known_filter(dip, covariance, snr: float, blocks: bool = False) -> float:
     return float(np.sqrt(max(left, 0.0)))
 
 
-def observe(kind: str, relative, times, snr: float, random, truth=None) -> Made:
-    """With noise of 1 / `snr` of the mean and a flux density of its own."""
+def observe(kind: str, relative, times, snr: float, random, truth=None, parts: int = 1) -> Made:
+    """With noise of 1 / `snr` of the mean in the mean of all parts, and a flux density of its own;
+    `relative` (N,), or (parts, N)."""
     level = 10 ** random.uniform(-2, 0)
     error = np.full(len(times), level / snr) * random.uniform(0.9, 1.1, len(times))
-    flux = level * relative + error * random.normal(size=len(times))
-    return Made(kind, times, flux, error, {"baseline_jy": level, **(truth or {})})
+    whole = {"baseline_jy": level, **(truth or {})}
+    relative, random_part = np.atleast_2d(relative), random.normal(size=(parts, len(times)))
+    # of a spectral index of -0.7
+    fluxes = level * strengths(parts)[:, None] ** 0.35
+    error = np.broadcast_to(error * np.sqrt(parts), (parts, len(times)))
+    flux = fluxes * relative + error * random_part
+    if parts == 1:
+        return Made(kind, times, flux[0], error[0], whole)
+    freq = np.mean(BAND_HZ) / strengths(parts) ** 0.5
+    columns = np.tile(times, parts), flux.ravel(), error.ravel()
+    return Made(kind, *columns, whole, np.repeat(freq, len(times)))
 
 
-def event(kind: str, depth: float, width: float, mixed: bool, snr: float, random) -> Made:
+def event(
+    kind: str, depth: float, width: float, mixed: bool, snr: float, random, parts: int = 1
+) -> Made:
     """A lens (``line``, ``disc``) or a ``smooth`` dip on a host; at least half of it inside."""
     times = epochs(random)
     margin = min(15.0, (SPAN_DAYS - width) / 2) if width < SPAN_DAYS else 0.0
     margin = max(margin, width / 2) if width < 60 else 40.0
     t0 = times[0] + random.uniform(margin, SPAN_DAYS - margin)
     make = smooth if kind == "smooth" else lambda *a: lensed(kind, *a)
-    dip, truth = make(depth, width, t0, times, random)
+    dip, truth = make(depth, width, t0, times, random, parts)
     truth |= {"depth": depth, "width_days": width, "t0_mjd": t0}
     relative, covariance = hosted(mixed, times, random)
-    truth["bound_sigma"] = known_filter(dip, covariance, snr)
-    truth["block_sigma"] = known_filter(dip, covariance, snr, blocks=True)
-    return observe("ese", relative * dip, times, snr, random, truth)
+    whole = dip.mean(axis=0)
+    truth["bound_sigma"] = known_filter(whole, covariance, snr)
+    truth["block_sigma"] = known_filter(whole, covariance, snr, blocks=True)
+    return observe("ese", relative * dip, times, snr, random, truth, parts)
 
 
-def rival(kind: str, snr: float, random) -> Made:
+def rival(kind: str, snr: float, random, parts: int = 1) -> Made:
     """One light curve that varies for another reason."""
     times = epochs(random)
     since = times - times[0]
@@ -170,6 +200,9 @@ def rival(kind: str, snr: float, random) -> Made:
     elif kind == "bad_block":
         inside = (since > at) & (since < at + random.uniform(3, 6))
         relative = 1 - random.uniform(0.1, 0.3) * inside
+    elif kind == "coloured_block":
+        inside = (since > at) & (since < at + random.uniform(3, 6))
+        relative = 1 - random.uniform(0, 0.4, parts)[:, None] * inside
     elif kind == "sine":
         angle = 2 * np.pi * since / random.uniform(4, 50) + random.uniform(0, 6)
         relative = 1 + random.uniform(0.08, 0.4) * np.sin(angle)
@@ -186,4 +219,4 @@ def rival(kind: str, snr: float, random) -> Made:
         relative = 1 + 0.02 * random.uniform(-1, 1) * slow
     else:
         relative = np.ones(len(times))
-    return observe(kind, relative, times, snr, random)
+    return observe(kind, relative, times, snr, random, None, parts)

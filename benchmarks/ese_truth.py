@@ -1,12 +1,13 @@
 """Completeness, classes, false alarms and parameters of the search, against known light curves.
 
-    python benchmarks/ese_truth.py [--number 6] [--hosts mixed] [--snr 20] [--folder /tmp/ese]
+    python benchmarks/ese_truth.py [--number 6] [--hosts mixed] [--snr 20] [--parts 4]
 
 `contimg ese` searches a table of ray-shot lenses and smooth dips in a population of sources
 (``ese_made.py``, which shares no code with the search), and one of everything that is not a lens.
 An event is found if its source is announced at 0.01 expected false candidates in 1,000 sources.
-The bound is what a matched filter would find that knows lens and noise of every source; the second
-one is of a filter that also doubts blocks of three to six epochs.
+The bound is what a matched filter would find that knows lens and noise of every source, in the mean
+of the parts of the band; the second one, besides, takes at most one of a hundred blocks of three to
+six epochs for a dip.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from contimg.cli import main
 
 WIDTHS = (5, 15, 40, 80)
 EVENTS = ("line", "disc", "smooth")
+BOUNDS = {"bound_sigma": 4.26, "block_sigma": 2.33}  # p = 1e-5, 0.01
 RIVALS = ("flare", "step", "bad_block", "sine", "walk", "scintillation", "gradient")
 PARAMETERS = {
     "depth": "depth_err",
@@ -36,14 +38,12 @@ EXPECTED = 0.01 / 1000  # false candidates a source
 
 def search(made: list[Made], folder: Path, name: str) -> pd.DataFrame:
     """The table of sources that `contimg ese` makes of `made`, with `found`."""
-    parts = [
-        pd.DataFrame(
-            {"source": f"s{k:05d}", "mjd": m.mjd, "flux_jy": m.flux, "flux_err_jy": m.error}
-        )
-        for k, m in enumerate(made)
-    ]
+    rows = []
+    for k, m in enumerate(made):
+        columns = {"source": f"s{k:05d}", "mjd": m.mjd, "flux_jy": m.flux, "flux_err_jy": m.error}
+        rows.append(pd.DataFrame(columns | ({} if m.freq is None else {"freq_hz": m.freq})))
     table, out = folder / f"{name}.parquet", folder / f"{name}_sources.parquet"
-    pd.concat(parts).to_parquet(table, index=False)
+    pd.concat(rows).to_parquet(table, index=False)
     words = [f"--lightcurves={table}", f"--sources={out}", f"--candidates={folder}/{name}.csv"]
     started = time.perf_counter()
     assert main(["ese", *words]) == 0
@@ -60,32 +60,30 @@ def interval(found: int, number: int) -> str:
     return f"{found / max(number, 1):.2f} ({low:.2f}-{high:.2f}, {number})"
 
 
-def completeness(
-    number: int, hosts: str, snr: float, population: int, folder: Path, random
-) -> None:
+def completeness(given: argparse.Namespace, random) -> None:
     """Table of depth by width and by kind, then the parameters of what was found."""
     made, cells = [], []
+    mixed = given.hosts == "mixed"
     for depth, (low, high) in DEPTHS.items():
         for width in WIDTHS:
             for kind in EVENTS:
-                for _ in range(number):
+                for _ in range(given.number):
                     deep = random.uniform(low, high)
-                    made.append(event(kind, deep, width, hosts == "mixed", snr, random))
+                    made.append(event(kind, deep, width, mixed, given.snr, random, given.parts))
                     cells.append((depth, f"{width} d", kind))
-    for _ in range(population):
-        times = epochs(random)
-        made.append(observe("host", host(hosts == "mixed", times, random), times, snr, random))
-    sources = search(made, folder, f"events_{hosts}")
+    made += population(given.population, mixed, given, random)
+    sources = search(made, given.folder, f"events_{given.hosts}")
     events = sources.iloc[: len(cells)].copy()
     events[["depth_bin", "width", "shape"]] = cells
-    for name in ("bound_sigma", "block_sigma"):
-        events[name] = [m.truth[name] > 4.3 for m in made[: len(cells)]]  # p = 1e-5
+    for name, least in BOUNDS.items():
+        events[name] = [m.truth[name] > least for m in made[: len(cells)]]
+    events["block_sigma"] &= events["bound_sigma"]
     for column in ("width", "shape", None):
         print(f"completeness by depth and {column}: found (68 %, number) | bounds")
         by = ["depth_bin", column] if column else ["depth_bin"]
         for value, rows in events.groupby(by, sort=False):
             text = interval(int(rows["found"].sum()), len(rows))
-            bounds = rows[["bound_sigma", "block_sigma"]].mean().round(2).tolist()
+            bounds = rows[list(BOUNDS)].mean().round(2).tolist()
             print(f"  {' '.join(value):16s} {text} | {bounds}")
     print(events.loc[~events["found"], ["depth_bin", "width", "shape", "class"]].to_string())
     false = sources.iloc[len(cells) :]
@@ -106,13 +104,22 @@ def recovered(events: pd.DataFrame, made: list[Made]) -> None:
         )
 
 
-def classes(number: int, snr: float, folder: Path, random) -> None:
-    """What is made of everything that is not a lens."""
-    made = [rival(kind, snr, random) for kind in RIVALS for _ in range(number)]
-    for _ in range(2 * len(made)):
+def population(number: int, mixed: bool, given: argparse.Namespace, random) -> list[Made]:
+    """Sources without an event."""
+    made = []
+    for _ in range(number):
         times = epochs(random)
-        made.append(observe("host", host(True, times, random), times, snr, random))
-    sources = search(made, folder, "rivals")
+        relative = host(mixed, times, random)
+        made.append(observe("host", relative, times, given.snr, random, None, given.parts))
+    return made
+
+
+def classes(given: argparse.Namespace, random) -> None:
+    """What is made of everything that is not a lens."""
+    number = 4 * given.number
+    made = [rival(kind, given.snr, random, given.parts) for kind in RIVALS for _ in range(number)]
+    made += population(2 * len(made), True, given, random)
+    sources = search(made, given.folder, "rivals")
     print("kind (rows) and class (columns)")
     print(pd.crosstab(sources["kind"], sources["class"]).to_string())
     print("\nannounced: " + sources.groupby("kind")["found"].sum().to_string().replace("\n", "; "))
@@ -125,6 +132,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--hosts", choices=("quiet", "mixed"), default="mixed")
     parser.add_argument("--population", type=int, default=500, help="sources without an event")
     parser.add_argument("--snr", type=float, default=20.0, help="of an epoch")
+    parser.add_argument("--parts", type=int, default=1, help="of the band")
     parser.add_argument("--folder", type=Path, default=Path("results/benchmarks/ese"))
     parser.add_argument("--only", choices=("events", "rivals"), default=None)
     parser.add_argument("--seed", type=int, default=1)
@@ -136,8 +144,6 @@ if __name__ == "__main__":
     given.folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(given.seed)
     if given.only != "rivals":
-        completeness(
-            given.number, given.hosts, given.snr, given.population, given.folder, generator
-        )
+        completeness(given, generator)
     if given.only != "events":
-        classes(4 * given.number, given.snr, given.folder, generator)
+        classes(given, generator)

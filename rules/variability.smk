@@ -82,10 +82,12 @@ rule find_variables:
         **depends_on("variability"),
         targets=lambda w: table_content(CONFIG.targets),
         alerts=Unwatched(f"{RESULTS}/variability/alerts"),
+        photometry=Unwatched(f"{RESULTS}/photometry"),
         flags=flags_of("variability"),
     shell:
         "contimg variability --lightcurves {input.lightcurves:q}"
         " --lightcurves-record {input.record:q} --catalog {input.targets:q}"
+        " --photometry {params.photometry:q}"
         " --sources {output.sources:q} --candidates {output.candidates:q}"
         " --candidates-ecsv {output.ecsv:q} --candidates-vot {output.vot:q}"
         " --completeness {output.completeness:q} --false-alarms {output.false_alarms:q}"

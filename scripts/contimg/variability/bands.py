@@ -2,7 +2,8 @@
 
 The search looks at one light curve, the parts relative to their own levels. What differs between
 the parts then tells a lens, whose strength goes as lambda^2, from anything achromatic. The noise
-process is common to the parts and drops out of their differences.
+process is common to the parts and drops out of their differences, and so does the light curve that
+was searched: colour is evidence of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ MIN_EPOCHS = 5  # of a part: with fewer its level is not known
 SAME_TIME_DAYS = 0.02
 COLOUR_SCATTER = 0.5  # of the measured over the expected colour of lenses: sources have sizes
 ACHROMATIC_SCATTER = 0.1
+# what is no lens may have any colour, as sidelobes and interference have: how often, how much
+OTHER_PART, OTHER_SCATTER = 0.1, 3.0
+COLOUR_DRAWS = 40  # of a posterior
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,19 @@ class Colour:
     @property
     def log_factor(self) -> float:
         """ln Bayes factor of a lens against an achromatic dip."""
-        lens = np.hypot(COLOUR_SCATTER, self.error)
-        grey = np.hypot(ACHROMATIC_SCATTER, self.error)
-        return float(
-            0.5 * (self.value / grey) ** 2
-            - 0.5 * ((self.value - 1) / lens) ** 2
-            + np.log(grey / lens)
-        )
+        return self._log_density(1.0, COLOUR_SCATTER) - self._log_density(0.0, ACHROMATIC_SCATTER)
+
+    @property
+    def log_odds(self) -> float:
+        """ln Bayes factor of a lens against anything else, most of which is achromatic."""
+        grey = np.log1p(-OTHER_PART) + self._log_density(0.0, ACHROMATIC_SCATTER)
+        other = np.log(OTHER_PART) + self._log_density(0.0, OTHER_SCATTER)
+        return float(self._log_density(1.0, COLOUR_SCATTER) - np.logaddexp(grey, other))
+
+    def _log_density(self, mean: float, scatter: float) -> float:
+        """ln of the density of the value about `mean`, but for a constant."""
+        spread = float(np.hypot(scatter, self.error))
+        return float(-0.5 * ((self.value - mean) / spread) ** 2 - np.log(spread))
 
 
 def well_measured(rows: pd.DataFrame) -> pd.DataFrame:
@@ -63,9 +73,13 @@ def well_measured(rows: pd.DataFrame) -> pd.DataFrame:
     group = np.cumsum(np.append(0, freq[1:] > SAME_PART * freq[:-1]))
     part = rows["freq_hz"].map(dict(zip(freq, group, strict=True)))
     rows = rows.assign(freq_hz=rows.groupby(part)["freq_hz"].transform("mean"))
-    rows = rows.drop_duplicates(["mjd", "freq_hz"])
-    count = rows.groupby("freq_hz")["mjd"].transform("size")
-    level = rows.groupby("freq_hz")["flux_jy"].transform("median")
+    return with_level(rows.drop_duplicates(["mjd", "freq_hz"]))
+
+
+def with_level(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of sources in parts of the band with enough epochs for a level, which is positive."""
+    of_part = rows.groupby(["source", "freq_hz"], observed=True)
+    count, level = of_part["mjd"].transform("size"), of_part["flux_jy"].transform("median")
     return rows[(count >= MIN_EPOCHS) & (level > 0)]
 
 
@@ -114,6 +128,25 @@ def colour(parts: Parts, dip: Dips, depth: float, start_mjd: float) -> Colour | 
     if norm <= 0:
         return None
     return Colour(float((weight * contrast * measured).sum() / norm), norm**-0.5)
+
+
+def log_colour_factor(parts: Parts, dips: Dips, depth: NDArray, start_mjd: float) -> float:
+    """ln Bayes factor of a dip, from what differs between the parts, against anything else.
+
+    A mean over the posterior: `dips` (D,) of `depth` (D,). A dip is a lens or achromatic, which is
+    as probable: a light curve that no colour speaks for loses ln 2 at most, one without enough
+    signal nothing.
+    """
+    rows = np.flatnonzero(np.isfinite(depth))[:COLOUR_DRAWS]
+    found = (
+        colour(parts, dips[rows[k : k + 1]], float(depth[rows[k]]), start_mjd)
+        for k in range(len(rows))
+    )
+    odds = [one.log_odds for one in found if one is not None]
+    if not odds:
+        return 0.0
+    mean = np.logaddexp.reduce(odds) - np.log(len(odds))
+    return float(np.logaddexp(mean, 0.0) - np.log(2.0))
 
 
 def _differences(parts: Parts, values: NDArray) -> NDArray[np.float64]:

@@ -30,6 +30,7 @@ from contimg.variability.products import (
     write_table,
 )
 from contimg.variability.search import search_all
+from contimg.variability.spectral import parts_of
 
 NEEDED = ["source", "mosaic", "mjd", "flux_norm_jy", "flux_norm_err_jy", "flag"]
 WARN_VARIABLE = 0.3  # of all sources: so many do not vary, their errors are too small
@@ -44,6 +45,9 @@ class VariabilityFiles(Files):
     lightcurves_record: Path = Field(description="their record (JSON)")
     catalog: Path | None = Field(
         None, description="source table with positions, for light curves that have none"
+    )
+    photometry: Path | None = Field(
+        None, description="folder of the photometry tables, for the colour of dips"
     )
     sources: Path = Field(description="table of sources to write (Parquet)")
     candidates: Path = Field(description="ESE candidates to write (CSV)")
@@ -70,7 +74,8 @@ def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
     table = table.sort_values(["source", "mjd", "mosaic"], ignore_index=True)
     curves = light_curves(table)
     found = search_all(curves, options, files.threads, progress=True)
-    events = found.events() if found else {}
+    parts = parts_of(files.photometry, table, found.dips()) if found and files.photometry else {}
+    events = found.events(parts) if found else {}
     sources = measure(curves, positions(table, files), events, options)
     threshold = candidate_threshold(events, options)
     candidates = candidate_table(sources, threshold, options.high_priority_factor)

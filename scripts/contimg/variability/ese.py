@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +135,22 @@ def judge(evidence: Evidence, priors: Priors, posterior: Posterior | None) -> Ve
     log_factor = totals[ESE] - priors.classes[ESE] - rest
     probability = np.exp(parts - log_sum(parts))
     return Verdict(float(log_factor), probability, by_class[ESE] - by_class, posterior)
+
+
+def coloured(verdict: Verdict, log_colour: float) -> Verdict:
+    """The verdict with what the parts of the band say, ln of their Bayes factor for a dip.
+
+    No dip becomes another class for being achromatic.
+    """
+    odds, probability = verdict.odds + max(log_colour, 0.0), verdict.probability.copy()
+    odds[ESE] = verdict.odds[ESE]
+    probability[2 + ESE] *= np.exp(log_colour)
+    return replace(
+        verdict,
+        log_factor=verdict.log_factor + log_colour,
+        probability=probability / probability.sum(),
+        odds=odds,
+    )
 
 
 def examine(

@@ -85,21 +85,21 @@ def _numbers(files: EseFiles, found: Search | None, sources: pd.DataFrame) -> No
 def curves_of(data: Measurements) -> tuple[list[LightCurve], dict[str, Parts]]:
     """Light curves of all sources, empty ones too, and the parts of the band by source."""
     curves, parts = [], {}
-    found = dict(iter(data.rows.groupby("source", sort=False)))
-    blank = np.empty(0)
-    for source in data.sources:
-        rows = found.get(source)
-        if rows is None:
-            curves.append(LightCurve(source, blank, blank, blank))
-            continue
-        several = well_measured(rows) if "freq_hz" in rows.columns else rows.iloc[:0]
-        if len(several) and several["freq_hz"].nunique() > 1:
-            parts[source] = split(several)
-            curves.append(LightCurve(source, *together(several)))
-        else:
-            rows = several if len(several) else rows.drop_duplicates("mjd")
-            values = (rows[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy"))
-            curves.append(LightCurve(source, *values))
+    columns = [data.rows[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy")]
+    code = data.rows["source"].cat.codes.to_numpy()
+    edges = np.searchsorted(code, np.arange(len(data.sources) + 1))
+    for source, first, last in zip(data.sources, edges[:-1], edges[1:], strict=True):
+        values = [column[first:last] for column in columns]
+        if "freq_hz" in data.rows.columns:
+            rows = data.rows.iloc[first:last].astype({"source": str})
+            several = well_measured(rows)
+            if several["freq_hz"].nunique() > 1:
+                parts[source] = split(several)
+                values = together(several)
+            else:
+                rows = several if len(several) else rows.drop_duplicates("mjd")
+                values = [rows[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy")]
+        curves.append(LightCurve(source, *values))
     return curves, parts
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contimg.variability.ese import LightCurve, Verdict
 
 NAMES = ("constant", "red_noise", *CLASSES)
+DIPS = ("ese", "achromatic_dip")
 NOISES = 2  # of them, before CLASSES
 MODEL_POINTS = 400
 # what no template knows of a lens, and the tables blur: parts of the value, for t0 of the width
@@ -25,7 +26,9 @@ MODEL_POINTS = 400
 TEMPLATE_ERROR = {"depth": 0.03, "t0_mjd": 0.004, "width_days": 0.01, "baseline_jy": 0.01}
 TEMPLATE_ERROR |= {"minimum_flux_jy": 0.02, "flux_fraction": 0.03, "alpha": 0.05}
 TEMPLATE_ERROR |= {"source_size": 0.3}
-MIN_DEPTH_SIGMA = 4.0  # the dip itself must be there
+# the dip itself must be there: of draws of its depth so many are above this part of the median,
+# as of a Gaussian four errors from zero; where a lens may be deeper, its depth is not in doubt
+SURE_DEPTH, SURE_PART = 0.97725, 0.5
 # ln of the evidence of a dip over that of any other class; a bad block looks most like one
 MIN_ODDS = {"flare": 0.0, "step": 1.5, "bad_block": 3.0, "periodic": 0.0}
 OVER_NOISE = 3.0  # ln of the odds at which another class is told from noise
@@ -55,6 +58,7 @@ class Event:
     model_mjd: NDArray[np.float64]
     model_jy: NDArray[np.float64]  # dip alone
     process_jy: NDArray[np.float64]  # dip and noise process
+    change: NDArray[np.float64]  # (N,) relative change of the flux by the dip; empty without one
 
 
 VALUES = (
@@ -83,18 +87,19 @@ def describe(
     if verdict.posterior is None:
         blank, empty = dict.fromkeys(VALUES, Value(np.nan, np.nan)), np.empty(0)
         values, in_dip, grey, model = blank, 0, None, (empty, empty, empty)
+        change = empty
     else:
         values = _values(curve, series, verdict)
-        depth = values["depth"]
-        if kind == "ese" and not depth.value > MIN_DEPTH_SIGMA * depth.error:
+        if kind == "ese" and not _is_deep(verdict.posterior.depth):
             kind = _kind(verdict, dip=False)
         best = verdict.posterior.best, verdict.posterior.best_depth
         grey = colour(parts, *best, float(curve.mjd[0])) if parts is not None else None
         if kind == "ese" and grey is not None and grey.log_factor < ACHROMATIC_BELOW:
             kind = "achromatic_dip"
         in_dip, model = _model(curve, series, verdict, grid)
+        change = best[1] * changes(best[0], series.times)[:, 0]
     factor = verdict.log_factor
-    return Event(kind, probability, factor, chance, values, in_dip, grey, *model)
+    return Event(kind, probability, factor, chance, values, in_dip, grey, *model, change)
 
 
 def _kind(verdict: Verdict, dip: bool = True) -> str:
@@ -135,6 +140,11 @@ def _values(curve: LightCurve, series: Series, verdict: Verdict) -> dict[str, Va
         scale = found["width_days"].value if name == "t0_mjd" else value
         found[name] = Value(value, float(np.hypot(error, part * scale)))
     return found
+
+
+def _is_deep(draws: NDArray) -> bool:
+    """Whether draws of a depth are far from zero."""
+    return bool(np.quantile(draws, 1 - SURE_DEPTH) > SURE_PART * np.median(draws))
 
 
 def _value(draws: NDArray) -> Value:

@@ -52,7 +52,7 @@ class Evidence:
     """What one light curve says of H noise models and C classes."""
 
     null: NDArray[np.float64]  # (H,) ln L without a template, the mean integrated out
-    classes: NDArray[np.float64]  # (H, C) ln Bayes factor of each class against none
+    classes: NDArray[np.float64]  # (H, C), or (1, C) for all: ln Bayes factor of each against none
     best: NDArray[np.int64]  # (H, C) its best template
     stands_out: bool = True  # something does of the noise; if not, no template was tried
 
@@ -109,7 +109,7 @@ def weigh(
     if not quiet and len(flux) >= LONG_EPOCHS:
         quiet = not _promising(series, null, filters, grid)
     if quiet:
-        shape = len(filters), len(CLASSES)
+        shape = 1, len(CLASSES)
         return Evidence(null, np.full(shape, QUIET_FACTOR), np.zeros(shape, dtype=int), False)
     made = banks()
     classes = np.full((len(filters), len(CLASSES)), -np.inf)

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 AMPLITUDES = (0.02, 0.045, 0.1, 0.22, 0.5)
 STEP = 4.0  # ratio of neighbouring time scales, at most
 # weight of what is believed of the noise before any source is seen: that of so many sources, and
 # of this part of all: a kind of noise that the run has not shown yet is possible in any run
 PSEUDO_SOURCES, PSEUDO_PART = 2.0, 0.01
+ROUNDS = 100
 STEEPNESS = {"walk": 0.5, "smooth": 2.0}  # powers of the amplitude that each is rarer by
 
 
@@ -102,23 +102,31 @@ def learn_priors(
     both added. A source takes no part in the prior of its own noise, and one that a dip explains
     better than noise in nobody's.
     """
-    sources, models = null.shape
+    sources = len(null)
     pseudo_sources = PSEUDO_SOURCES + PSEUDO_PART * sources
     base = base * pseudo_sources
     noise, rate = base / base.sum(), rates.copy()
-    for _ in range(100):
-        log_rate = np.log(rate)
-        under = (null + np.log(noise))[:, :, None]
-        nothing = np.full((sources, models, 1), np.log1p(-rate.sum()))
-        joint = np.concatenate([nothing, classes + log_rate], axis=2) + under
-        joint = np.exp(joint - logsumexp(joint, axis=(1, 2), keepdims=True))
-        # noise and dips may be hard to tell apart: who may be a dip does not say what noise does
-        dip = logsumexp(classes[:, :, dips] + under[:, :, 0], axis=1)
-        tells = dip <= logsumexp(under[:, :, 0], axis=1)
-        share = joint.sum(axis=2) * tells[:, None]
+    # likelihoods over the largest of each source
+    top = null[:, :, None] + np.maximum(classes, 0)
+    top = top.max(axis=(1, 2), keepdims=True)
+    nothing = np.exp(null - top[:, :, 0])
+    of_class = np.exp(null[:, :, None] + classes - top)
+    # noise and dips may be hard to tell apart: who may be a dip does not say what noise does
+    for _ in range(ROUNDS):
+        before = noise, rate
+        joint = ((1 - rate.sum()) * nothing + of_class @ rate) * noise
+        total = joint.sum(axis=1, keepdims=True)
+        tells = of_class[:, :, dips] @ noise <= nothing @ noise
+        share = joint / total * tells[:, None]
         noise = (share.sum(axis=0) + base) / (tells.sum() + pseudo_sources)
-        rate = (joint[:, :, 1:].sum(axis=(0, 1)) + pseudo * rates) / (sources + pseudo)
+        each = (before[0] / total).ravel() @ of_class.reshape(-1, len(rate))
+        rate = (each * rate + pseudo * rates) / (sources + pseudo)
         rate = np.clip(rate, rates / 4, 0.15)
+        if all(
+            np.allclose(*pair, rtol=1e-6, atol=0)
+            for pair in zip(before, (noise, rate), strict=True)
+        ):
+            break
     others = share.sum(axis=0) - share + base
     return Priors(
         np.log(others / others.sum(axis=1, keepdims=True)),

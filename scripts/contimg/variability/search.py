@@ -5,17 +5,21 @@ They are searched together, because each one's false alarms depend on how the ot
 
 from __future__ import annotations
 
+import hashlib
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from contimg.variability.bands import Parts
+from contimg.variability.bands import Parts, log_colour_factor
 from contimg.variability.banks import CLASSES, ESE
+from contimg.variability.company import Company, company_of
 from contimg.variability.density import width_limits
 from contimg.variability.ese import (
     LightCurve,
     Verdict,
+    coloured,
     examine,
     judge,
     look_closer,
@@ -23,12 +27,13 @@ from contimg.variability.ese import (
     unsearchable,
     weigh_one,
 )
-from contimg.variability.event import Event, describe
+from contimg.variability.event import DIPS, Event, describe
 from contimg.variability.evidence import Evidence, Series, log_sum, make_series
 from contimg.variability.filters import make_whitener
 from contimg.variability.noise import Noise, Priors, believed, learn_priors, noise_grid
 from contimg.variability.options import VariabilityOptions
 from contimg.variability.parallel import parallel_map
+from contimg.variability.posterior import Posterior
 from contimg.variability.profiles import tables
 from contimg.variability.significance import (
     NullDistribution,
@@ -51,7 +56,6 @@ class Search:
 
     curves: list[LightCurve]  # those that could be searched
     which: list[int]  # of each, its place among the S that differ
-    series: list[Series]  # (S,)
     verdicts: list[Verdict]  # (S,)
     priors: Priors  # of S sources
     grid: list[Noise]
@@ -65,17 +69,28 @@ class Search:
 
     def events(self, parts: dict[str, Parts] | None = None) -> dict[str, Event]:
         """By source; `parts` of those that were measured in several parts of the band."""
-        p = self.null.probability(np.array([v.log_factor for v in self.verdicts]))
         parts = parts or {}
         found: dict[str, Event] = {}
         done: dict[tuple[int, int], Event] = {}  # some light curves are the same
         for c, k in zip(self.curves, self.which, strict=True):
-            key = k, id(parts[c.source]) if c.source in parts else 0
+            own, verdict = parts.get(c.source), self.verdicts[k]
+            key = k, 0 if own is None else id(own)
             if key not in done:
-                about = c, self.series[k], self.verdicts[k], float(p[k]), self.grid
-                done[key] = describe(*about, parts.get(c.source))
+                if own is not None and verdict.posterior is not None:
+                    drawn = verdict.posterior.dips, verdict.posterior.depth
+                    factor = log_colour_factor(own, *drawn, float(c.mjd[0]))
+                    verdict = coloured(verdict, factor)
+                done[key] = self._described(c, verdict, own)
             found[c.source] = done[key]
         return found
+
+    def dips(self) -> set[str]:
+        """Sources in which a dip is possible, whatever else is."""
+        return {
+            c.source
+            for c, k in zip(self.curves, self.which, strict=True)
+            if self.verdicts[k].posterior is not None
+        }
 
     def examine(self, curve: LightCurve, like: int, number: int) -> Event:
         """What the search makes of another light curve of the source ``curves[like]``.
@@ -84,10 +99,20 @@ class Search:
         """
         k = self.which[like]
         random = np.random.default_rng([self.options.seed, 2, number])
-        series = make_series(curve.mjd, curve.flux, curve.error)
-        verdict = examine(series, self.priors.of(k), self.grid, self.options, random)
+        about = self.priors.of(k), self.grid, self.options, random
+        return self._described(curve, examine(series_of(curve), *about))
+
+    def _described(self, curve: LightCurve, verdict: Verdict, parts: Parts | None = None) -> Event:
+        """The event; what others do at the same time is nobody's dip, but bad data."""
         chance = float(self.null.probability(verdict.log_factor))
-        return describe(curve, series, verdict, chance, self.grid)
+        event = describe(curve, series_of(curve), verdict, chance, self.grid, parts)
+        if event.kind in DIPS and self._company.shares(curve, event.change):
+            event = replace(event, kind="bad_block")
+        return event
+
+    @cached_property
+    def _company(self) -> Company:
+        return company_of(self.curves)
 
     def announces(self, event: Event) -> bool:
         """Whether `event` would be a candidate."""
@@ -109,30 +134,31 @@ def search_all(
     distinct, which = _distinct(searched)
     gap = float(np.median([np.median(np.diff(c.mjd)) for c in distinct]))
     grid = noise_grid(gap, max(float(np.ptp(c.mjd)) for c in distinct))
-    series = [make_series(c.mjd, c.flux, c.error) for c in distinct]
     common = (grid, options)
     show = "light curves" if progress else ""
-    evidence = parallel_map(weigh_one, series, common, workers, show)
+    evidence = parallel_map(_weigh_one, distinct, common, workers, show)
     priors = _learn(evidence, grid)
-    items = [
-        (source_random(options.seed, curve.source), s, e, priors.of(k))
-        for k, (curve, s, e) in enumerate(zip(distinct, series, evidence, strict=True))
-    ]
+    closer: list[tuple[Evidence, Posterior | None]] = [(e, None) for e in evidence]
+    loud = [k for k, e in enumerate(evidence) if e.stands_out]
+    items = [(distinct[k], evidence[k], priors.of(k)) for k in loud]
     show = "looked at more closely" if progress else ""
-    closer = parallel_map(_closer_one, items, common, workers, show)
+    found = parallel_map(_closer_one, items, common, workers, show)
+    for k, pair in zip(loud, found, strict=True):
+        closer[k] = pair
     # with lenses and flares that fit, fewer sources look like strong noise
     priors = _learn([e for e, _ in closer], grid)
     verdicts = [judge(e, priors.of(k), post) for k, (e, post) in enumerate(closer)]
     null = _null(distinct, priors, grid, options, workers, progress)
-    return Search(searched, which, series, verdicts, priors, grid, null, options)
+    return Search(searched, which, verdicts, priors, grid, null, options)
 
 
 def _distinct(curves: list[LightCurve]) -> tuple[list[LightCurve], list[int]]:
     """Light curves that differ, and which of them each one is."""
-    seen: dict[tuple[bytes, bytes, bytes], int] = {}
+    seen: dict[bytes, int] = {}
     distinct, which = [], []
     for curve in curves:
-        key = curve.mjd.tobytes(), curve.flux.tobytes(), curve.error.tobytes()
+        values = np.concatenate([curve.mjd, curve.flux, curve.error])
+        key = hashlib.blake2b(values.tobytes(), digest_size=16).digest()
         if key not in seen:
             seen[key] = len(distinct)
             distinct.append(curve)
@@ -141,9 +167,10 @@ def _distinct(curves: list[LightCurve]) -> tuple[list[LightCurve], list[int]]:
 
 
 def _learn(evidence: list[Evidence], grid: list[Noise]) -> Priors:
+    shape = len(grid), len(CLASSES)
     return learn_priors(
         np.stack([e.null for e in evidence]),
-        np.stack([e.classes for e in evidence]),
+        np.stack([np.broadcast_to(e.classes, shape) for e in evidence]),
         np.array([RATES[name] for name in CLASSES]),
         PSEUDO_SOURCES,
         believed(grid),
@@ -156,9 +183,19 @@ def source_random(seed: int, source: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(source.encode())])
 
 
+def series_of(curve: LightCurve) -> Series:
+    """In units of its median."""
+    return make_series(curve.mjd, curve.flux, curve.error)
+
+
+def _weigh_one(curve: LightCurve, grid: list[Noise], options: VariabilityOptions) -> Evidence:
+    return weigh_one(series_of(curve), grid, options)
+
+
 def _closer_one(item, grid: list[Noise], options: VariabilityOptions):
-    random, series, evidence, priors = item
-    return look_closer(series, evidence, priors, grid, options, random)
+    curve, evidence, priors = item
+    random = source_random(options.seed, curve.source)
+    return look_closer(series_of(curve), evidence, priors, grid, options, random)
 
 
 def _null(

@@ -6,11 +6,14 @@ the band. A ``flag`` that is not empty takes a row out, as ``upper_limit`` does 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from contimg.core.command import existing
 from contimg.core.errors import ContimgError
@@ -29,7 +32,7 @@ MOST_MJD = 100_000.0  # the year 2132; a JD, seconds or nanoseconds are above it
 class Measurements:
     """The usable rows by source and time, and why others are not."""
 
-    rows: pd.DataFrame  # NEEDED and, perhaps, freq_hz
+    rows: pd.DataFrame  # NEEDED and, perhaps, freq_hz; names are categories
     sources: list[str]  # all of the table, in order
     reasons: dict[str, str] = field(default_factory=dict)  # by source: rows left out, and why
 
@@ -55,7 +58,7 @@ def read_table(path: Path) -> pd.DataFrame:
         raise ContimgError(f"{path}: not one of {', '.join(sorted(FORMATS))} by its name")
     try:
         if kind == "parquet":
-            return read_parquet(path, "light curves")
+            return read_parquet(path, "light curves", repeated=("source", "flag"))
         if kind == "csv":
             return pd.read_csv(path, comment="#", dtype={"source": str})
         from astropy.table import Table
@@ -67,51 +70,101 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def clean(table: pd.DataFrame) -> Measurements:
-    """Usable rows; a source all of whose rows are bad is still in the list of sources."""
-    table = table.copy()
-    table["source"] = table["source"].map(_text).where(table["source"].notna(), "").str.strip()
-    table.loc[table["source"] == "", "source"] = NO_NAME
-    for name in NEEDED[1:] + (["freq_hz"] if "freq_hz" in table.columns else []):
-        table[name] = pd.to_numeric(table[name], errors="coerce").astype(float)
-    sources = sorted(table["source"].unique())
-    why = pd.Series("", index=table.index)
-    for reason, bad in _faults(table):
-        why[bad & (why == "")] = reason
-    columns = [*NEEDED, *(["freq_hz"] if "freq_hz" in table.columns else [])]
-    rows = table.loc[why == "", columns].sort_values(
-        ["source", "mjd", *columns[4:]], kind="stable", ignore_index=True
-    )
-    lost = why[why != ""].groupby([table["source"], why]).size()
-    reasons: dict[str, str] = {}
-    for (source, reason), number in lost.items():
-        text = f"{number} rows left out: {reason}"
-        reasons[source] = "; ".join(filter(None, [reasons.get(source), text]))
-    return Measurements(rows, sources, reasons)
+    """Usable rows; a source all of whose rows are bad is still in the list of sources.
+
+    Names are numbers from here on: a survey has a hundred million rows.
+    """
+    sources, code = _coded(table["source"])
+    numbers = NEEDED[1:] + (["freq_hz"] if "freq_hz" in table.columns else [])
+    columns = {n: pd.to_numeric(table[n], errors="coerce").to_numpy(dtype=float) for n in numbers}
+    rows = pd.DataFrame({"code": code, **columns}, copy=False)
+    nameless = sources.index(NO_NAME) if NO_NAME in sources else -1
+    lost: list[tuple[str, NDArray]] = []  # reason, sources of the rows
+    rows = _without(rows, _faults(rows, table, nameless), lost)
+    rows = _in_order(rows)
+    rows = _without(rows, _faults_in_order(rows), lost)
+    rows.insert(0, "source", pd.Categorical.from_codes(rows.pop("code"), sources))
+    return Measurements(rows, sources, _reasons(lost, sources))
+
+
+def _without(rows: pd.DataFrame, faults: Iterable, lost: list) -> pd.DataFrame:
+    """`rows` but those with a fault, the first of which counts; `lost` grows by them."""
+    good = np.ones(len(rows), dtype=bool)
+    code = rows["code"].to_numpy()
+    for reason, bad in faults:
+        if (bad & good).any():
+            lost.append((reason, code[bad & good]))
+            good &= ~bad
+    return rows if good.all() else rows[good].reset_index(drop=True)
+
+
+def _coded(names: pd.Series) -> tuple[list[str], NDArray[np.int32]]:
+    """Names of all sources in order, and of every row the place of its own among them."""
+    code, raw = pd.factorize(names)
+    # the last is that of rows without one, which are numbered -1
+    clean = [_text(name).strip() or NO_NAME for name in raw] + [NO_NAME]
+    sources = sorted(set(clean if (code < 0).any() else clean[:-1]))
+    place = {name: k for k, name in enumerate(sources)}
+    return sources, np.array([place.get(name, -1) for name in clean], dtype=np.int32)[code]
+
+
+def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows by source, time and frequency."""
+    key = [n for n in ("code", "mjd", "freq_hz") if n in rows.columns]
+    code, mjd = rows["code"].to_numpy(), rows["mjd"].to_numpy()
+    same = code[1:] == code[:-1]
+    if len(key) == 2 and (code[1:] >= code[:-1]).all() and (~same | (mjd[1:] >= mjd[:-1])).all():
+        return rows
+    return rows.sort_values(key, kind="stable", ignore_index=True)
+
+
+def _faults_in_order(rows: pd.DataFrame):
+    """(reason, which rows) of usable rows in order."""
+    again = np.zeros(len(rows), dtype=bool)
+    again[1:] = True
+    for name in ("code", "mjd", "freq_hz"):
+        if name in rows.columns:
+            values = rows[name].to_numpy()
+            again[1:] &= values[1:] == values[:-1]
+    yield "measured twice at the same time", again
+    code, flux, error = (rows[n].to_numpy() for n in ("code", "flux_jy", "flux_err_jy"))
+    beyond = np.zeros(len(rows), dtype=bool)
+    edges = np.append(np.flatnonzero(np.diff(code, prepend=-1)), len(code))
+    for first, last in pairwise(edges):
+        level, own = np.median(np.abs(flux[first:last])), error[first:last]
+        if level > 0:
+            beyond[first:last] = (own < level / MOST_RATIO) | (own / MOST_RATIO > level)
+    yield f"error and median flux density differ by a factor above {MOST_RATIO:g}", beyond
+
+
+def _reasons(lost: list[tuple[str, NDArray]], sources: list[str]) -> dict[str, str]:
+    """By source: how many rows were left out, and for what."""
+    texts: dict[str, list[str]] = {}
+    for reason, code in lost:
+        for place, rows in zip(*np.unique(code, return_counts=True), strict=True):
+            texts.setdefault(sources[place], []).append(f"{rows} rows left out: {reason}")
+    return {name: "; ".join(lines) for name, lines in texts.items()}
 
 
 def _text(name: object) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
-def _faults(table: pd.DataFrame):
+def _faults(rows: pd.DataFrame, table: pd.DataFrame, nameless: int):
     """(reason, which rows), the first of which counts."""
     if "flag" in table.columns:
         text = table["flag"].map(_text)
-        yield "flagged", ~text.isin(["", "nan", "None", "unnormalised"])
+        empty = text.isin(["", "nan", "None", "unnormalised"]) | text.isna()
+        yield "flagged", ~empty.to_numpy()
     if "upper_limit" in table.columns:
-        yield "upper limit", table["upper_limit"].map(_text).str.lower().isin(TRUE)
-    yield "no name of a source", table["source"] == NO_NAME
-    yield "no time", ~np.isfinite(table["mjd"])
-    yield "time not an MJD", table["mjd"].abs() > MOST_MJD
-    yield "no flux density", ~np.isfinite(table["flux_jy"])
-    yield "no error", ~np.isfinite(table["flux_err_jy"])
-    yield "error not positive", table["flux_err_jy"] <= 0
-    median = table["flux_jy"].abs().groupby(table["source"]).transform("median")
-    ratio = (table["flux_err_jy"] / median).where(median > 0, 1.0)
-    beyond = (ratio < 1 / MOST_RATIO) | (ratio > MOST_RATIO)
-    yield f"error and median flux density differ by a factor above {MOST_RATIO:g}", beyond
-    key = ["source", "mjd"]
-    if "freq_hz" in table.columns:
-        yield "no frequency", ~(table["freq_hz"] > 0)
-        key.append("freq_hz")
-    yield "measured twice at the same time", table.duplicated(key, keep="first")
+        text = table["upper_limit"].map(_text).str.lower()
+        yield "upper limit", text.isin(TRUE).to_numpy()
+    code, mjd, flux, error = (rows[n].to_numpy() for n in ("code", *NEEDED[1:]))
+    yield "no name of a source", code == nameless
+    yield "no time", ~np.isfinite(mjd)
+    yield "time not an MJD", np.abs(mjd) > MOST_MJD
+    yield "no flux density", ~np.isfinite(flux)
+    yield "no error", ~np.isfinite(error)
+    yield "error not positive", error <= 0
+    if "freq_hz" in rows.columns:
+        yield "no frequency", ~(rows["freq_hz"] > 0).to_numpy()

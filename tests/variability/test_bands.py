@@ -1,0 +1,70 @@
+"""What parts of the band say of a dip."""
+
+import numpy as np
+import pytest
+
+from contimg.variability.bands import Parts, log_colour_factor
+from contimg.variability.ese import Verdict, coloured
+from contimg.variability.profiles import LENS, Dips, change_at
+
+MJD0, TIMES = 60000.0, np.arange(60.0)
+FREQ = np.array([1.335e9, 1.382e9, 1.429e9, 1.476e9])
+MIDDLE = float(FREQ.mean())
+
+
+def lens(draws: int) -> Dips:
+    """The same lens (alpha 5, size 0.3) of 12 days `draws` times."""
+    place = (20.0, 3.0, 0.0, 12.0, 30.0)
+    return Dips(np.full(draws, LENS), *(np.full(draws, v) for v in place))
+
+
+def parts(change, error: float, random: np.random.Generator) -> Parts:
+    """Four parts of the band, relative; `change` of a frequency over the middle one, squared."""
+    flux = np.concatenate([1 + change((MIDDLE / f) ** 2) for f in FREQ])
+    flux = flux + error * random.normal(size=len(flux))
+    epoch = np.tile(np.arange(len(TIMES)), len(FREQ))
+    columns = np.tile(MJD0 + TIMES, len(FREQ)), flux, np.full(len(flux), error)
+    return Parts(*columns, np.repeat(FREQ, len(TIMES)), epoch, MIDDLE)
+
+
+def factors(change, error: float, number: int) -> np.ndarray:
+    random, dips = np.random.default_rng(5), lens(3)
+    depth = np.full(3, 0.5)
+    return np.array(
+        [log_colour_factor(parts(change, error, random), dips, depth, MJD0) for _ in range(number)]
+    )
+
+
+def test_colour_of_what_is_achromatic_is_no_evidence_in_the_mean():
+    """The mean of a Bayes factor is one where the other hypothesis holds (nine of ten are grey)."""
+    one = lens(1)
+    grey = np.exp(factors(lambda _: change_at(one, 0.5, 1.0, TIMES), 0.1, 400))
+    assert grey.mean() - 3 * grey.std() / 20 < (1 + 1 / 0.9) / 2
+    assert grey.min() >= 0.5
+
+
+def test_colour_of_a_lens_is_evidence_and_without_signal_there_is_none():
+    one = lens(1)
+    seen = factors(lambda r: change_at(one, 0.5, r, TIMES), 0.05, 20)
+    assert np.median(seen) > 2
+    unseen = factors(lambda r: change_at(one, 0.5, r, TIMES), 50.0, 20)
+    assert np.abs(unseen).max() < 0.05
+
+
+def test_one_part_low_by_itself_is_no_lens():
+    """As by interference: the dip is in the lowest part alone, where a lens changes all."""
+    one, most = lens(1), (MIDDLE / FREQ[0]) ** 2
+    alone = factors(lambda r: (r == most) * change_at(one, 0.5, 1.0, TIMES), 0.02, 5)
+    assert alone.max() < 1
+
+
+def test_a_verdict_with_colour():
+    probability = np.array([0.1, 0.1, 0.5, 0.1, 0.1, 0.1, 0.0])
+    verdict = Verdict(3.0, probability, np.array([0.0, 1, 2, 3, 4]), None)
+    found = coloured(verdict, np.log(5.0))
+    assert found.log_factor == pytest.approx(3 + np.log(5))
+    assert found.probability[2] == pytest.approx(2.5 / 3)
+    np.testing.assert_allclose(found.odds[1:] - verdict.odds[1:], np.log(5))
+    assert found.odds[0] == 0
+    # a dip that is achromatic is not for that a block
+    assert (coloured(verdict, -0.5).odds == verdict.odds).all()
