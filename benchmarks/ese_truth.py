@@ -33,6 +33,7 @@ PARAMETERS = {
     "width_days": "width_err_days",
     "baseline_jy": "baseline_err_jy",
 }
+LEVELS = (0.3, 0.1, 0.03, 0.01, 1e-3)
 EXPECTED = 0.01 / 1000  # false candidates a source
 
 
@@ -88,6 +89,8 @@ def completeness(given: argparse.Namespace, random) -> None:
     print(events.loc[~events["found"], ["depth_bin", "width", "shape", "class"]].to_string())
     false = sources.iloc[len(cells) :]
     print(f"\nhosts announced: {int(false['found'].sum())} of {len(false)}")
+    p = false["ese_false_alarm_probability"]
+    print("hosts below p: " + ", ".join(f"{q:g}: {(p < q).mean():.4f}" for q in LEVELS))
     recovered(events, made)
 
 

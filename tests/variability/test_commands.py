@@ -130,6 +130,32 @@ def test_order_of_inputs_does_not_matter(run, tmp_path):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 
+def test_parts_in_the_photometry_give_a_dip_its_colour(run, tmp_path):
+    """The same photometry, now in four parts that all show the same dip: no lens does that."""
+    folder, tables, records, _, _ = run
+    random, hz = np.random.default_rng(6), np.array([1.335e9, 1.382e9, 1.429e9, 1.476e9])
+    photometry = tmp_path / "photometry"
+    photometry.mkdir()
+    for path, record in zip(tables, records, strict=True):
+        table = pd.read_parquet(path)
+        if len(table):
+            error = 2 * table["flux_err_jy"].to_numpy()[:, None] * np.ones(4)
+            flux = table["flux_jy"].to_numpy()[:, None] * (hz / 1.4e9) ** -0.7
+            flux = flux + error * random.normal(size=error.shape)
+            table["part_hz"] = [hz.tolist()] * len(table)
+            table["part_flux_jy"], table["part_err_jy"] = flux.tolist(), error.tolist()
+        table.to_parquet(photometry / path.name)
+        (photometry / record.name).write_bytes(record.read_bytes())
+    for name in ("lc.parquet", "lc.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    assert variability(tmp_path, "--injections=0", f"--photometry={photometry}") == 0
+    found = pd.read_parquet(tmp_path / "sources.parquet").set_index("source")
+    assert np.isnan(pd.read_parquet(folder / "sources.parquet")["colour"]).all()
+    dip = found.loc["s005"]
+    assert abs(dip["colour"]) < 3 * dip["colour_err"] < 1
+    assert dip["class"] == "achromatic_dip" and dip["list"] == "watch"
+
+
 def test_no_candidate_gives_valid_files(tmp_path):
     grid, _, _ = made.grid(8, 9, 1)
     assert lightcurves(tmp_path, *made.write_photometry(tmp_path / "p", grid)) == 0
