@@ -8,7 +8,7 @@ CORES ?= $(shell nproc)
 ENV := . tools/env.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo real test test-setup faults mutants lint check-env lock tag clean distclean
+.PHONY: help setup demo real test test-setup docs faults mutants lint check-env lock tag clean distclean
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-setup:
 test: test-setup lint  ## set-up, lint and all tests (AOFlagger, SLURM, validators, Chromium where root may install)
 	@$(ENV); export PATH="$$PATH:/usr/sbin:/sbin"; \
 	python -m pytest -n $(CORES) --dist loadfile $(PYTEST)
+
+docs: setup  ## the documentation as a site in site/, with references written from the models
+	@tools/docs.sh
 
 faults: setup  ## two thousand faults of raw files and products of a small run, and their outcomes (an hour)
 	@tools/run.sh --configfile config/tiny.yaml --cores $(CORES)

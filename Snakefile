@@ -26,6 +26,10 @@ prepare(workflow.basedir)
 configfile: f"{workflow.basedir}/config/config.yaml"
 
 
+# with --sdm apptainer; made from containers/contimg.def
+container: f"{workflow.basedir}/containers/contimg.sif"
+
+
 include: "rules/common.smk"
 include: "rules/simulate.smk"
 include: "rules/discover.smk"

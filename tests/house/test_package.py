@@ -56,6 +56,14 @@ def test_links_of_the_documentation_lead_somewhere(page: Path) -> None:
             assert mark in marks, target
 
 
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_links_between_pages_stay_on_the_site(page: Path) -> None:
+    """A site has the pages of docs/ alone; a link to another file would be dead there."""
+    for target in re.findall(r"\]\(([^)\s#]+)", page.read_text()):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).resolve().is_relative_to(ROOT / "docs"), target
+
+
 def test_the_site_has_every_page() -> None:
     site = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
 
