@@ -6,18 +6,22 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from astropy.io import fits
 from astropy.io.votable import parse
 from astropy.io.votable.ucd import parse_ucd
 from astropy.units import Unit
+from numpy.typing import NDArray
 
 from contimg.cli import main
 from contimg.core.export import votable_text
 from contimg.core.parquet import write_parquet
 from contimg.core.paths import path
 from contimg.export import obscore
+from contimg.export.hips import write_hips
 from contimg.variability.products import write_table
 from export.obscore_service import serve
 
@@ -27,6 +31,11 @@ stilts = pytest.mark.skipif(
 aladin = pytest.mark.skipif(
     shutil.which("aladin") is None, reason="aladin is not installed (tools/setup.sh test)"
 )
+
+ABOUT = {
+    **{"obs_id": "m", "facility_name": "OVRO_MMA", "obs_collection": "OVRO_MMA contimg"},
+    **{"t_min": 60953.0, "t_max": 60953.1, "em_min": 0.2, "em_max": 0.23},
+}
 
 
 def said(*command: str | Path) -> str:
@@ -110,3 +119,38 @@ def test_aladin_finds_the_hips_as_the_standard_has_it(out, tmp_path, monkeypatch
     shutil.copytree(folder, broken)
     (broken / "Moc.fits").unlink()
     assert "is not IVOA HiPS 1.0 compatible" in said("aladin", "-hipsgen", f"out={broken}", "LINT")
+
+
+@aladin
+def test_aladin_makes_the_same_hips_of_the_same_image(tmp_path, monkeypatch):
+    """The same tiles of all orders, with the same pixels in the same places."""
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-Djava.awt.headless=true -Duser.home={tmp_path}")
+    (tmp_path / "in").mkdir()
+    image, ours, theirs = tmp_path / "in/m.fits", tmp_path / "ours", tmp_path / "theirs"
+    fits.writeto(image, *checkered())
+    order = write_hips(image, ours, ABOUT)
+    words = [f"in={image.parent}", f"out={theirs}", "creator_did=ivo://contimg/m"]
+    said("aladin", "-hipsgen", *words, f"hips_order={order}", "INDEX", "TILES")
+    tiles = {file.relative_to(ours) for file in ours.rglob("Npix*.fits")}
+    assert tiles == {file.relative_to(theirs) for file in theirs.glob("Norder*/*/Npix*.fits")}
+    assert len(tiles) > order + 1
+    for tile in tiles:
+        mine, other = fits.getdata(ours / tile), fits.getdata(theirs / tile)
+        both = np.isfinite(mine) & np.isfinite(other)
+        rim = np.isfinite(mine) ^ np.isfinite(other)
+        assert rim.sum() <= 0.05 * both.sum() + 8
+        # at the rim coarse cells are means of other parts
+        assert np.median(np.abs(mine - other)[both]) < 0.01
+        assert np.abs(mine - other)[both].mean() < 0.05
+
+
+def checkered() -> tuple[NDArray[np.float32], fits.Header]:
+    """An image in which every orientation looks different, at the corner of tiles."""
+    header = fits.Header()
+    for axis, (kind, value, step) in enumerate(
+        [("RA---SIN", 44.1, -0.005), ("DEC--SIN", 55.4, 0.005)], start=1
+    ):
+        header[f"CTYPE{axis}"], header[f"CRVAL{axis}"] = kind, value
+        header[f"CDELT{axis}"], header[f"CRPIX{axis}"] = step, 100.5
+    y, x = np.mgrid[0:200, 0:200]
+    return ((x // 20 + y // 20) % 2 + x / 100 + y / 50).astype("f4"), header

@@ -1,8 +1,8 @@
 """A HiPS of one mosaic (IVOA HiPS 1.0): tiles on the HEALPix grid that Aladin opens from a folder.
 
 A tile of order k holds 512 x 512 cells of order k + 9. In FITS, the first pixel is the cell at the
-southern corner; along a row the odd bits of the nested index grow, along a column the even ones, so
-that east is to the left of north.
+eastern corner; along a row the odd bits of the nested index grow (to the north-west), along a
+column the even ones fall (to the south-west).
 """
 
 from __future__ import annotations
@@ -65,22 +65,30 @@ def cells() -> NDArray[np.int64]:
     """(512, 512) nested index, within its tile, of each pixel of the tile."""
     bits = np.arange(SIDE)
     spread = sum(((bits >> k) & 1) << (2 * k) for k in range(TILE_ORDER))
-    return spread[:, None] | (spread[None, :] << 1)
+    return spread[::-1, None] | (spread[None, :] << 1)
+
+
+def reached(picture: Image, order: int) -> NDArray[np.integer]:
+    """Numbers of the tiles in which there is a pixel: of the whole rim, and of some inside."""
+    from astropy import units
+    from cdshealpix.nested import lonlat_to_healpix
+
+    ny, nx = picture.data.shape
+    y, x = np.mgrid[0:ny, 0:nx]
+    chosen = (x % 8 == 0) & (y % 8 == 0)
+    chosen[[0, -1]] = chosen[:, [0, -1]] = True
+    ra, dec = picture.wcs.all_pix2world(x[chosen], y[chosen], 0)
+    known = np.isfinite(ra) & np.isfinite(dec)
+    places = ra[known] * units.deg, dec[known] * units.deg
+    return np.unique(lonlat_to_healpix(*places, np.uint8(order)))
 
 
 def deepest(picture: Image, order: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Number and pixels of every tile that the image reaches, bilinearly interpolated."""
-    from astropy import units
-    from cdshealpix.nested import healpix_to_lonlat, lonlat_to_healpix
+    from cdshealpix.nested import healpix_to_lonlat
     from scipy.ndimage import map_coordinates
 
-    ny, nx = picture.data.shape
-    step = max(1, SIDE // 8)
-    y, x = np.mgrid[0 : ny + step : step, 0 : nx + step : step]
-    ra, dec = picture.wcs.all_pix2world(np.minimum(x, nx - 1), np.minimum(y, ny - 1), 0)
-    known = np.isfinite(ra) & np.isfinite(dec)
-    places = ra[known] * units.deg, dec[known] * units.deg
-    numbers = np.unique(lonlat_to_healpix(*places, np.uint8(order)))
+    numbers = reached(picture, order)
     index = cells()
     for number in numbers:
         lon, lat = healpix_to_lonlat(
@@ -105,7 +113,7 @@ def coarse(tiles: dict[int, NDArray[np.float32]]) -> dict[int, NDArray[np.float3
         count = good.sum(axis=(1, 3))
         mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
         parent = result.setdefault(number >> 2, np.full((SIDE, SIDE), np.nan, np.float32))
-        row, column = number & 1, (number >> 1) & 1  # even bit: along a column
+        row, column = 1 - (number & 1), (number >> 1) & 1  # even bit: down a column
         parent[row * half : (row + 1) * half, column * half : (column + 1) * half] = mean
     return result
 
