@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,8 @@ from contimg.core.parquet import write_parquet
 from contimg.core.paths import path
 from contimg.export import obscore
 from contimg.export.hips import write_hips
+from contimg.export.voevent import MEASURED, NAMESPACE, voevent
+from contimg.variability.alerts import PARAMETERS, Alert, Parameter
 from contimg.variability.products import write_table
 from export.obscore_service import serve
 
@@ -38,9 +42,9 @@ ABOUT = {
 }
 
 
-def said(*command: str | Path) -> str:
+def said(*command: str | Path, status: int = 0) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return (done.stdout + done.stderr).strip()
 
 
@@ -154,3 +158,65 @@ def checkered() -> tuple[NDArray[np.float32], fits.Header]:
         header[f"CDELT{axis}"], header[f"CRPIX{axis}"] = step, 100.5
     y, x = np.mgrid[0:200, 0:200]
     return ((x // 20 + y // 20) % 2 + x / 100 + y / 50).astype("f4"), header
+
+
+@pytest.fixture
+def events(tmp_path) -> dict[str, Path]:
+    """An event that is new, one that supersedes it and one that takes it back."""
+    alert = Alert(
+        id="J0834+5534 <&>/1",
+        kind="new",
+        version=1,
+        supersedes=None,
+        source="J0834+5534 <&>",
+        ra_deg=128.7287,
+        dec_deg=55.5725,
+        last_epoch_mjd=60960.25,
+        n_epochs=12,
+        priority="high",
+        false_alarm_probability=1e-6,
+        in_progress=True,
+        parameters={name: Parameter(value=1.5, error=0.1) for name in PARAMETERS},
+        reason="",
+    )
+    more = {"id": "J0834+5534 <&>/2", "supersedes": alert.id, "version": 2}
+    updated = alert.model_copy(update={**more, "kind": "updated", "reason": "depth < 1"})
+    gone = {**more, "kind": "retracted", "priority": None, "false_alarm_probability": None}
+    retracted = alert.model_copy(update={**gone, "reason": "no longer announced", "ra_deg": None})
+    files = {}
+    for packet in (alert, updated, retracted):
+        files[packet.kind] = tmp_path / f"{packet.kind}.xml"
+        files[packet.kind].write_text(voevent(packet, datetime(2025, 10, 20, tzinfo=UTC)))
+    return files
+
+
+@stilts
+def test_events_keep_to_the_schema(events, out, tmp_path):
+    """VOEvent 2.0, as published by the IVOA."""
+    schema = f"schemaloc={NAMESPACE}={Path(__file__).parent / 'VOEvent-v2.0.xsd'}"
+    of_the_survey = sorted((out / "voevents").glob("*.xml"))
+    assert len(of_the_survey) == 2
+    for file in (*events.values(), of_the_survey[0]):
+        assert said("stilts", "xsdvalidate", schema, file) == ""
+    broken = tmp_path / "broken.xml"
+    broken.write_text(events["new"].read_text().replace("UTC-ICRS-TOPO", "UTC-ICRS-ELSEWHERE"))
+    assert "UTC-ICRS-ELSEWHERE" in said("stilts", "xsdvalidate", schema, broken, status=1)
+
+
+def test_an_event_says_what_the_packet_says(events):
+    root = ET.parse(events["new"]).getroot()
+    params = {param.get("name"): param for param in root.iter("Param")}
+    assert set(params) == {*MEASURED, "false_alarm_probability", *PARAMETERS, *PARAMETERS.values()}
+    assert float(params["false_alarm_probability"].get("value")) == 1e-6
+    assert params["width_days"].get("unit") == "d" and params["baseline_jy"].get("unit") == "Jy"
+    for param in params.values():
+        parse_ucd(param.get("ucd"), check_controlled_vocabulary=True)
+    assert [root.findtext(f".//{c}") for c in ("C1", "C2")] == ["128.7287", "55.5725"]
+    assert root.findtext(".//ISOTime") == "2025-10-12T06:00:00"
+    assert root.find("Citations") is None and root.findtext("Why/Name") == "J0834+5534 <&>"
+    for kind, cite in (("updated", "supersedes"), ("retracted", "retraction")):
+        other = ET.parse(events[kind]).getroot()
+        cited = other.find("Citations/EventIVORN")
+        assert (cited.get("cite"), cited.text) == (cite, root.get("ivorn"))
+        assert other.get("ivorn") != root.get("ivorn")
+    assert other.find("WhereWhen") is None

@@ -19,12 +19,13 @@ from contimg.core.records import atomic, write_text
 from contimg.export import alerts, obscore, vast
 from contimg.export.coverage import coverage, write_coverage
 from contimg.export.hips import write_hips
+from contimg.export.voevent import write_voevents
 from contimg.help import did_you_mean
 from contimg.report import lookup
 from contimg.report.status import read_plan, statuses
 from contimg.report.weblog.facts import Fact, read_facts
 
-WHAT = ("obscore", "moc", "regions", "vast", "alerts", "hips")
+WHAT = ("obscore", "moc", "regions", "vast", "alerts", "voevents", "hips")
 
 
 class ExportFiles(Files):
@@ -34,7 +35,7 @@ class ExportFiles(Files):
         [],
         description="obscore: table of images; moc: coverage by day; regions: sources for DS9 and"
         " CARTA; vast: tables of the VAST pipeline; alerts: the last packet of every source;"
-        " hips: the deepest mosaic (all of these if unset)",
+        " voevents: the same as VOEvents; hips: the deepest mosaic (all of these if unset)",
     )
     results: str = Field("results", description="results directory")
     out: Path = Field(Path("export"), description="folder to write to")
@@ -74,8 +75,10 @@ def _write(what: str, files: ExportFiles, facts: list[Fact], table: pd.DataFrame
         return write_coverage(coverage(table), files.out)
     if what == "regions":
         return write_regions(files)
+    folder = Path(path("candidates", files.results)).with_name("alerts")
+    if what == "voevents":
+        return write_voevents(folder, files.out / "voevents")
     if what == "alerts":
-        folder = Path(path("candidates", files.results)).with_name("alerts")
         packets = alerts.packets(folder, lookup.light_curves(files.results))
         write_text(files.out / "alerts.jsonl", packets)
         write_text(files.out / "alert.schema.json", alerts.schema())
