@@ -258,6 +258,7 @@ class Survey:
         file = path(name, self.results, **{kind: item, "tier": TIER})
         content = {"product": item, "stage": stage, "verdict": verdict, "reason": said}
         content |= {"checks": [asdict(c) for c in checks], "data": data, "inputs": []}
+        content |= {"inputs": []}
         content |= {"software": {"contimg": "0.1.0", "numpy": "2.3.5"}, "run": {"created_utc": ""}}
         put(file, json.dumps(content, default=float))
         state = {"pass": "done", "warn": "warned", "fail": "failed"}[verdict]

@@ -83,6 +83,15 @@ def test_the_light_curve_answers_to_mouse_and_keys(page, home):
     page.wait_for_url("**/mosaics/2025-10-06/**")
 
 
+def test_statistics_and_event_are_said_in_words_with_units(page, home):
+    page.goto(f"file://{home}/source.html#J000000+5530")
+    page.wait_for_selector("#statistics td:not(:empty)")
+    words = page.inner_text("#statistics")
+    assert "mean flux density [Jy]" in words and "±" in words and "mean_flux_jy" not in words
+    assert "full width at half depth" in page.inner_text("#fit")
+    assert "why not searched" not in words  # nothing to say
+
+
 def test_flagged_epochs_can_be_hidden(page, home):
     open_(page, home, "source.html#J000003+5530")
     page.wait_for_selector("#curve canvas")

@@ -22,7 +22,7 @@ from contimg.report.weblog.build import build
 from contimg.report.weblog.items import sexagesimal
 from contimg.report.weblog.site import Site, key_of, with_error
 from contimg.report.weblog.sources import dip_flux, shard
-from contimg.report.weblog.svg import MOST, Point, thinned, ticks
+from contimg.report.weblog.svg import MOST, Point, thinned, ticks, trend
 from report.make_results import PLAN, Survey
 
 ODD = '<script>alert("x")</script> & 1'
@@ -120,10 +120,26 @@ def test_text_and_tables_need_no_script(home):
     day = (home / "days/2025-10-05.html").read_text()
     assert len(re.findall(r'<tr><td><a href="../tiles/', day)) == 30
     candidate = (home / "candidates/J000000+5530.html").read_text()
-    assert candidate.count("±") > 2 * 2 and "<svg" in candidate and "t0_mjd" in candidate
+    assert candidate.count("±") > 2 * 2 and "<svg" in candidate and "centre" in candidate
     assert (home / "sources/1.html").read_text().count("source.html#") == 12
     mosaics = [file.read_text() for file in (home / "mosaics").rglob("*.html")]
     assert sum(text.count("source.html#") for text in mosaics) == 2 * 12
+
+
+def test_a_candidate_is_drawn_with_the_dip_and_said_with_units(home):
+    page = (home / "candidates/J000000+5530.html").read_text()
+    assert '<path class="curve"' in page and "Normalised flux density [Jy]" in page
+    for words in ("full width at half depth", "mean flux density [Jy]", "60954.00 ± 0.40 MJD UTC"):
+        assert words in page
+    assert "mean_flux_jy" not in page and "t0_mjd" not in page
+
+
+def test_errors_of_few_points_lie_inside_the_drawing():
+    drawn = trend([Point(0, 1.0, 2.0), Point(1, 1.1, 0.1)], name="x", size=(400, 100))
+    ends = [
+        float(y) for pair in re.findall(r"<path d=\"M[\d.]+ ([\d.]+)V([\d.]+)", drawn) for y in pair
+    ]
+    assert len(ends) == 4 and 8 < min(ends) < max(ends) < 78
 
 
 def test_only_what_changed_is_made_again(tmp_path):

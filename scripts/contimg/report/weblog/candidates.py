@@ -15,9 +15,9 @@ from contimg.report.candidates import Decision, latest, read_decisions
 from contimg.report.weblog.items import position
 from contimg.report.weblog.links import Links
 from contimg.report.weblog.site import Link, Site, number, with_error
-from contimg.report.weblog.sources import STATISTICS, dip_flux, fit_of
+from contimg.report.weblog.sources import STATISTICS, dip_flux, dip_of, fit_of, statistics_of
 from contimg.report.weblog.svg import Curve, Point, curve
-from contimg.report.weblog.tables import Tables, record
+from contimg.report.weblog.tables import Tables
 
 MOST = 300  # pages of candidates
 
@@ -37,8 +37,8 @@ class Card:
         """Depth, centre and width in words."""
         row = self.row
         return (
-            f"{with_error(100 * row['depth'], 100 * row['depth_err'])} % at MJD"
-            f" {row['t0_mjd']:.1f} for {number(row['width_days'], 3)} d"
+            f"a dip of {with_error(100 * row['depth'], 100 * row['depth_err'])} %, centred on MJD"
+            f" {row['t0_mjd']:.1f}, {number(row['width_days'], 3)} d wide"
         )
 
 
@@ -90,8 +90,8 @@ def picture(rows: pd.DataFrame, statistics: Mapping[str, Any], size: tuple[int, 
         for row in rows.itertuples()
     ]
     line: list[tuple[float, float]] = []
-    dip = {name: value for name, value, _, _ in fit_of(statistics) or []}
-    if {"t0_mjd", "width_days", "depth", "baseline_jy"} <= set(dip) and len(rows):
+    dip = dip_of(statistics)
+    if dip is not None and len(rows):
         first, last = float(rows["mjd"].min()), float(rows["mjd"].max())
         mjd = [first + (last - first) * k / 300 for k in range(301)]
         line = list(zip(mjd, dip_flux(mjd, dip).tolist(), strict=True))
@@ -130,7 +130,8 @@ def _page(
         source=site.to_page(card.page, "source.html", card.key),
         place=position(card.row["ra_deg"], card.row["dec_deg"]),
         fit=fit_of(statistics) or [],
-        statistics=record(statistics, STATISTICS),
+        values=statistics_of(statistics),
+        statistics=STATISTICS,
         epochs=epochs,
         decisions=decisions,
         commands=[

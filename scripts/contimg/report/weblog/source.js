@@ -47,8 +47,7 @@
     if (source.event && normalised) series.push({ line: true, colour: "#c0392b", points: source.event.mjd.map((mjd, k) => ({ x: mjd, y: source.event.flux_jy[k] })) });
     const mean = source.statistics.mean_flux_jy;
     const marks = mean === null || mean === undefined ? [] : [{ y: mean }];
-    const centre = source.fit?.find(([name]) => name === "t0_mjd");
-    if (centre) marks.push({ x: centre[1], text: "t0", colour: "#c0392b" });
+    if (source.event) marks.push({ x: source.event.t0_mjd, text: "centre of the dip", colour: "#c0392b" });
     plot.show(series, { marks });
   }
 
@@ -84,8 +83,11 @@
     source.neighbours.forEach((n, k) => near.append(k ? ", " : "", make("a", n.name, { href: `source.html#${encodeURIComponent(n.key)}` }), ` ${number(n.arcsec, 3)}″ ${number(n.mean_jy === null ? null : n.mean_jy * 1e3, 3)} mJy`));
     row(facts, "neighbours", source.neighbours.length ? near : "none within 10′");
     row(facts, "table", make("a", "light curves (Parquet)", { href: "../lightcurves/lightcurves.parquet" }));
-    const stats = byId("statistics");
-    for (const [name, value] of Object.entries(source.statistics)) row(stats, name, value);
+    for (const line of byId("statistics").rows) {
+      const { name, error } = line.dataset, value = source.statistics[name];
+      line.hidden = value === null || value === "";
+      line.cells[1].textContent = error ? withError(value, source.statistics[error]) : typeof value === "number" ? number(value) : value;
+    }
     byId("fit").hidden = !source.fit;
     if (!source.fit) return;
     for (const [name, value, error, unit] of source.fit) row(byId("fit").querySelector("table"), name, withError(value, error, unit));
@@ -93,7 +95,7 @@
 
   function spectrum() {
     const home = byId("spectrum");
-    if (!source.spectrum.length) { home.append(make("p", "Only the whole band was measured (photometry_method: image).", { class: "note" })); return; }
+    if (!source.spectrum.length) { home.append(make("p", "Only the whole band was measured; photometry_method: visibilities measures its parts.", { class: "note" })); return; }
     const spectral = new contimg.Plot(home, { label: "Spectrum", height: 230, x: { label: "frequency [MHz]", log: true }, y: { label: "flux density [Jy]", log: true } });
     spectral.show([{ colour: "#1f4e79", points: source.spectrum.map((p) => ({ x: p.hz / 1e6, y: p.flux_jy, e: p.err_jy, text: `${(p.hz / 1e6).toFixed(1)} MHz\n${withError(p.flux_jy, p.err_jy, "Jy")}${p.catalogue ? "\ncatalogue" : ""}` })) }]);
   }

@@ -16,23 +16,35 @@ from contimg.report.weblog.site import Site
 from contimg.report.weblog.tables import Tables, neighbours, plain, record
 
 ROWS = ("mjd", "flux_jy", "flux_err_jy", "flux_norm_jy", "flux_norm_err_jy", "gain", "gain_err")
-STATISTICS = (
-    *("n_epochs", "mean_flux_jy", "mean_flux_err_jy", "v", "eta", "p_constant", "vs_max"),
-    *("m_at_vs_max", "p_vs_max", "m_debiased", "m_debiased_err", "m_upper", "class", "reason"),
-    *("ese_false_alarm_probability", "ese_log_bayes_factor"),
-)
-# parameter of the fitted event -> its error, unit
+# what it is, and its error: of the statistics of a source
+STATISTICS = {
+    "n_epochs": ("good epochs", ""),
+    "mean_flux_jy": ("mean flux density [Jy]", "mean_flux_err_jy"),
+    "v": ("V, scatter over mean", ""),
+    "eta": ("eta, reduced chi-square of a constant", ""),
+    "p_constant": ("probability that a constant scatters as much", ""),
+    "vs_max": ("Vs, largest change between two epochs [sigma]", ""),
+    "m_at_vs_max": ("m of these two, change over mean", ""),
+    "p_vs_max": ("probability of such a change by chance", ""),
+    "m_debiased": ("modulation without the noise", "m_debiased_err"),
+    "m_upper": ("its upper limit, 95 %", ""),
+    "class": ("what explains the light curve best", ""),
+    "reason": ("why not searched, or what was left out", ""),
+    "ese_false_alarm_probability": ("false-alarm probability of a dip", ""),
+    "ese_log_bayes_factor": ("ln Bayes factor, a dip against the rest", ""),
+}
+# what it is, its error, unit: of the parameters of the fitted event
 FIT = {
-    "depth": ("depth_err", ""),
-    "t0_mjd": ("t0_err_days", "MJD"),
-    "width_days": ("width_err_days", "d"),
-    "baseline_jy": ("baseline_err_jy", "Jy"),
-    "minimum_flux_jy": ("minimum_flux_err_jy", "Jy"),
-    "flux_fraction": ("flux_fraction_err", ""),
-    "alpha": ("alpha_err", ""),
-    "source_size": ("source_size_err", "half-widths of the lens"),
-    "n_in_dip": ("", "epochs"),
-    "colour": ("colour_err", ""),
+    "depth": ("depth, part of the flux density", "depth_err", ""),
+    "t0_mjd": ("centre", "t0_err_days", "MJD UTC"),
+    "width_days": ("full width at half depth", "width_err_days", "d"),
+    "baseline_jy": ("flux density without the dip", "baseline_err_jy", "Jy"),
+    "minimum_flux_jy": ("flux density at the deepest", "minimum_flux_err_jy", "Jy"),
+    "flux_fraction": ("part of the flux density that is lensed", "flux_fraction_err", ""),
+    "alpha": ("alpha, strength of the lens", "alpha_err", ""),
+    "source_size": ("size of the source", "source_size_err", "half-widths of the lens"),
+    "n_in_dip": ("epochs below half the depth", "", ""),
+    "colour": ("colour: 1 a lens, 0 achromatic", "colour_err", ""),
 }
 INDEX = (
     *("ra_deg", "dec_deg", "n_epochs", "mean_flux_jy", "eta", "v", "p_constant"),
@@ -79,7 +91,7 @@ def write_sources(
         site.data(f"data/sources/{shard(key)}/{key}.js", f"source/{key}", content)
     site.tidy("data/sources")
     _index(site, tables)
-    site.page("source.html", "source.html.j2", title="Source")
+    site.page("source.html", "source.html.j2", title="Source", statistics=STATISTICS)
     site.page("population.html", "population.html.j2", title="Population", said=tables.said)
     _lists(site, tables)
 
@@ -105,7 +117,7 @@ def _content(
         "parts": _parts(rows),
         "spectrum": spectrum,
         "spectral_index": index,
-        "statistics": record(row, STATISTICS),
+        "statistics": statistics_of(row),
         "catalogue": {
             label: value for label, value in _catalogue(row).items() if value is not None
         },
@@ -172,29 +184,33 @@ def _catalogue(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "flux density at the observed frequency [Jy]": values["catalogue_jy"],
         "flux density [Jy]": values["flux_jy"],
-        "at [Hz]": values["ref_freq_hz"],
+        "at [MHz]": None if values["ref_freq_hz"] is None else values["ref_freq_hz"] / 1e6,
         "spectral index": values["spectral_index"],
         "major axis [arcsec]": values["major_arcsec"],
     }
 
 
+def statistics_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of :data:`STATISTICS` and their errors, by names of columns."""
+    return record(row, [*STATISTICS, *(error for _, error in STATISTICS.values() if error)])
+
+
 def fit_of(row: Mapping[str, Any]) -> list[list[Any]] | None:
-    """Parameters of the fitted event: name, value, error, unit; None where none was fitted."""
-    values = record(row, [*FIT, *(error for error, _ in FIT.values() if error)])
+    """Parameters of the fitted event: what, value, error, unit; None where none was fitted."""
+    values = record(row, [*FIT, *(error for _, error, _ in FIT.values() if error)])
     if values["t0_mjd"] is None:
         return None
     return [
-        [name, values[name], values.get(error), unit]
-        for name, (error, unit) in FIT.items()
+        [words, values[name], values.get(error), unit]
+        for name, (words, error, unit) in FIT.items()
         if values[name] is not None
     ]
 
 
 def _event(row: Mapping[str, Any], rows: Mapping[str, list[Any]]) -> dict[str, Any] | None:
     """The dip that the parameters describe, with time, for drawing."""
-    dip = record(row, FIT)
-    known = (dip["t0_mjd"], dip["width_days"], dip["depth"], dip["baseline_jy"])
-    if not rows.get("mjd") or None in known:
+    dip = dip_of(row)
+    if dip is None or not rows.get("mjd"):
         return None
     first, last = rows["mjd"][0], rows["mjd"][-1]
     mjd = np.unique(
@@ -205,7 +221,14 @@ def _event(row: Mapping[str, Any], rows: Mapping[str, list[Any]]) -> dict[str, A
     )
     mjd = mjd[(mjd >= first) & (mjd <= last)]
     flux = dip_flux(mjd, dip)
-    return {"mjd": plain(mjd, 5), "flux_jy": plain(flux, 7)}
+    return {"mjd": plain(mjd, 5), "flux_jy": plain(flux, 7), "t0_mjd": dip["t0_mjd"]}
+
+
+def dip_of(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Parameters of the dip by names of columns, as :func:`dip_flux` takes them; None without."""
+    dip = record(row, FIT)
+    needed = ("t0_mjd", "width_days", "depth", "baseline_jy")
+    return None if any(dip[name] is None for name in needed) else dip
 
 
 def dip_flux(mjd: np.ndarray, dip: Mapping[str, float | None]) -> np.ndarray:

@@ -84,8 +84,11 @@ class _Scale:
     @classmethod
     def of_values(cls, points: Sequence[Point], lines: Sequence[float], height: int) -> _Scale:
         values = np.array([p.value for p in points])
+        errors = np.nan_to_num([p.error for p in points])
         low, high = (
-            np.percentile(values, [2, 98]) if len(values) > 20 else (min(values), max(values))
+            np.percentile(values, [2, 98])
+            if len(values) > 20
+            else (np.min(values - errors), np.max(values + errors))
         )
         low, high = min([low, *lines]), max([high, *lines])
         margin = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
