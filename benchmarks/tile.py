@@ -4,8 +4,9 @@
         [--stages WORD ...] [--channels 48] [--times 24]
 
 Simulates a group of a perfect instrument (96 antennas, 16 x 48 channels, 24 integrations, 233
-sources, thermal noise), converts and flags it, averages it to channels of 1 MHz (what `contimg
-apply` does when it has no tables to apply), fits the flux densities, and images what is left.
+sources, thermal noise), calibrates and flags it in one pass (with gains of one) and averages it to
+channels of 1 MHz, fits the flux densities, and images what is left. The stages convert and average
+are the other road to the same tile: conversion to a Measurement Set, and mstransform.
 Prints and writes wall and CPU seconds and peak memory of each stage beside its floor in the same
 run: reading the raw bytes, and with pyuvdata; the matrix products of the fit; griddings of the
 image; and with --wsclean an image by WSClean of the same data, the sources fitted before. With
@@ -36,6 +37,8 @@ from fluxfit_truth import LEVELS
 from fluxfit_truth import sky as made_sky
 from predict import CENTRE, cpu_s
 
+from contimg.convert.options import ConvertOptions
+from contimg.convert.prepare import Source, prepare
 from contimg.core import dirty
 from contimg.core.beam import PrimaryBeam
 from contimg.core.fits import read_image
@@ -179,6 +182,50 @@ def convert(work: Path) -> Cost:
     return cost
 
 
+def calibrate(work: Path, width: int) -> Cost:
+    """Raw data as a calibrated tile, `width` channels made one."""
+    shutil.rmtree(work / "tile.ms", ignore_errors=True)
+    unit_gains(work / "calset", work / "manifest.json")
+    words = ["--manifest=manifest.json", "--ms-record=whole.json", "--calibrated=tile.ms"]
+    words += ["--choice=tile.calset.json", "--record=tile.json", f"--channel-bin={width}"]
+    cost = contimg(work, "calibrate tile", *words, "--solutions=calset/solutions.json")
+    require(work / "tile.json")
+    return cost
+
+
+def unit_gains(folder: Path, manifest: Path) -> None:
+    """A calset of one table, as much of it as is read."""
+    from casacore.tables import makearrcoldesc, makescacoldesc, maketabdesc, table
+
+    group = prepare(Source(manifest, None, None), INSTRUMENT, ConvertOptions())
+    names, mjd = group.description.antenna_names, group.group.start_mjd
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "t.G").mkdir(parents=True)
+    numbers = ("ANTENNA1", "ANTENNA2", "SPECTRAL_WINDOW_ID")
+    cells = {"CPARAM": np.ones((1, 2), complex), "FLAG": np.zeros((1, 2), bool),
+             "SNR": np.ones((1, 2))}  # fmt: skip
+    main = [makescacoldesc(name, 0) for name in numbers] + [makescacoldesc("TIME", 0.0)]
+    main += [makearrcoldesc(name, value.flat[0].item(), ndim=2) for name, value in cells.items()]
+    columns = {
+        "": ({"ANTENNA1": list(range(len(names))), "TIME": [mjd * 86400] * len(names)}, main),
+        "/ANTENNA": ({"NAME": names}, [makescacoldesc("NAME", "")]),
+        "/SPECTRAL_WINDOW": (
+            {"CHAN_FREQ": [group.description.freq_hz[:1]]},
+            [makearrcoldesc("CHAN_FREQ", 0.0, ndim=1)],
+        ),
+    }
+    for part, (values, description) in columns.items():
+        rows = max(len(value) for value in values.values())
+        with table(f"{folder}/t.G{part}", maketabdesc(description), nrow=rows, ack=False) as new:
+            for row in range(rows):
+                for name, value in values.items():
+                    new.putcell(name, row, value[row])
+                for name, value in cells.items() if not part else ():
+                    new.putcell(name, row, value)
+    data = {"mjd": mjd, "tier": "standard", "tables": {"G": "t.G"}, "refant": names[0]}
+    write_record(folder / "solutions.json", product="calset", stage="solve", data=data)
+
+
 def average(work: Path, width: int) -> Cost:
     """`width` channels made one."""
     shutil.rmtree(work / "tile.ms", ignore_errors=True)
@@ -190,14 +237,18 @@ def average(work: Path, width: int) -> Cost:
 
 
 STAGES: dict[str, tuple[str, Callable[[Path, int], Cost]]] = {
+    "calibrate": ("one pass", calibrate),
     "convert": ("convert and flag", lambda work, width: convert(work)),
     "average": ("average", average),
     "fit": ("fit", lambda work, width: fit(work)),
     "image": ("image of the residual", lambda work, width: image(work, "residual")),
 }
 
+DEFAULT = ("calibrate", "fit", "image")
+
 # floors of each, and how often
 FLOORS = {
+    "one pass": {"read_raw_by_pyuvdata": 1},
     "convert and flag": {"read_raw_by_pyuvdata": 1},
     "average": {"read_raw": 1},
     "fit": {"read_averaged": 1, "products_of_the_fit": 1, "gridding_of_the_image": 0.5},
@@ -214,7 +265,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=48, help="of a subband")
     parser.add_argument("--times", type=int, default=24)
     parser.add_argument("--work", type=Path, help="folder that is kept, with the simulated data")
-    parser.add_argument("--stages", nargs="*", choices=STAGES, default=list(STAGES))
+    parser.add_argument("--stages", nargs="*", choices=STAGES, default=list(DEFAULT))
     options = parser.parse_args()
     work = options.work or Path(tempfile.mkdtemp(prefix="contimg-tile-"))
     work.mkdir(parents=True, exist_ok=True)

@@ -24,9 +24,8 @@ from contimg.plan.estimate import SHIPPED
 MS_GB, CALIBRATED_GB, IMAGE_GB = 1.4, 0.35, 0.023  # of a full tile; an image of 2400 x 2400
 # job -> GB sealed, GB verified; all linear in the size
 JOBS = {
-    "convert_tile": (MS_GB, 0.0),
     "solve_calset": (0.0, MS_GB),
-    "apply_calset": (CALIBRATED_GB, MS_GB),
+    "calibrate_tile": (CALIBRATED_GB, 0.0),
     "image_tile": (8 * IMAGE_GB, CALIBRATED_GB),
     "mosaic_tiles": (10 * IMAGE_GB / 2, 3 * IMAGE_GB),
     "measure_photometry": (0.0, 4 * IMAGE_GB / 2),

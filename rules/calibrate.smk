@@ -6,8 +6,6 @@ nearest one in time that did not fail, or what lies between two; which and why i
 calibrated MS. docs/calibration.md explains choice, interpolation and refinement.
 """
 
-import shlex
-
 # flag of contimg solve for each table
 TABLE_FLAGS = {"K": "k", "B": "b", "G": "g", "2G": "g2"}
 
@@ -43,9 +41,7 @@ rule solve_calset:
         calibrators=Unwatched(CALIBRATORS),
         row=calibrator_row,
         field=field_model,
-        tables=lambda w, output: Unwatched(
-            shlex.join(w for flag in caltables() for w in (f"--{flag}", output[flag]))
-        ),
+        tables=lambda w, output: as_flags(output, caltables()),
         flags=flags_of("solve"),
     shell:
         "contimg solve --ms {input.ms:q} --ms-record {input.record:q}"
@@ -54,40 +50,86 @@ rule solve_calset:
         " --plot {output.plot:q} --record {output.record:q} {params.flags} > {log:q} 2>&1"
 
 
-rule apply_calset:
-    input:
-        ms=p("ms"),
-        record=p("ms_record"),
-        solutions=candidate_calsets("solutions"),
-        inspections=candidate_calsets("calset_record"),
-        tables=candidate_calsets("caltable"),
-        field_model=table_input(CONFIG.field_model),
-    output:
-        calibrated=ms("calibrated_ms"),
-        choice=p("calset_choice"),
-        record=p("calibrated_record"),
-    log:
-        log_of("apply_calset", "{day}/{group}"),
-    benchmark:
-        benchmark_of("apply_calset", "{day}/{group}")
-    group:
-        "tile"
-    conda:
-        "../envs/calibrate.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: attempt * 3000,
-        runtime=lambda wildcards, attempt: attempt * 30,
-    params:
-        **depends_on("apply"),
-        tier=TIER,
-        staleness=CONFIG.plan.staleness_hours,
-        dec_tolerance=CONFIG.plan.dec_tolerance_deg,
-        field=field_model,
-        flags=flags_of("apply"),
-    shell:
-        "contimg apply --ms {input.ms:q} --ms-record {input.record:q} --catalog {input.field_model:q}"
-        " --tier {params.tier} --staleness-hours {params.staleness}"
-        " --dec-tolerance-deg {params.dec_tolerance} --calibrated {output.calibrated:q}"
-        " --choice {output.choice:q} --record {output.record:q} {params.flags}"
-        " --solutions {input.solutions:q} --inspections {input.inspections:q} > {log:q} 2>&1"
+if CONFIG.one_pass:
+
+    rule calibrate_tile:
+        input:
+            simulated,
+            solutions=candidate_calsets("solutions"),
+            inspections=candidate_calsets("calset_record"),
+            tables=candidate_calsets("caltable"),
+            field_model=table_input(CONFIG.field_model),
+        output:
+            ms_record=p("ms_record"),
+            plot=p("ms_plot"),
+            calibrated=ms("calibrated_ms"),
+            choice=p("calset_choice"),
+            record=p("calibrated_record"),
+        log:
+            log_of("calibrate_tile", "{day}/{group}"),
+        benchmark:
+            benchmark_of("calibrate_tile", "{day}/{group}")
+        group:
+            "tile"
+        conda:
+            "../envs/calibrate.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wildcards, attempt: attempt * 3000,
+            runtime=lambda wildcards, attempt: attempt * 30,
+        params:
+            **depends_on("calibrate tile"),
+            tier=TIER,
+            staleness=CONFIG.plan.staleness_hours,
+            dec_tolerance=CONFIG.plan.dec_tolerance_deg,
+            field=field_model,
+            manifest=lambda w: Unwatched(manifest_of(w)),
+            raw=raw_content,
+            flags=flags_of("calibrate tile"),
+        shell:
+            "contimg calibrate tile --manifest {params.manifest:q} --ms-record {output.ms_record:q}"
+            " --plot {output.plot:q} --catalog {input.field_model:q}"
+            " --tier {params.tier} --staleness-hours {params.staleness}"
+            " --dec-tolerance-deg {params.dec_tolerance} --calibrated {output.calibrated:q}"
+            " --choice {output.choice:q} --record {output.record:q} {params.flags}"
+            " --solutions {input.solutions:q} --inspections {input.inspections:q} > {log:q} 2>&1"
+
+else:
+
+    rule apply_calset:
+        input:
+            ms=p("ms"),
+            record=p("ms_record"),
+            solutions=candidate_calsets("solutions"),
+            inspections=candidate_calsets("calset_record"),
+            tables=candidate_calsets("caltable"),
+            field_model=table_input(CONFIG.field_model),
+        output:
+            calibrated=ms("calibrated_ms"),
+            choice=p("calset_choice"),
+            record=p("calibrated_record"),
+        log:
+            log_of("apply_calset", "{day}/{group}"),
+        benchmark:
+            benchmark_of("apply_calset", "{day}/{group}")
+        group:
+            "tile"
+        conda:
+            "../envs/calibrate.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wildcards, attempt: attempt * 3000,
+            runtime=lambda wildcards, attempt: attempt * 30,
+        params:
+            **depends_on("apply"),
+            tier=TIER,
+            staleness=CONFIG.plan.staleness_hours,
+            dec_tolerance=CONFIG.plan.dec_tolerance_deg,
+            field=field_model,
+            flags=flags_of("apply"),
+        shell:
+            "contimg apply --ms {input.ms:q} --ms-record {input.record:q} --catalog {input.field_model:q}"
+            " --tier {params.tier} --staleness-hours {params.staleness}"
+            " --dec-tolerance-deg {params.dec_tolerance} --calibrated {output.calibrated:q}"
+            " --choice {output.choice:q} --record {output.record:q} {params.flags}"
+            " --solutions {input.solutions:q} --inspections {input.inspections:q} > {log:q} 2>&1"

@@ -5,6 +5,7 @@ What a product depends on is said in scripts/contimg/dependencies.py; `depends_o
 the rules as parameters, so that Snakemake makes again what has changed, and nothing else.
 """
 
+import shlex
 import sys
 from functools import cache
 
@@ -22,6 +23,7 @@ from contimg.run.kept import CANDIDATES, products, run_wide
 from contimg.run.refresh import OPTIONS
 from contimg.run.start import runs_jobs, start
 from contimg.run.tables import check_tables
+from contimg.tile.road import KEPT
 from snakemake.exceptions import WorkflowError
 
 
@@ -184,7 +186,21 @@ def benchmark_of(rule_name, job):
 def ms(name):
     """An MS as an output: kept or removed after its last use, as the config says."""
     kept = directory(p(name))
-    return kept if CONFIG.keep_ms else temp(kept)
+    return kept if name in KEPT[CONFIG.keep_ms] else temp(kept)
+
+
+def conversion():
+    """The outputs of a tile's conversion; beside a tile in one pass, only what it does not make."""
+    if CONFIG.one_pass:
+        return {"ms": directory(p("ms")), "record": p("whole_record")}
+    return {"ms": ms("ms"), "record": p("ms_record"), "plot": p("ms_plot")}
+
+
+def as_flags(output, names):
+    """Named outputs as flags of the same names."""
+    return Unwatched(
+        shlex.join(word for name in names for word in (f"--{name}", output[name]))
+    )
 
 
 def tile_paths(name, groups):

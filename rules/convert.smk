@@ -1,4 +1,5 @@
-"""From UVH5 to Measurement Sets.
+"""From UVH5 to Measurement Sets: of calibrators, and of tiles where these are not calibrated in
+one pass (rules/calibrate.smk); there a tile's is made when it is asked for by its name.
 
 Reads a group's manifest, which lists its subband files; what these hold (their headers and samples
 of their data) is a parameter, so that a touch makes nothing again and data delivered anew do.
@@ -11,9 +12,7 @@ rule convert_tile:
     input:
         simulated,
     output:
-        ms=ms("ms"),
-        record=p("ms_record"),
-        plot=p("ms_plot"),
+        **conversion(),
     log:
         log_of("convert_tile", "{day}/{group}"),
     benchmark:
@@ -31,9 +30,10 @@ rule convert_tile:
         manifest=lambda w: Unwatched(manifest_of(w)),
         raw=raw_content,
         flags=flags_of("convert"),
+        products=lambda w, output: as_flags(output, conversion()),
     shell:
-        "contimg convert --manifest {params.manifest:q} --ms {output.ms:q} --record {output.record:q}"
-        " --plot {output.plot:q} {params.flags} > {log:q} 2>&1"
+        "contimg convert --manifest {params.manifest:q} {params.products} {params.flags}"
+        " > {log:q} 2>&1"
 
 
 rule convert_calibrator:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from contimg import __version__, help
 from contimg.core import disk, records
 from contimg.core.command import Command
-from contimg.core.errors import ContimgError, DamagedError, DataQualityError
+from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.jobs import Note, noted
 from contimg.core.options import add_flags, flag_name, from_namespace
 from contimg.core.seals import seal, verified
@@ -44,6 +44,7 @@ VERBS = {
     "calibrators import": "contimg.calibrate.calibrators_import",
     "solve": "contimg.calibrate.solve",
     "apply": "contimg.calibrate.apply",
+    "calibrate tile": "contimg.tile.command",
     "calset inspect": "contimg.calset.inspect",
     "calset validate": "contimg.calset.validate",
     "calset compare": "contimg.calset.compare",
@@ -231,27 +232,19 @@ def _record_failure(verb: str, command: Command, files, options, error: DataQual
     print(f"contimg {verb}: no product: {reason}", file=sys.stderr)
     if command.record is None:
         return 1
-    from contimg.core.failure import write_failed
-    from contimg.core.records import write_record
+    from contimg.core.failure import record_failure
 
-    record = getattr(files, command.record)
-    damaged = [error.path] if isinstance(error, DamagedError) else []
-    for name in command.outputs:
-        if name != command.record and getattr(files, name) is not None:
-            write_failed(getattr(files, name), reason)
-    for name in command.always:
-        if not getattr(files, name).exists():  # it failed before it came to that
-            write_failed(getattr(files, name), reason)
-    write_record(
-        record,
-        product=record.stem,
-        stage=verb,
-        data={"damaged": damaged} if damaged else {},
-        options=options,
-        reason=reason,
-        verdict="fail",
+    names = [n for n in command.outputs if n != command.record and getattr(files, n) is not None]
+    # what is written always may not have been when it failed
+    names += [name for name in command.always if not getattr(files, name).exists()]
+    record_failure(
+        getattr(files, command.record),
+        command.stage or verb,
+        error,
+        options,
+        [getattr(files, name) for name in names],
+        command.products(files),
     )
-    seal(record, command.products(files))
     return 0
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions, ScaleOptions
 from contimg.calset.options import CalsetValidationOptions
@@ -32,6 +32,7 @@ from contimg.plan.options import PlanOptions
 from contimg.publish.options import PublishOptions
 from contimg.report.options import ReportOptions
 from contimg.simulate.options import SimulateOptions
+from contimg.tile.road import Keep, meaning, one_pass
 from contimg.variability.options import VariabilityOptions
 
 _BASE = Path(__file__).parents[2]  # of the workflow: what it ships lies below
@@ -53,8 +54,11 @@ class Config(BaseModel):
     targets: str | None = Field(
         None, description="table of the sources to measure (catalog if unset)"
     )
-    keep_ms: bool = Field(
-        True, description="keep Measurement Sets; off removes each after its last use"
+    keep_ms: Keep = Field(
+        "calibrated",
+        description="Measurement Sets that are kept: all; those of calibrated tiles and of"
+        " calibrators (tiles are then calibrated in one pass from the raw data, and their full-size"
+        " sets never written); none after its last use",
     )
     instrument: InstrumentOptions = Field(default_factory=InstrumentOptions)
     simulate: SimulateOptions = Field(default_factory=SimulateOptions)
@@ -81,6 +85,17 @@ class Config(BaseModel):
     check: CheckOptions = Field(default_factory=CheckOptions)
     publish: PublishOptions = Field(default_factory=PublishOptions)
     report: ReportOptions = Field(default_factory=ReportOptions)
+
+    @field_validator("keep_ms", mode="before")
+    @classmethod
+    def _yes_or_no(cls, value: Any) -> Any:
+        """True and false of earlier versions."""
+        return meaning(value)
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether tiles are calibrated in one pass from the raw data."""
+        return one_pass(self.keep_ms, self.flag)
 
 
 def read_config(content: Mapping[str, Any]) -> Config:

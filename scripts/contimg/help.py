@@ -21,7 +21,7 @@ WIDTH = 100
 SCREEN = 40  # lines
 # modules of this package that declare and import nothing heavy
 LIGHT = {f"contimg.core.{name}" for name in ("instrument", "command", "errors", "paths")}
-LIGHT |= {"contimg.core.shared", "contimg.catalogs.region"}
+LIGHT |= {"contimg.core.shared", "contimg.catalogs.region", "contimg.calibrate.calset_files"}
 SAID = ("files", "options")  # of a command, what its help is made of
 COMMON = {
     "--configfile": "config file(s) of a run: their options hold where no flag is given",

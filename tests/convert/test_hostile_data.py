@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from contimg.convert import kernels
-from contimg.convert.command import ConvertFiles, antenna_names, run
+from contimg.convert.command import ConvertFiles, run
 from contimg.convert.inputs import with_sidereal_uvw
 from contimg.convert.options import ConvertOptions
 from contimg.convert.phase import fill_missing
+from contimg.convert.prepare import antenna_names
 from contimg.convert.read import Layout
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.groups import read_manifest, write_manifest

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from contimg.convert.agree import agree, full_count
-from contimg.convert.command import effective_fraction
+from contimg.convert.describe import effective_fraction
 from contimg.core.errors import DataQualityError
 from contimg.core.ms import open_table
 from faults.raw import SUBBANDS, copied, make_group

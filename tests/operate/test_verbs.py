@@ -46,7 +46,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     made(root, "image_record", "upstream failed", group=GROUPS[1], tier="high_precision")
     for product in TILE:
         write_text(path(product, root, group=GROUPS[0], tier="high_precision"), "x")
-    log = path("log", root, rule="convert_tile", job=f"2025-10-05/{GROUPS[2]}")
+    log = path("log", root, rule="calibrate_tile", job=f"2025-10-05/{GROUPS[2]}")
     write_text(log, "reading\nOSError: disk full\n")
     note = {"host": "node7", "pid": 7, "slurm_job": "", "tries": 2, "error": "OSError: disk full"}
     write_text(Path(log).with_suffix(".job"), json.dumps(note | {"ended_utc": "2025-10-06"}))

@@ -46,7 +46,7 @@ class Survey:
         self.flux = 0.01 * self.random.pareto(1.2, sources) + 0.01
         self.rows: list[Status] = []
         self.config = {
-            **{"targets": path("sky", results), "image": {"tier": TIER}, "keep_ms": False},
+            **{"targets": path("sky", results), "image": {"tier": TIER}, "keep_ms": "none"},
             **{"photometry_method": "image"},
         }
         self.plan: dict = {
@@ -262,7 +262,9 @@ class Survey:
         content |= {"software": {"contimg": "0.1.0", "numpy": "2.3.5"}, "run": {"created_utc": ""}}
         put(file, json.dumps(content, default=float))
         state = {"pass": "done", "warn": "warned", "fail": "failed"}[verdict]
-        (made,) = [s for s in STAGES if s.kind == kind and s.name == stage]
+        (made,) = [
+            s for s in STAGES if (s.kind, s.name) == (kind, stage) and s.in_one_pass is not False
+        ]
         job = made.job.format(**{kind: item, "tier": TIER, "day": _day(item)})
         log = path("log", self.results, rule=made.rule, job=job)
         put(log, "done\n")

@@ -42,7 +42,7 @@ def plan(results: str, names: list[str], rejected: dict[str, int] | None = None)
         "rejected_by_reason": rejected or {},
     }
     write_text(path("plan", results, plan=PLAN), json.dumps(content))
-    return runs.begin(results, path("plan", results, plan=PLAN), {"keep_ms": False})
+    return runs.begin(results, path("plan", results, plan=PLAN), {"keep_ms": "none"})
 
 
 def tile(results: str, name: str, reason: str = "") -> None:
@@ -131,7 +131,7 @@ def test_a_run_for_a_part_of_the_products_made_that(results, capsys):
 def test_crashes_are_in_the_summary_and_the_report(results, capsys):
     run = plan(results, GROUPS)
     tile(results, GROUPS[0])
-    log = path("log", results, rule="convert_tile", job=f"2025-10-05/{GROUPS[1]}")
+    log = path("log", results, rule="calibrate_tile", job=f"2025-10-05/{GROUPS[1]}")
     write_text(log, "HDF5 error: no locks\n")
     reason, lines = ending(run, results, capsys, success=False)
     assert reason == ""

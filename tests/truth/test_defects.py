@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contimg.convert import command, phase, stream, write
+from contimg.convert import phase, prepare, stream, write
 from contimg.core.beam import PrimaryBeam
 from contimg.core.coords import separation
 from contimg.core.errors import DataQualityError
@@ -90,13 +90,13 @@ def test_sum_of_hands_without_the_half_is_noticed(tmp_path, monkeypatch):
 
 
 def test_unsorted_subbands_are_noticed(tmp_path, observation, monkeypatch):
-    grid = command.channel_grid
+    grid = prepare.channel_grid
 
     def file_order(*args):
         freq, width, slots = grid(*args)
         return freq, width, slots[::-1]
 
-    monkeypatch.setattr(command, "channel_grid", file_order)
+    monkeypatch.setattr(prepare, "channel_grid", file_order)
     with pytest.raises(DataQualityError, match="off the grid"):
         recover(tmp_path, observation)
     monkeypatch.setattr(stream, "_check_frequencies", lambda *args: None)

@@ -98,7 +98,7 @@ def test_a_product_that_is_gone_is_made_again(run, name, key):
     hidden.rename(file)
     rule = {"pb": "image_tile", "mosaic_coverage": "mosaic_tiles"}
     rule |= {"candidates_vot": "find_variables", "calset_page": "inspect_calset"}
-    assert jobs[rule[name]] == 1 and "convert_tile" not in jobs
+    assert jobs[rule[name]] == 1 and "calibrate_tile" not in jobs
 
 
 def test_why_says_what_would_make_a_product_again(run):
@@ -170,7 +170,7 @@ def survey(run, tmp_path_factory) -> Survey:
 
 
 def test_two_runs_at_once_make_each_product_once(survey):
-    for rule in ("convert_tile", "image_tile", "measure_photometry"):
+    for rule in ("calibrate_tile", "image_tile", "measure_photometry"):
         assert survey.output.count(f"rule {rule}:") == len(DAYS)
 
 
@@ -182,12 +182,12 @@ def test_light_curves_are_of_all_days_whoever_made_them(survey):
 
 def test_a_day_that_is_added_costs_its_own_jobs(survey):
     jobs = survey.planned(DAYS)
-    assert not set(jobs) & {"convert_tile", "solve_calset", "apply_calset", "image_tile"}
+    assert not set(jobs) & {"solve_calset", "calibrate_tile", "image_tile"}
 
 
 def test_a_narrower_selection_leaves_calibrated_tiles_alone(survey):
     jobs = survey.planned(DAYS[1:2])
-    assert not set(jobs) & {"solve_calset", "apply_calset", "image_tile"}
+    assert not set(jobs) & {"solve_calset", "calibrate_tile", "image_tile"}
 
 
 def test_elsewhere_snakemake_knows_nothing_and_the_run_says_so(survey):
@@ -207,7 +207,7 @@ def test_a_new_target_costs_photometry_and_a_remark_nothing(survey):
     jobs = survey.planned(DAYS[:2])
     del survey.config["targets"]
     assert jobs["measure_photometry"] == 2
-    assert not set(jobs) & {"solve_calset", "apply_calset", "image_tile", "mosaic_tiles"}
+    assert not set(jobs) & {"solve_calset", "calibrate_tile", "image_tile", "mosaic_tiles"}
     survey.catalog.write_text(before + "\n")  # written again, and nothing new in it
     assert not set(survey.planned(DAYS[:2])) & {"solve_calset", "measure_photometry"}
 
@@ -215,7 +215,7 @@ def test_a_new_target_costs_photometry_and_a_remark_nothing(survey):
 @pytest.mark.parametrize(
     ("table", "added", "rule", "number"),
     [
-        ("flags.csv", "# seen again\n", "convert_tile", 2),
+        ("flags.csv", "# seen again\n", "calibrate_tile", 2),
         ("mask.reg", 'circle(129.0d, 55.0d, 60")\n', "image_tile", 2),
         ("holds.csv", "20251005_0834+555,hold,a test\n", "publish_mosaic", 1),
     ],
@@ -236,14 +236,14 @@ def test_raw_files_are_known_by_what_they_hold(survey):
     file = sorted(raw.rglob(f"{DAYS[0]}*.hdf5"))[0]
     content = file.read_bytes()
     file.write_bytes(content)  # touched
-    assert "convert_tile" not in survey.planned(DAYS[:2])
+    assert "calibrate_tile" not in survey.planned(DAYS[:2])
     with h5py.File(file, "r+") as opened:
         data = opened["Data/visdata"]
         data[...] = data[...][::-1]
     assert file.stat().st_size == len(content)
     jobs = survey.planned(DAYS[:2])
     file.write_bytes(content)
-    assert jobs["convert_tile"] == 1
+    assert jobs["calibrate_tile"] == 1
 
 
 def test_a_calibrator_counts_by_its_row(survey):

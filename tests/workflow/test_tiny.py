@@ -23,12 +23,11 @@ ROOT = Path(__file__).parents[2]
 def test_the_plan_is_complete_before_anything_exists(plan_before):
     for rule, jobs in (
         ("simulate_group", EPOCHS),
-        ("convert_tile", EPOCHS),
         ("convert_calibrator", EPOCHS),
         ("solve_calset", EPOCHS),
         ("inspect_calset", EPOCHS),
         ("drift_calsets", 1),
-        ("apply_calset", EPOCHS),
+        ("calibrate_tile", EPOCHS),
         ("image_tile", EPOCHS),
         ("mosaic_tiles", EPOCHS),
         ("validate_mosaic", EPOCHS),
@@ -58,7 +57,7 @@ def test_one_command_goes_from_raw_data_to_validated_mosaics(fresh, wanted, chan
         wanted = path("mosaic_validation", str(fresh.results), mosaic=wanted)
     planned = fresh.snakemake("-n", wanted, "--config", *changes)
     counts = dict(line.split() for line in planned.splitlines() if len(line.split()) == 2)
-    for rule in ("convert_tile", "image_tile", "mosaic_tiles", "validate_mosaic"):
+    for rule in ("calibrate_tile", "image_tile", "mosaic_tiles", "validate_mosaic"):
         assert counts[rule] == str(mosaics), rule
     assert "publish_mosaic" not in counts
 
@@ -67,14 +66,23 @@ def test_one_command_goes_from_raw_data_to_validated_mosaics(fresh, wanted, chan
     ("target", "last", "never"),
     [
         ("converted", "convert_tile", "solve_calset"),
-        ("calsets", "inspect_calset", "convert_tile"),
-        ("calibrated", "apply_calset", "image_tile"),
+        ("calsets", "inspect_calset", "calibrate_tile"),
+        ("calibrated", "calibrate_tile", "image_tile"),
     ],
 )
 def test_one_target_makes_all_of_a_stage_and_no_more(fresh, target, last, never):
     planned = fresh.snakemake("-n", target)
     counts = dict(line.split() for line in planned.splitlines() if len(line.split()) == 2)
     assert counts[last] == str(EPOCHS) and never not in counts
+
+
+@pytest.mark.parametrize("change", ["keep_ms=all", 'flag={steps: ["tfcrop"]}'])
+def test_tiles_over_their_measurement_sets(fresh, change):
+    """Where these are kept, or a step of the flagging needs them."""
+    planned = fresh.snakemake("-n", "calibrated", "--config", change)
+    counts = dict(line.split() for line in planned.splitlines() if len(line.split()) == 2)
+    assert counts["convert_tile"] == counts["apply_calset"] == str(EPOCHS)
+    assert "calibrate_tile" not in counts
 
 
 def test_images_of_residuals_take_the_sources_of_the_fit(fresh):

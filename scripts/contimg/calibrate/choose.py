@@ -107,15 +107,28 @@ def choose(
     mode: Mode = "nearest",
     inspections: Sequence[Path] = (),
 ) -> Choice:
-    """Choose among the calsets of `records` for a tile of this record and these antennas.
+    """Choose among the calsets of `records` for a tile of this record and these antennas."""
+    tile = read_record(tile_record)
+    mjd = (tile["data"]["start_mjd"] + tile["data"]["end_mjd"]) / 2
+    dec = _declination(tile, tile_record)
+    return choose_for(records, mjd, dec, antennas, limits, mode, inspections)
+
+
+def choose_for(
+    records: Sequence[Path],
+    mjd: float,
+    dec: float | None,
+    antennas: list[str],
+    limits: Limits,
+    mode: Mode = "nearest",
+    inspections: Sequence[Path] = (),
+) -> Choice:
+    """Choose for a tile at `mjd`, its middle, whose dishes point at `dec` [deg].
 
     `inspections`: records of their inspections, in the same folders. When none may serve, the
     choice has no calsets, and the reason against each one; a calset that is damaged may not.
     """
     inspected = {path.parent: path for path in inspections}
-    tile = read_record(tile_record)
-    mjd = (tile["data"]["start_mjd"] + tile["data"]["end_mjd"]) / 2
-    dec = _declination(tile, tile_record)
     looked = [
         _look(path, mjd, dec, antennas, limits, inspected.get(path.parent)) for path in records
     ]
@@ -237,9 +250,10 @@ def _declination(record: Mapping[str, Any], path: Path) -> float | None:
         if content.get("stage") == "convert":
             return _declination(content, named)
         if isinstance(content.get("group"), dict):
-            return _strip(read_manifest(named)[0])
+            return strip_deg(read_manifest(named)[0])
     return None
 
 
-def _strip(group: Group) -> float:
+def strip_deg(group: Group) -> float:
+    """Declination of the dishes [deg]: apparent for a drift scan."""
     return group.dec_deg if group.dec_app_deg is None else group.dec_app_deg

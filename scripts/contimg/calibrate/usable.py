@@ -57,8 +57,21 @@ def tally(ms: Path, axes: Axes, instrument: InstrumentOptions, *, values: bool) 
                 data = table.getcol("DATA", **rows)
                 kept &= np.isfinite(data) & (data != 0)
             good += _by_subband(kept, first)
-    sizes = np.diff(np.r_[first, axes.freq_hz.size]) * n_corr * axes.mjd.size
-    return Tally(np.broadcast_to(sizes, unflagged.shape), unflagged, good, weight)
+    total = np.broadcast_to(_sizes(first, axes, n_corr), unflagged.shape)
+    return Tally(total, unflagged, good, weight)
+
+
+def tally_of(
+    unflagged: NDArray[np.int64],
+    weight: NDArray[np.float64],
+    axes: Axes,
+    instrument: InstrumentOptions,
+) -> Tally:
+    """Of counts over the times (baseline, channel, corr); all that is unflagged is good."""
+    first = _subband_starts(axes, instrument)
+    samples = np.add.reduceat(unflagged.sum(axis=-1), first, axis=1)
+    total = np.broadcast_to(_sizes(first, axes, unflagged.shape[-1]), samples.shape)
+    return Tally(total, samples, samples, weight)
 
 
 def flag_impossible(ms: Path, axes: Axes) -> int:
@@ -89,6 +102,11 @@ def _subband_starts(axes: Axes, instrument: InstrumentOptions) -> NDArray[np.int
     band = axes.width_hz * axes.freq_hz.size
     number = np.floor((axes.freq_hz - edge) / band * instrument.subbands).astype(int)
     return np.unique(number, return_index=True)[1]
+
+
+def _sizes(first: NDArray[np.int64], axes: Axes, n_corr: int) -> NDArray[np.int64]:
+    """Samples of a baseline in each subband."""
+    return np.diff(np.r_[first, axes.freq_hz.size]) * n_corr * axes.mjd.size
 
 
 def _by_subband(samples: NDArray[np.bool_], first: NDArray[np.int64]) -> NDArray[np.int64]:

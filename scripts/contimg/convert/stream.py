@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from contimg.convert import kernels
 from contimg.convert.against import Shown, chosen, odd_ones, shown
 from contimg.convert.agree import Agreed
+from contimg.convert.options import ConvertOptions
 from contimg.convert.phase import Rephasing, cycles
+from contimg.convert.prepare import Prepared, empty_tally, flag_context
 from contimg.convert.read import Layout, Subband, autocorrelations, read_subband
-from contimg.convert.write import MeasurementSet
 from contimg.core.errors import DataQualityError
+from contimg.core.instrument import InstrumentOptions
 from contimg.flag.context import SubbandContext
 from contimg.flag.options import FlagOptions, split_steps
 from contimg.flag.stream import run_steps
@@ -26,6 +28,15 @@ from contimg.flag.summary import Tally
 
 # a count of samples may be above that of a complete integration by its rounding
 _ROUNDING = 1.001
+
+
+class Output(Protocol):
+    """Where the subbands go."""
+
+    def put_channels(
+        self, first: int, data: NDArray[np.complex64], flags: NDArray[np.bool_]
+    ) -> None:
+        """Take consecutive channels (time, baseline, channel, corr), or take them anew."""
 
 
 @dataclass
@@ -45,8 +56,44 @@ class Counts:
         self.by_step[step] = self.by_step.get(step, 0.0) + fraction
 
 
+@dataclass(frozen=True)
+class Streamed:
+    """What is known of a group after the pass through its files."""
+
+    counts: Counts
+    tally: Tally
+    weight: NDArray[np.float64]  # (time, baseline, corr): 2 dnu dt, the unit of CASA's weights
+
+    @property
+    def empty_rows(self) -> NDArray[np.bool_]:
+        """(time, baseline): nothing is left."""
+        return self.counts.good_channels.max(axis=2) == 0
+
+
+def stream(
+    output: Output,
+    group: Prepared,
+    instrument: InstrumentOptions,
+    convert: ConvertOptions,
+    flag: FlagOptions,
+) -> Streamed:
+    """The one pass through the files of a group, see :func:`convert_subbands`."""
+    layout, description = group.layout, group.description
+    context = flag_context(group.group, layout, group.phasing, group.pointing, description)
+    tally = empty_tally(layout, context)
+    limits = instrument.subbands, convert.max_broken_subbands
+    files = group.entries, group.slots
+    counts = convert_subbands(
+        output, layout, group.phasing, *files, context, tally, flag, *limits, group.agreed
+    )
+    # variance of a visibility goes as 1/(2 dnu dt)
+    unit = 2 * description.width_hz * layout.integration_s
+    samples = counts.samples / np.maximum(counts.good_channels, 1)
+    return Streamed(counts, tally, unit * samples / group.agreed.samples)
+
+
 def convert_subbands(
-    output: MeasurementSet,
+    output: Output,
     layout: Layout,
     phasing: Rephasing,
     entries: list[dict[str, Any]],
@@ -252,9 +299,7 @@ def _place(
     return invalid.sum(axis=0)
 
 
-def _blank_missing(
-    output: MeasurementSet, tally: Tally, slots: list[int], n_chan: int, shape
-) -> None:
+def _blank_missing(output: Output, tally: Tally, slots: list[int], n_chan: int, shape) -> None:
     """Flag the channels of subbands that are not there, or are not used."""
     n_times, n_base, total, n_corr = shape
     for slot in sorted(set(range(total // n_chan)) - set(slots)):

@@ -92,16 +92,22 @@ class MeasurementSet:
 
 
 def create(
-    path: Path, layout: Layout, description: Description, uvw_m: NDArray[np.float64]
+    path: Path,
+    layout: Layout,
+    description: Description,
+    uvw_m: NDArray[np.float64],
+    *,
+    spectrum: bool = False,
 ) -> None:
     """An MS with its rows and subtables, whose DATA and FLAG are zero.
 
-    `uvw_m` (time, baseline, 3) is in the sense of the MS.
+    `uvw_m` (time, baseline, 3) is in the sense of the MS. With `spectrum` there is a column
+    WEIGHT_SPECTRUM, zero as well.
     """
     from casacore import tables
 
     n_chan, n_corr = description.freq_hz.size, len(layout.polarisations)
-    with _empty(tables, str(path), n_chan, n_corr) as table:
+    with _empty(tables, str(path), n_chan, n_corr, spectrum) as table:
         table.addrows(layout.times_jd.size * layout.ant1.size)
         _fill_rows(table, layout, uvw_m)
         _fill_subtables(tables, table, layout, description)
@@ -127,13 +133,20 @@ def _fill_rows(table, layout: Layout, uvw_m: NDArray[np.float64]) -> None:
         table.putcol(name, values)
 
 
-def _empty(tables, path: str, n_chan: int, n_corr: int):
+def _empty(tables, path: str, n_chan: int, n_corr: int, spectrum: bool):
     """MS without rows, its DATA and FLAG tiled so that channel blocks and rows are both cheap."""
     n_row = max(1, 2**17 // (n_corr * min(n_chan, 48)))
+    shape = {"ndim": 2, "shape": [n_chan, n_corr]}
+    spectra = {
+        "DATA": tables.makearrcoldesc("DATA", 0j, valuetype="complex", **shape),
+        "FLAG": tables.makearrcoldesc("FLAG", False, **shape),
+    }
+    if spectrum:
+        name = "WEIGHT_SPECTRUM"
+        spectra[name] = tables.makearrcoldesc(name, 0.0, valuetype="float", **shape)
     extra = tables.maketabdesc(
         [
-            tables.makearrcoldesc("DATA", 0j, ndim=2, shape=[n_chan, n_corr], valuetype="complex"),
-            tables.makearrcoldesc("FLAG", False, ndim=2, shape=[n_chan, n_corr]),
+            *spectra.values(),
             # of one shape as well, or every row is a write of its own
             *(
                 tables.makearrcoldesc(
@@ -154,7 +167,7 @@ def _empty(tables, path: str, n_chan: int, n_corr: int):
             "SPEC": {"DEFAULTTILESHAPE": np.array([n_corr, min(n_chan, 48), n_row], np.int32)},
             "COLUMNS": [name],
         }
-        for i, name in enumerate(("DATA", "FLAG"), start=1)
+        for i, name in enumerate(spectra, start=1)
     }
     return tables.default_ms(path, description, managers)
 

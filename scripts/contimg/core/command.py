@@ -31,7 +31,8 @@ class Command:
     of a command without it a changed limit is like any option. Before `run` what is read is held
     against its record (:mod:`contimg.core.seals`): every input that is a single product; a stage
     that takes many sees to each of them itself. Afterwards the record is sealed with the outputs,
-    and with what is written `always`, whether there are data or not.
+    and with what is written `always`, whether there are data or not. A failed record is of `stage`
+    (of the verb where there is none).
     """
 
     help: str
@@ -43,6 +44,7 @@ class Command:
     by_hand: bool = False
     judge: Callable[..., None] | None = None
     always: tuple[str, ...] = ()
+    stage: str = ""
 
     def inputs(self, files: BaseModel) -> list[Path]:
         """The single files and directories that are read, as far as they are there."""

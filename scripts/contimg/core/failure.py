@@ -7,9 +7,42 @@ these files are never taken for data; a person who opens one sees the reason.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from contimg.core.records import atomic
+from pydantic import BaseModel
+
+from contimg.core.errors import DamagedError, DataQualityError
+from contimg.core.records import atomic, write_record
+from contimg.core.seals import seal
+
+
+def record_failure(
+    record: Path,
+    stage: str,
+    error: DataQualityError,
+    options: Sequence[BaseModel],
+    blank: Iterable[Path],
+    products: Iterable[Path],
+) -> str:
+    """Write the failed record of a job whose data were not good enough; the reason.
+
+    Each of `blank` becomes a placeholder; the record is sealed with all `products` of the job.
+    """
+    reason = " ".join(str(error).split())  # plain text of one line, whatever was quoted in it
+    for product in blank:
+        write_failed(product, reason)
+    write_record(
+        record,
+        product=record.stem,
+        stage=stage,
+        data={"damaged": [error.path]} if isinstance(error, DamagedError) else {},
+        options=options,
+        reason=reason,
+        verdict="fail",
+    )
+    seal(record, products)
+    return reason
 
 
 def write_failed(path: Path, reason: str) -> None:

@@ -46,6 +46,7 @@ PATTERNS = {
     "ms": "ms/{day}/{group}.ms",
     "ms_record": "ms/{day}/{group}.json",
     "ms_plot": "ms/{day}/{group}.flags.png",
+    "whole_record": "ms/{day}/{group}.whole.json",
     # calibrate
     "cal_ms": "cal/{day}/{calset}/{calset}.ms",
     "cal_ms_record": "cal/{day}/{calset}/{calset}.json",
@@ -135,6 +136,7 @@ PATTERNS = {
 # record -> the other products of the job that writes it
 MADE_WITH: dict[str, tuple[str, ...]] = {
     "ms_record": ("ms", "ms_plot"),
+    "whole_record": (),  # of an MS made by name, where tiles are calibrated in one pass
     "cal_ms_record": ("cal_ms", "cal_ms_plot"),
     "solutions": ("caltable", "solutions_plot"),
     "calset_record": ("calset_page", "calset_plot"),
@@ -244,3 +246,12 @@ def record_of(product: str | Path) -> Path | None:
         return None
     name, results, key = found
     return Path(path(_RECORD_OF[name], results or ".", **key))
+
+
+def records_of(product: str | Path) -> list[Path]:
+    """Records that may speak for a product: an MS may be made by itself or with its tile."""
+    usual, found = record_of(product), place_of(product)
+    if usual is None or found is None:
+        return []
+    alone = [path("whole_record", found[1] or ".", **found[2])] if found[0] == "ms" else []
+    return [usual, *map(Path, alone)]

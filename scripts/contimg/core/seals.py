@@ -16,7 +16,7 @@ from typing import Any
 
 from contimg.core.errors import DamagedError
 from contimg.core.hashes import file_sha256
-from contimg.core.paths import record_of
+from contimg.core.paths import records_of
 from contimg.core.records import own_hash, place, read_record, rewrite_record
 
 # casacore's readers leave their marks in the one, Snakemake the time of a directory in the other
@@ -58,7 +58,7 @@ def verified(product: Path, record: Path | None = None) -> Path:
     record that says nothing of the product, or none at all (a file from elsewhere), promises
     nothing; a FITS file then has the sums in its header.
     """
-    record = record or record_of(product)
+    record = record or _speaking_for(product)
     promised, known_of = None, {}
     if record is not None and record.exists():
         known_of = promises(record)
@@ -77,6 +77,16 @@ def verified(product: Path, record: Path | None = None) -> Path:
             raise DamagedError(product, why)
         _checked.add(known)
     return product
+
+
+def _speaking_for(product: Path) -> Path | None:
+    """The record beside a product: of several that promise it the one written last."""
+    there = [record for record in records_of(product) if record.exists()]
+    if len(there) > 1:
+        name = Path(os.path.relpath(product, there[0].parent)).as_posix()
+        promising = [record for record in there if name in promises(record)]
+        there = sorted(promising, key=lambda r: r.stat().st_mtime_ns, reverse=True) or there
+    return there[0] if there else None
 
 
 def promises(record: Path) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from contimg.image.tiers import PRESETS
 from contimg.mosaic.footprint import expected_cell_deg, expected_pixels, memory_mb
 from contimg.mosaic.options import MosaicOptions
 from contimg.simulate.options import SimulateOptions
+from contimg.tile.road import KEPT, Keep
 
 # A full group: 96 antennas with autocorrelations, 24 integrations, 768 channels, XX and YY;
 # complex64 visibility, float32 sample count and a flag each.
@@ -33,6 +34,7 @@ SHIPPED = {
     "inspect_calset": (0.0, 10.0),
     "drift_calsets": (0.0, 10.0),
     "apply_calset": (20.0, 8.0),
+    "calibrate_tile": (25.0, 5.0),
     "image_tile": (55.0, 4.0),
     "mosaic_tiles": (5.0, 4.0),  # a tile
     "measure_photometry": (2.0, 4.0),  # a tile
@@ -59,7 +61,13 @@ class Estimate:
     disk_bytes: float
 
 
-def estimate(plan: dict[str, Any], benchmarks: Path, cores: int, keep_ms: bool = True) -> Estimate:
+def estimate(
+    plan: dict[str, Any],
+    benchmarks: Path,
+    cores: int,
+    keep_ms: Keep = "calibrated",
+    in_one_pass: bool = True,
+) -> Estimate:
     """Figures of earlier jobs below `benchmarks` where there are any, else the shipped ones.
 
     The wall time is that of `cores` busy cores, but not less than one chain of dependent jobs.
@@ -73,9 +81,12 @@ def estimate(plan: dict[str, Any], benchmarks: Path, cores: int, keep_ms: bool =
     tiles, calsets, mosaics = len(volume), len(offered), len(members)
     jobs = {
         "simulate_group": 0 if plan.get("files") else tiles,
-        **{"convert_tile": tiles, "convert_calibrator": calsets, "solve_calset": calsets},
+        **{"convert_calibrator": calsets, "solve_calset": calsets},
+        **dict.fromkeys(
+            ["calibrate_tile"] if in_one_pass else ["convert_tile", "apply_calset"], tiles
+        ),
         **{"inspect_calset": calsets, "drift_calsets": int(calsets > 0)},
-        **{"apply_calset": tiles, "image_tile": tiles, "mosaic_tiles": mosaics},
+        **{"image_tile": tiles, "mosaic_tiles": mosaics},
         **{"measure_photometry": mosaics, "publish_mosaic": mosaics},
         **dict.fromkeys(("normalise_lightcurves", "find_variables"), int(mosaics > 0)),
     }
@@ -118,10 +129,12 @@ def mosaic_mb(
     return round(1.2 * memory_mb(pixels, threads))
 
 
-def disk(volume: list[float], calset_volume: float, members: list[int], keep_ms: bool) -> float:
+def disk(volume: list[float], calset_volume: float, members: list[int], keep_ms: Keep) -> float:
     """Bytes of all products; `volume` and `calset_volume` in full groups."""
-    sets = FULL_BYTES * (sum(volume) * (_MS + _CALIBRATED) + calset_volume * _MS)
-    return (sets if keep_ms else 0.0) + len(volume) * _IMAGE_BYTES + sum(members) * _MOSAIC_BYTES
+    sizes = {"ms": sum(volume) * _MS, "calibrated_ms": sum(volume) * _CALIBRATED}
+    sizes["cal_ms"] = calset_volume * _MS
+    sets = FULL_BYTES * sum(sizes[name] for name in KEPT[keep_ms])
+    return sets + len(volume) * _IMAGE_BYTES + sum(members) * _MOSAIC_BYTES
 
 
 def medians(benchmarks: Path) -> dict[str, tuple[float, float]]:

@@ -114,7 +114,7 @@ def _estimate(expected: Estimate, cores: int) -> list[str]:
     lines.append(f"{'all':36s} {sum(expected.jobs.values()):7d}  {total:10.2f}")
     hours, minutes = divmod(round(expected.wall_s / 60 + 0.5), 60)
     lines.append(f"about {hours} h {minutes} min on {cores} cores")
-    lines.append(f"about {expected.disk_bytes / 1e9:.1f} GB of products (keep_ms: true)")
+    lines.append(f"about {expected.disk_bytes / 1e9:.1f} GB of products (keep_ms: calibrated)")
     return lines
 
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contimg.flag.options import FlagOptions
+from contimg.tile.road import KEPT, meaning, one_pass
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -19,9 +22,13 @@ class Stage:
     products: tuple[str, ...]
     when: tuple[str, ...] = ()  # key of the config without which there is no such stage
     value: Any = True  # that the key has then; True is anything but nothing
+    in_one_pass: bool | None = None  # only where tiles are, or are not, calibrated in one pass
+    after: str = ""  # record that the job writes before, for another stage
 
     def asked_for(self, config: Mapping[str, Any]) -> bool:
         """Whether a run with this config has the stage."""
+        if self.in_one_pass not in (None, tiles_in_one_pass(config)):
+            return False
         found: Any = config
         for key in self.when:
             found = (found or {}).get(key)
@@ -40,12 +47,16 @@ _GROUP, _CALSET, _ITS_TILE = "{day}/{group}", "{day}/{calset}", "{day}/{group}.{
 
 # fmt: off
 STAGES = (
-    Stage("group", "convert", "ms_record", "convert_tile", _GROUP, ("ms",)),
+    Stage("group", "convert", "ms_record", "convert_tile", _GROUP, ("ms",), in_one_pass=False),
+    Stage("group", "convert", "ms_record", "calibrate_tile", _GROUP, (), in_one_pass=True),
     Stage("calset", "convert", "cal_ms_record", "convert_calibrator", _CALSET, ("cal_ms",)),
     Stage("calset", "solve", "solutions", "solve_calset", _CALSET, ("caltable",)),
     Stage("calset", "inspect", "calset_record", "inspect_calset", _CALSET, ("calset_page",)),
     Stage("calsets", "drift", "drift_record", "drift_calsets", "drift", ("drift_table",)),
-    Stage("group", "apply", "calibrated_record", "apply_calset", _GROUP, ("calibrated_ms",)),
+    Stage("group", "apply", "calibrated_record", "apply_calset", _GROUP, ("calibrated_ms",),
+          in_one_pass=False),
+    Stage("group", "apply", "calibrated_record", "calibrate_tile", _GROUP, ("calibrated_ms",),
+          in_one_pass=True, after="ms_record"),
     Stage("group", "image", "image_record", "image_tile", _ITS_TILE, _TILE),
     Stage("mosaic", "mosaic", "mosaic_record", "mosaic_tiles", "{mosaic}", _MAPS),
     Stage("mosaic", "validate", "mosaic_validation", "validate_mosaic", "{mosaic}",
@@ -69,6 +80,17 @@ STAGES = (
 
 # Jobs that leave no record: they are seen only when they run or crashed
 OTHER_RULES = ("simulate_sky", "simulate_group")
-MEASUREMENT_SETS = ("ms", "cal_ms", "calibrated_ms")
+MEASUREMENT_SETS = KEPT["all"]
 # every item is exactly one of these, the first that holds for one of its stages
 STATES = ("crashed", "running", "failed", "incomplete", "pending", "warned", "done", "rejected")
+
+
+def tiles_in_one_pass(config: Mapping[str, Any]) -> bool:
+    """Whether a run with this config calibrates its tiles in one pass."""
+    keep = meaning(config.get("keep_ms", "calibrated"))
+    return one_pass(keep, FlagOptions(**(config.get("flag") or {})))
+
+
+def kept_sets(config: Mapping[str, Any]) -> frozenset[str]:
+    """Measurement Sets that stay after a run with this config; none where that is not known."""
+    return KEPT[meaning(config.get("keep_ms", "none"))]

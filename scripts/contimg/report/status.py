@@ -33,7 +33,14 @@ from contimg.core.plans import everything_planned, read_rejected
 from contimg.core.records import write_text
 from contimg.core.state import State, state_of
 from contimg.report import runs
-from contimg.report.stages import MEASUREMENT_SETS, OTHER_RULES, STAGES, STATES, Stage
+from contimg.report.stages import (
+    MEASUREMENT_SETS,
+    OTHER_RULES,
+    STAGES,
+    STATES,
+    Stage,
+    kept_sets,
+)
 
 # what is said by the exit status, the first that holds; 1 and 2 are errors of the command itself
 EXITS = {
@@ -113,7 +120,7 @@ def statuses(
     """
     config = (runs.latest(results) or {}).get("config", {})
     tier = tier or config.get("image", {}).get("tier", "standard")
-    kept = config.get("keep_ms", False)
+    kept = kept_sets(config)
     items = {kind: list(plan[f"{kind}s"]) for kind in ("group", "calset", "mosaic")}
     elsewhere = plan.get("elsewhere", {})
     items["calsets"] = ["calsets"] if items["calset"] else []
@@ -132,14 +139,16 @@ def statuses(
     return rows + _others(results, set(items["group"]), begin_s)
 
 
-def _status(stage: Stage, item: str, results: str, tier: str, kept: bool, begin_s: float) -> Status:
+def _status(
+    stage: Stage, item: str, results: str, tier: str, kept: frozenset[str], begin_s: float
+) -> Status:
     key = {stage.kind: item, "tier": tier}
     record = path(stage.record, results, **key)
     found = state_of(record)
     state, reason, tries = found.state, found.reason, 0
     job = stage.job.format(**key, day=day_of(item))
     log = path("log", results, rule=stage.rule, job=job)
-    if state == "pending":
+    if state == "pending" and _come_to(stage, key, results):
         benchmark = path("benchmark", results, rule=stage.rule, job=job)
         began = job_state(Path(log), Path(benchmark), begin_s)
         if began is not None:
@@ -153,14 +162,21 @@ def _status(stage: Stage, item: str, results: str, tier: str, kept: bool, begin_
     return Status(stage.kind, item, stage.name, state, found.verdict, reason, record, log, tries)
 
 
-def _gone(stage: Stage, key: dict[str, str], results: str, found: State, kept: bool) -> list[str]:
+def _come_to(stage: Stage, key: dict[str, str], results: str) -> bool:
+    """Whether a job that makes several stages has ended those before this one."""
+    return not stage.after or Path(path(stage.after, results, **key)).exists()
+
+
+def _gone(
+    stage: Stage, key: dict[str, str], results: str, found: State, kept: frozenset[str]
+) -> list[str]:
     """Names of the products that should stand beside a record and do not."""
     names: list[Path] = []
     for product in stage.products:
         if product == "caltable":
             tables = found.content["data"].get("tables", {})
             names += [Path(path(product, results, **key, table=table)) for table in tables]
-        elif kept or product not in MEASUREMENT_SETS:
+        elif product in kept or product not in MEASUREMENT_SETS:
             names.append(Path(path(product, results, **key)))
     return [name.name for name in names if not name.exists()]
 

@@ -90,7 +90,8 @@ def pace(rows: Sequence[Status], results: str, note: dict[str, Any]) -> Pace:
     done = [row for row in rows if row.state in {"done", "warned", "failed"}]
     mine = Counter(row.stage for row in done if _changed(row.record) >= begun)
     left = Counter(row.stage for row in rows if row.state in {"pending", "running", "incomplete"})
-    took = {stage.name: typical_s(results, stage.rule) for stage in STAGES}
+    stages = [stage for stage in STAGES if stage.asked_for(note["config"])]
+    took = {stage.name: typical_s(results, stage.rule) for stage in stages}
     worked = sum(n * (took.get(stage) or 0.0) for stage, n in mine.items())
     number = mine.total()
     if not number or not worked or not elapsed:

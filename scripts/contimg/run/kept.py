@@ -7,6 +7,7 @@ from typing import Any
 
 from contimg.config import Config
 from contimg.core.paths import path
+from contimg.tile.road import KEPT
 
 _MAPS = ("", "_residual", "_weight", "_rms", "_coverage", "_mjd", "_time", "_freq")
 VIEWS = ("bandpass", "gains", "delays", "quality")
@@ -52,15 +53,19 @@ def products(
 ) -> list[str]:
     """Paths of every file that is kept of `stages` (all when none are named).
 
-    `caltables` are the names of the tables of a calset. Without ``keep_ms`` no Measurement Set is
-    asked for, and each goes after its last use.
+    `caltables` are the names of the tables of a calset. Of Measurement Sets those are asked for
+    that ``keep_ms`` keeps. Where tiles are calibrated in one pass, conversions by themselves are
+    made only when they alone are meant.
     """
     files = []
+    kept = KEPT[config.keep_ms]
     for stage in stages or STAGES:
         if stage == "fitted" and config.photometry_method != "visibilities":
             continue
         kind, names, measurement_sets = STAGES[stage]
-        wanted = [*names, *(measurement_sets if config.keep_ms else ())]
+        wanted = [*names, *(name for name in measurement_sets if name in kept)]
+        if stages == ("converted",) and config.one_pass:
+            wanted = ["ms", "whole_record"]
         if stage == "tiles" and (config.image.channels_out or 1) > 1:
             wanted.append("image_cube")
         files += [

@@ -86,13 +86,15 @@ def check_space(config: Config, plan: dict[str, Any]) -> str:
         for tile in plan["tiles"]
     )
     left = 1 - made / max(len(plan["tiles"]), 1)
-    expected = estimate(plan, Path(config.results) / "benchmarks", 1, config.keep_ms)
+    expected = estimate(
+        plan, Path(config.results) / "benchmarks", 1, config.keep_ms, config.one_pass
+    )
     folder, free = free_bytes(Path(config.results))
     if (needed := left * expected.disk_bytes) <= free:
         return ""
     said = (
         f"about {needed / 1e9:.3g} GB of products are to be made, on the disk of {folder}"
-        f" {free / 1e9:.3g} GB are free; make room, set keep_ms: false, or select fewer days"
+        f" {free / 1e9:.3g} GB are free; make room, set keep_ms: none, or select fewer days"
     )
     if free < _LEAST_PART * needed:
         raise ContimgError(said)

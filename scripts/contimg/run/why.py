@@ -71,8 +71,7 @@ def _answer(file: Path, files: WhyFiles) -> None:
     else:
         results = str(files.results or results_above(file))
     verb, record = record_of(file, results)
-    if record.exists() and read_record(record)["stage"] in ("photometry combine",):
-        verb = "photometry combine"
+    verb = _made_by(record, verb)
     print(f"{file}: made by contimg {verb.removesuffix(' calibrator')}")
     if not record.exists():
         print("  not there: it is made by the next run that asks for it")
@@ -145,6 +144,14 @@ def _changes(
         file = input_path(item, record)
         if str(file) not in tables:
             yield from _input(item, Path(last.get("directory", ".")) / file)
+
+
+def _made_by(record: Path, verb: str) -> str:
+    """The verb that made a record, where it is one of two."""
+    content = read_record(record) if record.exists() else {"stage": "", "code": {}}
+    if content["stage"] == "photometry combine":
+        return content["stage"]
+    return "calibrate tile" if "contimg.tile.command" in content["code"] else verb
 
 
 def _siblings(verb: str, record: Path, results: str) -> Iterator[Path]:
