@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from contimg.core.robust import median, robust_mean, robust_rms, scatter
+from contimg.core.robust import clipped_rms, median, robust_mean, robust_rms, scatter
 
 
 def test_robust_mean_of_good_values_is_the_weighted_one():
@@ -21,6 +21,16 @@ def test_robust_mean_of_good_values_is_the_weighted_one():
     assert np.std(means) < 1.15 * best
     assert np.mean(quoted) == pytest.approx(np.std(means), rel=0.25)
     assert np.mean(means) == pytest.approx(2, abs=0.2 * best)
+
+
+def test_clipped_rms_is_unbiased_certain_and_deaf_to_outliers():
+    rng = np.random.default_rng(4)
+    values = 3 * rng.standard_normal((400, 500))
+    rms = np.array([clipped_rms(row) for row in values])
+    assert rms.mean() == pytest.approx(3, rel=0.003)
+    assert rms.std() < 1.1 * 3 / np.sqrt(2 * 500)  # hardly more than that of the plain one
+    values[:, :10] = 100.0
+    assert np.mean([clipped_rms(row) for row in values]) == pytest.approx(3, rel=0.05)
 
 
 @pytest.mark.parametrize("wrong", [1, 3])

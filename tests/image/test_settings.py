@@ -12,7 +12,7 @@ from contimg.core.fits import Beam
 from contimg.image import tclean, wsclean
 from contimg.image.grid import Grid
 from contimg.image.options import ImageOptions
-from contimg.image.tiers import KNOWN_BY, PRESETS, effective, explicit
+from contimg.image.tiers import KNOWN_BY, OF_IMAGER, PRESETS, effective, explicit
 from contimg.image.units import flux_jy
 
 GRID = Grid(512, 3.0, (1.0, 0.5), Beam(0.01, 0.005, 0.0))
@@ -131,6 +131,7 @@ def test_no_option_is_without_a_test_here():
     elsewhere = {
         *("outliers", "outlier_min_jy", "mask_min_jy", "mask_radius_beams", "mask_regions"),
         *("max_noise_ratio", "fail_noise_ratio", "max_residual_sigma", "max_beam_ratio"),
+        "max_extended_sigma",
         *("max_offset_beams", "max_flux_scale_error", "min_completeness", "min_gridded"),
         *("max_offset_arcsec", "max_turn_arcsec_deg", "max_flux_gradient", "max_dish_error"),
         *("max_subband_error", "max_negative_peaks", "min_reliability"),
@@ -183,7 +184,8 @@ def test_tiers_are_presets_that_what_is_given_overrides(tier):
         for key, value in PRESETS[tier].items():
             if key != "mask_catalog":
                 known = backend in KNOWN_BY.get(key, (backend,))
-                assert getattr(settings, key) == (value if known else None)
+                wanted = OF_IMAGER.get(backend, {}).get(key, value)
+                assert getattr(settings, key) == (wanted if known else None)
     settings = effective(ImageOptions(backend="wsclean", tier=tier), has_catalog=True)
     assert settings.mask_catalog == PRESETS[tier]["mask_catalog"]
     given = ImageOptions(backend="wsclean", tier=tier, niter=7, auto_mask=9)

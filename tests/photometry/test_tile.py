@@ -164,6 +164,19 @@ def test_a_bright_source_of_another_spectrum_costs_the_others_nothing(empty, tmp
     assert np.abs(pull).max() < 4  # flat, whatever the catalogue says
 
 
+def test_emission_larger_than_the_beam_is_told(empty, tmp_path):
+    """A Gaussian of four beams that no catalogue has: found as many points."""
+    truth = sky(empty, *SOURCES[:4])
+    ms = with_sky(empty, tmp_path / "points.ms", truth, NOISE, steady=False)
+    large = sky(empty, ("large", 0.1, -0.25, 2.0))
+    other = with_sky(empty, tmp_path / "large.ms", large, 0.0, steady=False, gaussian_arcsec=180)
+    with open_table(ms, writable=True) as table, open_table(other) as added:
+        table.putcol("DATA", table.getcol("DATA") + added.getcol("DATA"))
+    _, _, _, record = photometry(ms, truth, tmp_path / "out", "--null-targets=40")
+    assert record["verdict"] != "pass"
+    assert "sources_found_in_clumps" in record["reason"]
+
+
 def test_sources_of_the_field_take_part_and_are_not_listed(empty, tmp_path):
     """Targets are three of the field, one by another name; calibration knows the field's names."""
     truth = sky(empty, *SOURCES)

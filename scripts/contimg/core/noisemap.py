@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.robust import scatter
+from contimg.core.robust import clipped_rms
 
 Array = NDArray[np.float64]
 _MIN_FILLED = 0.25  # of a box, below which its neighbours speak for it
@@ -18,9 +18,11 @@ def measure_boxes(
     thin: int = 1,
     unit: NDArray[np.floating] | None = None,
 ) -> tuple[Array, Array]:
-    """(scatter, median) of `values` [y, x] in square boxes of `box` pixels half a box apart.
+    """(rms without outliers, median) of `values` [y, x] in boxes of `box` pixels half a box apart.
 
-    Of every `thin`-th pixel, in units of `unit` [y, x] if given; NaN where a box holds too little.
+    The error of the rms is what makes noise peaks look significant: 3 % in a box of 16 beams make
+    half as many more above 5 sigma, the 5 % of a median absolute deviation twice as many. Of every
+    `thin`-th pixel, in units of `unit` [y, x] if given; NaN where a box holds too little.
     """
     rows, cols = (box_centres(n, box) for n in values.shape)
     measured = np.full((rows.size, cols.size), np.nan)
@@ -35,7 +37,7 @@ def measure_boxes(
             finite = part[np.isfinite(part)]
             if finite.size >= max(20, _MIN_FILLED * part.size):
                 middle[i, j] = np.median(finite)
-                measured[i, j] = scatter(finite - middle[i, j], centred=False)
+                measured[i, j] = clipped_rms(finite - middle[i, j])
     return measured, middle
 
 

@@ -26,7 +26,7 @@ from contimg.core.records import (
     worst,
     write_record,
 )
-from contimg.image import masks, quality, residual, tclean, wsclean
+from contimg.image import extended, masks, quality, residual, tclean, wsclean
 from contimg.image.cube import write_cube
 from contimg.image.fitted import Fitted, Found, of_tile, restore, subtract_sources
 from contimg.image.fitted import describe as describe_fitted
@@ -105,9 +105,12 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
                 files.cube, made.channels, beam, sampling, settings.pb_limit, fitted
             )
     restored = restoring_beam(images["image"])
-    images["image"] = restore(images["image"], fitted, restored, beam, sampling)
     wcs = images["image"].wcs
     pb = drift_averaged_beam(beam, sampling, wcs, (grid.size, grid.size))
+    # points of the fit are gone, found ones too: without it they would be taken for more
+    looked = made.tapers if found is not None else []
+    larger = extended.measure(images, looked, restored, pb >= settings.pb_limit)
+    images["image"] = restore(images["image"], fitted, restored, beam, sampling)
     noise = quality.noise_map(images["residual"].data, restored.major_deg * 3600 / grid.cell_arcsec)
     compared = {
         "catalog": files.catalog,
@@ -125,13 +128,14 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
     gridded = made.gridded_fraction(sampling.count, float(sampling.weight.sum()))
     measured = quality.measure(images, pb, noise, sampling, instrument, settings, gridded, restored)
     results = quality.checks(measured, restored, grid, sampling, settings)
-    results += given_up + doubts + told
+    results += extended.checks(larger, settings) + given_up + doubts + told
     data: dict[str, Any] = {
         **{k: upstream[k] for k in ("group", "ra_deg", "dec_deg", "calsets")},
         **_described(settings, sampling, grid, restored, made),
         "explicit": explicit(options),
         **measured,
         **deconvolved,
+        "extended": larger,
         "masked_fraction": masked,
         **describe(outliers),
         **describe_fitted(fitted),

@@ -16,6 +16,19 @@ _ENOUGH = 1000  # pixels on a side
 
 
 @dataclass(frozen=True)
+class Taper:
+    """What the weights make of a round Gaussian of `beams` (FWHM) times the beam.
+
+    The dirty image smoothed to unit sum by that Gaussian, times `to_jy`, is its flux density with
+    the error `noise_jy`.
+    """
+
+    beams: float
+    to_jy: float
+    noise_jy: float
+
+
+@dataclass(frozen=True)
 class ImagerOutput:
     """Image, residual, psf, dirty and, if it cleaned, model: as files, or in memory."""
 
@@ -26,6 +39,7 @@ class ImagerOutput:
     channels: list[Path] = field(default_factory=list)  # images of the parts of the band
     images: dict[str, Image] = field(default_factory=dict)  # in place of files
     gridded_weight: float | None = None  # sum of the weights gridded, where that is told instead
+    tapers: list[Taper] = field(default_factory=list)  # to look for what points cannot describe
 
     def gridded_fraction(self, count: int, weight: float) -> float | None:
         """Part gridded of `count` visibilities whose weights add up to `weight`."""

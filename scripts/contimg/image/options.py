@@ -165,6 +165,12 @@ class ImageOptions(Options):
     max_residual_sigma: Limit = Field(
         12.0, gt=0, description="peak of the residual over the local noise that warns"
     )
+    max_extended_sigma: Limit = Field(
+        7.0,
+        gt=0,
+        description="emission larger than the beam that points do not describe, over its noise,"
+        " that warns (imager residual)",
+    )
     max_beam_ratio: Limit = Field(
         1.3, gt=1, description="beam axis over that of the uv coverage that warns, either way"
     )

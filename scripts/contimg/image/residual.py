@@ -28,6 +28,7 @@ from contimg.core.fluxfit.sweep import Arrays
 from contimg.core.ms import Axes, read_axes
 from contimg.core.robust import robust_rms
 from contimg.image import masks
+from contimg.image.extended import tapers
 from contimg.image.grid import Grid
 from contimg.image.imager import ImagerOutput
 from contimg.image.options import ImageOptions
@@ -99,7 +100,8 @@ def make_images(
         for name, plane in planes.items()
     }
     software = f"ducc0 {metadata.version('ducc0')}"
-    return ImagerOutput({}, int((weight > 0).sum()), software, images=images)
+    looked = tapers(rows, axes.freq_hz, data, natural, weight, beam)
+    return ImagerOutput({}, int((weight > 0).sum()), software, images=images, tapers=looked)
 
 
 def _in_range(

@@ -184,6 +184,12 @@ def _checks(table: pd.DataFrame, fitted: TileFit, options: FluxFitOptions) -> li
     checks = [
         check("flagged_fraction", float((known["flag"] != "").mean()), warn_above=0.5),
         check("sources_added_in_the_last_round", fitted.rounds[-1]["sources_added"], warn_above=0),
+        check(
+            "sources_found_in_clumps",
+            targets.clumped(fitted.table, np.radians(fitted.image.beam.major_deg)),
+            "(emission larger than the beam, or what calibration left)",
+            warn_above=0,
+        ),
     ]
     if np.isfinite(fitted.null_scatter):
         limits = {"warn_above": options.null_warn, "fail_above": options.null_fail}

@@ -79,7 +79,7 @@ class Rounds:
         self.flux = np.zeros(len(table))
         self.position_error = np.full(len(table), np.nan)
         self.first = table[["ra_deg", "dec_deg"]].copy()
-        self.moves = 0
+        self.moves, self.named = 0, 0
         self.radius = _field_radius(beam, axes, options.min_beam)
 
     def design(self, table: pd.DataFrame) -> Design:
@@ -229,11 +229,10 @@ class Rounds:
         distance, number = targets.nearest(new, self.table)
         part = distance < _OWN_BEAMS * width
         owner = self.table["same"].to_numpy()[number]
-        first = len(self.table)
-        names = np.array([f"component {first + k}" for k in range(len(new))], dtype=object)
-        names[~part] = [
-            f"new {first + k}" for k in range(len(new)) if not part[k]
-        ]  # renamed by position at the end
+        first, number_of = len(self.table), self.named + np.arange(len(new))
+        self.named += len(new)  # a name is not given twice, whatever is dropped
+        kind = np.where(part, "component", "new")  # renamed by position at the end
+        names = np.array([f"{k} {n}" for k, n in zip(kind, number_of, strict=True)], dtype=object)
         new = new.assign(name=names, role=np.where(part, targets.COMPONENT, targets.NEW))
         new["same"] = np.where(part, owner, names)
         self.table = pd.concat([self.table, new], ignore_index=True)

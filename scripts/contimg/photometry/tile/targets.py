@@ -24,6 +24,7 @@ NEW, NULL = "new", "null"
 UNSURE = "unsure"
 _TRIES = 20  # places tried for each empty one that is wanted
 _APART_WIDTHS, _REACH_WIDTHS = 3.0, 25.0  # of an empty place from a target, in beams
+_CLUMP_WIDTHS = 3.0
 _REACH_RAD = 0.35  # beyond it nothing is seen through the beam
 
 
@@ -154,6 +155,20 @@ def without_faint(
     weak = np.zeros(len(table), bool)
     weak[: flux_jy.size] = ~(flux_jy >= least_snr * error_jy)
     return table.assign(role=table["role"].mask(weak & (table["role"] == NEW), UNSURE))
+
+
+def clumped(table: pd.DataFrame, width_rad: float) -> int:
+    """Sources and components of the residual that have two others within three `width_rad`.
+
+    What is larger than the beam is found as many, and so is what calibration leaves about a bright
+    source.
+    """
+    found = table[table["role"].isin([NEW, UNSURE, COMPONENT])]
+    if found.empty:
+        return 0
+    tree = cKDTree(_unit(found))
+    near = tree.query_ball_point(tree.data, _CLUMP_WIDTHS * width_rad, return_length=True)
+    return int((near > 2).sum())
 
 
 def blank(ra_rad: NDArray, dec_rad: NDArray, role: str) -> pd.DataFrame:

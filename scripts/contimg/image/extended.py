@@ -1,0 +1,140 @@
+"""Emission larger than the beam: what points do not describe is looked for in what they leave.
+
+At every pixel the flux density of a Gaussian of some beams is fitted, with the weights of the image
+and the noise that the visibilities' own gives it. A point that is left over makes it read high too;
+what reads much higher than any one point of the image would make it is larger than the beam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from contimg.core.beam import C_M_S
+from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image
+from contimg.core.records import Check, check
+from contimg.core.robust import robust_rms
+from contimg.image.finder import find_peaks
+from contimg.image.imager import Taper, thinned
+from contimg.image.options import ImageOptions
+
+METRIC = "emission larger than the beam, over its noise"
+_SCALES = (3.0, 6.0, 12.0)  # beams (FWHM)
+_BLOCKS = 4.0  # across one of them, as which the image is smoothed
+_POINT_SNR = 5.0
+_POINTS = 50  # the highest of either sign
+_OVER_POINTS = 2.0
+
+
+def tapers(
+    rows: NDArray[np.float64],
+    freq_hz: NDArray[np.float64],
+    data: NDArray[np.complex64],
+    natural: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    beam: Beam,
+) -> list[Taper]:
+    """Tapers of `data` (row, channel) at `rows` (row, 3) [m], imaged with `weight`.
+
+    With T the transform of a Gaussian of one jansky the least squares are S = sum(w T V) /
+    sum(w T^2), of the variance n^2 sum(w^2 T^2 / natural) / sum(w T^2)^2, where n^2 / natural is
+    that of one part of a visibility.
+    """
+    used = weight > 0
+    noise2 = float((natural * np.abs(data) ** 2)[used].mean(dtype=np.float64) / 2)
+    square = np.divide(weight**2, natural, out=np.zeros_like(weight), where=used)
+    total = weight.sum(dtype=np.float64)
+    distance2 = (rows[:, 0] ** 2 + rows[:, 1] ** 2)[:, None] * (freq_hz / C_M_S) ** 2
+    found = []
+    for beams in _SCALES:
+        sigma = np.radians(beams * _width_deg(beam)) * FWHM_TO_SIGMA
+        taper = np.exp(-2 * (np.pi * sigma) ** 2 * distance2).astype(np.float32)
+        two, noise = (float((w * taper**2).sum(dtype=np.float64)) for w in (weight, square))
+        found.append(Taper(beams, total / two, np.sqrt(noise2 * noise) / two))
+    return found
+
+
+def measure(
+    images: Mapping[str, Image], tapers: list[Taper], beam: Beam, inside: NDArray[np.bool_]
+) -> list[dict[str, Any]]:
+    """The most significant Gaussian of each width whose middle is `inside`, for the record.
+
+    Of `images` the dirty one, of what is left of the data, and the psf. Negative Gaussians count.
+    """
+    if not tapers:
+        return []
+    dirty = images["dirty"]
+    noise = np.full(dirty.data.shape, robust_rms(thinned(dirty.data)), np.float32)
+    width = beam.major_deg / dirty.cell_deg
+    points = [
+        (x, y, height)
+        for sign in (1, -1)
+        for x, y, height in zip(*_peaks(sign * dirty.data, noise, width), strict=True)
+    ]
+    return [_highest(dirty, images["psf"], points, taper, beam, inside) for taper in tapers]
+
+
+def _peaks(data: NDArray, noise: NDArray, width: float) -> tuple[NDArray, NDArray, NDArray]:
+    """Pixels x and y and heights of what stands out."""
+    found = find_peaks(data, noise, np.ones(data.shape, bool), _POINT_SNR, width)
+    return found.x[:_POINTS], found.y[:_POINTS], found.peak_jy_beam[:_POINTS]
+
+
+def _highest(
+    dirty: Image,
+    psf: Image,
+    points: list[tuple[float, float, float]],
+    taper: Taper,
+    beam: Beam,
+    inside: NDArray[np.bool_],
+) -> dict[str, Any]:
+    """The most significant Gaussian of one width, and where it is."""
+    width = taper.beams * _width_deg(beam)
+    step = max(1, int(width / dirty.cell_deg / _BLOCKS))
+    sigma = width / dirty.cell_deg / step * FWHM_TO_SIGMA
+    flux, of_point = (
+        taper.to_jy * gaussian_filter(_blocks(i.data, step), sigma, mode="constant")
+        for i in (dirty, psf)
+    )
+    middle = psf.data.shape[0] // 2
+    explained = np.zeros_like(flux)
+    for x, y, height in points:  # to the block: their pattern is broader
+        shift = [round((at - middle) / step) for at in (y, x)]
+        np.maximum(explained, height * np.abs(np.roll(of_point, shift, (0, 1))), out=explained)
+    allowed = inside[step // 2 :: step, step // 2 :: step][: flux.shape[0], : flux.shape[1]]
+    larger = allowed & (np.abs(flux) > _OVER_POINTS * explained)
+    snr = np.where(larger, np.abs(flux) / taper.noise_jy, 0)
+    y, x = np.unravel_index(np.argmax(snr), snr.shape)
+    ra, dec = dirty.wcs.all_pix2world(*((k + 0.5) * step - 0.5 for k in (x, y)), 0)
+    there = {"flux_jy": float(flux[y, x]), "ra_deg": float(ra) % 360, "dec_deg": float(dec)}
+    return {
+        "beams": taper.beams,
+        "fwhm_arcsec": width * 3600,
+        "noise_jy": taper.noise_jy,
+        "rms_over_noise": float(flux[allowed].std() / taper.noise_jy) if allowed.any() else None,
+        "highest_sigma": float(snr[y, x]),
+        **(there if snr[y, x] > 0 else dict.fromkeys(there)),
+    }
+
+
+def _blocks(plane: NDArray[np.floating], step: int) -> NDArray[np.floating]:
+    """Means of `step` x `step` pixels of a plane [y, x]; without what is left over at the end."""
+    ny, nx = (n // step for n in plane.shape)
+    return plane[: ny * step, : nx * step].reshape(ny, step, nx, step).mean(axis=(1, 3))
+
+
+def checks(found: list[dict[str, Any]], options: ImageOptions) -> list[Check]:
+    """Whether there is more than noise; none where nothing was looked for."""
+    if not found:
+        return []
+    highest = max(scale["highest_sigma"] for scale in found)
+    return [check(METRIC, highest, warn_above=options.max_extended_sigma)]
+
+
+def _width_deg(beam: Beam) -> float:
+    """Geometric mean of the beam's axes."""
+    return float(np.sqrt(beam.major_deg * beam.minor_deg))
