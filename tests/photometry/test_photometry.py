@@ -295,7 +295,8 @@ def test_from_tiles_to_table(tmp_path):
 
 
 def test_failed_mosaic_is_a_failed_record_and_an_empty_table(tmp_path):
-    record = {"product": "m1", "verdict": "fail", "reason": "no tile can be used", "data": {}}
+    record = {"product": "m1", "stage": "mosaic", "verdict": "fail", "data": {}, "inputs": []}
+    record |= {"reason": "no tile can be used", "checks": []}
     (tmp_path / "m1.json").write_text(json.dumps(record))
     catalog(np.array([1.0]), np.array([2.0])).to_csv(tmp_path / "c.csv", index=False)
     flags = []

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.core.fits import Beam
+from contimg.core.progress import progress
 from contimg.core.robust import robust_rms
 from contimg.mosaic.beams import kernel_between
 from contimg.mosaic.grid import NODE_STEP, Grid, pixel_nodes, whole_pixel_shift
@@ -105,8 +106,10 @@ def combine(
     # relative to the best tile, so that a single tile has a weight of exactly one
     job = _Job(tiles, grid, kernels, options, min(tile.noise for tile in tiles), mosaic)
     with ThreadPoolExecutor(threads) as pool:
+        turns = progress(blocks(grid.shape), "blocks of the mosaic")
         for _ in pool.map(lambda block: _make_block(job, block), blocks(grid.shape)):
-            pass
+            next(turns)
+        turns.close()
     return mosaic
 
 

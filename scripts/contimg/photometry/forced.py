@@ -19,6 +19,7 @@ from scipy import fft, sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from contimg.core.progress import progress
 from contimg.photometry.geometry import Sources
 from contimg.photometry.noise import Correlation
 from contimg.photometry.stamps import Maps, Stamps, cut, half_width, squared_distance
@@ -74,14 +75,15 @@ def forced_fit(
         return result
     half = half_width(sources, maps)
     alone = np.flatnonzero(size == 1)
-    for index in chunks(alone, half):
+    for index in progress(chunks(alone, half), "blocks of sources"):
         _fit_isolated(sources.take(index), index, maps, correlation, half, result)
     blended = np.flatnonzero(size > 1)
     blended = blended[np.argsort(labels[blended], kind="stable")]
     if blended.size:
         stamps = cut(maps, sources.take(blended), half)
         starts = np.flatnonzero(np.diff(labels[blended], prepend=-1))
-        for part in np.split(np.arange(blended.size), starts[1:]):
+        parts = np.split(np.arange(blended.size), starts[1:])
+        for part in progress(parts, "blends"):
             members = blended[part]
             fit = (sources.take(members), stamps.take(part), correlation, 2 * blend_pixels)
             _fit_group(members, *fit, maps.image.shape[1], result)
