@@ -20,18 +20,25 @@ DOCS = sorted(page for page in (ROOT / "docs").rglob("*.md") if page.name not in
 MADE = runpy.run_path(str(ROOT / "tools/reference.py"))["pages"]()
 
 
+SLURM = "snakemake-executor-plugin-slurm==2.8.0"
+
+
 def plain(requirement: str) -> str:
     return requirement.partition("#")[0].replace('"', "'").replace(" ", "").strip()
 
 
 def test_dependencies_are_those_that_are_locked() -> None:
-    """All but tests and style; an extra may stand on another one."""
+    """All but tests and style; an extra may stand on another one.
+
+    The executor for SLURM asks for a newer numpy than CASA and numba work with, so that no resolver
+    finds versions for an extra that has it; it is installed without its dependencies.
+    """
     text = (ROOT / "requirements.in").read_text().partition("# tests and style")[0]
     wanted = {plain(line) for line in text.splitlines() if plain(line)}
     project = PROJECT["project"]
     extras = project["optional-dependencies"].values()
     said = [*project["dependencies"], *(name for extra in extras for name in extra)]
-    assert {plain(name) for name in said if not name.startswith("contimg[")} == wanted
+    assert {plain(name) for name in said if not name.startswith("contimg[")} == wanted - {SLURM}
 
 
 def test_every_file_that_is_no_module_is_in_the_package() -> None:
