@@ -134,6 +134,15 @@ def test_a_candidate_is_drawn_with_the_dip_and_said_with_units(home):
     assert "mean_flux_jy" not in page and "t0_mjd" not in page
 
 
+def test_numbers_of_a_tile_have_words_units_and_errors(home):
+    page = min((home / "tiles/2025-10-05").iterdir()).read_text()
+    assert re.search(r"beam, FWHM \[arcsec\]</th><td>27 × 18<", page)
+    assert re.search(r"flux density over that of the catalogue</th><td>[\d.]+ ± 0.0040<", page)
+    assert not re.search(r'scope="row">[^<]*(_|\berr\b|bmaj|imsize)', page)
+    mosaic = min((home / "mosaics/2025-10-05").iterdir()).read_text()
+    assert "centre (ICRS)" in mosaic and "beam, FWHM [arcsec]</th><td>27 × 18" in mosaic
+
+
 def test_errors_of_few_points_lie_inside_the_drawing():
     drawn = trend([Point(0, 1.0, 2.0), Point(1, 1.1, 0.1)], name="x", size=(400, 100))
     ends = [

@@ -11,6 +11,7 @@ from contimg.core.paths import PATTERNS, WILDCARDS, fields, path
 from contimg.report.weblog.facts import Fact, record_of
 from contimg.report.weblog.links import Links
 from contimg.report.weblog.site import Link, Site, utc_text
+from contimg.report.weblog.values import in_words
 
 TITLES = {"group": "Tile", "calset": "Calset", "mosaic": "Mosaic"}
 # files of an item, in the order of their links
@@ -44,11 +45,6 @@ PICTURES = {
         ("mosaic_plot", "mosaic"),
         ("mosaic_validation_plot", "weights, coverage, noise and seams"),
     ),
-}
-# ending of a name -> unit
-_UNITS = {
-    **{"_jy_beam": "Jy/beam", "_arcsec": "arcsec", "_deg2": "deg²", "_deg": "deg"},
-    **{"_jy": "Jy", "_hz": "Hz", "_s": "s"},
 }
 
 
@@ -160,7 +156,7 @@ def _related(
             ("calibrates the tiles", made("group", links.tiles_of_calset.get(item, []))),
         ]
     sources = [
-        Link(f"{name} ({1e3 * flux:.3g} mJy)", site.to_page(here, "source.html", key))
+        Link(f"{name} ({1e3 * flux:.4g} mJy)", site.to_page(here, "source.html", key))
         for name, key, flux in links.sources_of.get(item, [])
     ]
     every = Link("all of them", site.to_page(here, "population.html", f"mosaic={item}"))
@@ -180,20 +176,11 @@ def _values(facts: Sequence[Fact], plan: Mapping[str, Any]) -> list[tuple[str, s
             ("centre (ICRS)", position(entry.get("ra_deg"), entry.get("dec_deg"))),
         ]
     for fact in facts:
-        for name, value in fact.values.items():
-            if value is None or isinstance(value, (list, dict)):
-                continue
-            rows.append(_with_unit(name, value))
+        values = dict(fact.values)
+        if fact.kind == "mosaic" and values.get("ra_deg") is not None:
+            rows.append(("centre (ICRS)", position(values.pop("ra_deg"), values.pop("dec_deg"))))
+        rows += in_words(values)
     return list(dict(rows).items())
-
-
-def _with_unit(name: str, value: Any) -> tuple[str, Any]:
-    if name == "mjd":
-        return "middle (UTC)", f"{utc_text(value)}, MJD {value:.6f}"
-    for ending, unit in _UNITS.items():
-        if name.endswith(ending):
-            return f"{name.removesuffix(ending).replace('_', ' ')} [{unit}]", value
-    return name.replace("_", " "), value
 
 
 def position(ra_deg: float | None, dec_deg: float | None) -> str:
