@@ -26,7 +26,7 @@ from truth.test_independent import LENSED, VARIABLE, nearest  # noqa: E402
 INSTRUMENT = independent.Instrument(
     step=1, outriggers=14, subbands=2, channels=48, times=24, integration_s=12.885
 )
-IMAGE = ImageOptions(cell_arcsec=3.5, imsize=3600)
+IMAGE = ImageOptions(backend="auto", cell_arcsec=3.5, imsize=3600)
 
 
 def main() -> None:

@@ -46,6 +46,7 @@ if CONFIG.photometry_method == "visibilities":
         input:
             tables=lambda w: tile_paths("tile_fluxes", tiles_of(w.mosaic)),
             records=lambda w: tile_paths("tile_fluxes_record", tiles_of(w.mosaic)),
+            images=lambda w: tile_paths("image_record", tiles_of(w.mosaic)),
         output:
             table=p("photometry"),
             record=p("photometry_record"),
@@ -64,7 +65,7 @@ if CONFIG.photometry_method == "visibilities":
         shell:
             "contimg photometry combine --mosaic {wildcards.mosaic:q} --table {output.table:q}"
             " --record {output.record:q} --tables {input.tables:q} --records {input.records:q}"
-            " > {log:q} 2>&1"
+            " --images {input.images:q} > {log:q} 2>&1"
 
 else:
 

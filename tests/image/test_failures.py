@@ -26,7 +26,7 @@ from contimg.image.process import run_imager, scratch_directory
 from truth.tiles import FITS, image, sky, with_sky
 
 needs_wsclean = pytest.mark.skipif(shutil.which("wsclean") is None, reason="needs WSClean")
-SMALL = ImageOptions(cell_arcsec=12, imsize=256)
+SMALL = ImageOptions(backend="auto", cell_arcsec=12, imsize=256)
 
 
 @needs_wsclean
@@ -54,7 +54,7 @@ def test_a_kill_is_named_and_leaves_nothing(tile, tmp_path, monkeypatch):
 
     monkeypatch.setattr(process.subprocess, "Popen", doomed)
     with pytest.raises(ContimgError, match=r"killed by SIGKILL \(memory\?"):
-        image(tile[0], tmp_path, ImageOptions(cell_arcsec=3, imsize=3000))
+        image(tile[0], tmp_path, ImageOptions(backend="auto", cell_arcsec=3, imsize=3000))
     assert [p.name for p in tmp_path.iterdir()] == ["ms.json"]
 
 

@@ -12,7 +12,7 @@ from contimg.core.ms import open_table, read_axes
 from contimg.image.options import ImageOptions
 from truth.tiles import image, peak_near, sky, with_sky
 
-OPTIONS = ImageOptions(cell_arcsec=12, imsize=400)
+OPTIONS = ImageOptions(backend="auto", cell_arcsec=12, imsize=400)
 OFF = OPTIONS.model_copy(update={"subtract_sources": False})
 # none of them on a pixel; the last is not in the catalogue
 FIELD = [("A", 0.1234, 0.0711, 8.0), ("B", -0.3017, -0.1013, 0.3), ("C", 0.1012, -0.3991, 0.2)]

@@ -24,7 +24,7 @@ from contimg.image.visibilities import mean_frequency, read_sampling, thermal_no
 from truth.observe import INSTRUMENT
 from truth.tiles import image, peak_near, sky, with_sky
 
-OPTIONS = ImageOptions(cell_arcsec=12, imsize=400)
+OPTIONS = ImageOptions(backend="auto", cell_arcsec=12, imsize=400)
 needs_wsclean = pytest.mark.skipif(
     shutil.which("wsclean") is None, reason="WSClean is not installed (Debian: apt install wsclean)"
 )

@@ -207,7 +207,8 @@ def test_the_catalogue_mask_is_of_apparent_flux_densities(tile, tmp_path):
 
 def test_without_a_mask_both_are_cleaned(two_sources, tmp_path, monkeypatch):
     ms, sources, _ = two_sources
-    options = ImageOptions(cell_arcsec=12, imsize=256, mask_catalog=False, subtract_sources=False)
+    plain = {"mask_catalog": False, "subtract_sources": False}
+    options = ImageOptions(backend="auto", cell_arcsec=12, imsize=256, **plain)
     files, record = image(ms, tmp_path / "out", options, sources.iloc[:1])
     assert min(cleaned(files, source) for _, source in sources.iterrows()) > 0.7
     assert record["data"]["masked_fraction"] is None

@@ -11,7 +11,7 @@ from contimg.core.robust import robust_rms
 from contimg.image.options import ImageOptions
 from truth.tiles import image, peak_near, sky, with_sky
 
-OPTIONS = ImageOptions(cell_arcsec=12, imsize=400)  # 0.67 deg to the edge
+OPTIONS = ImageOptions(backend="auto", cell_arcsec=12, imsize=400)  # 0.67 deg to the edge
 FIELD = [("A", 0.3, 0.2, 3.0), ("B", -0.3, -0.1, 0.3), ("C", 0.1, -0.4, 0.2)]
 BRIGHT = ("O", 1.75, 0.6, 5.0)
 NEAR = ("N", 0.72, 0.05, 1.0)  # just beyond the edge

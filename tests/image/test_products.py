@@ -22,7 +22,7 @@ from contimg.mosaic.options import MosaicOptions
 from mosaic.make_tiles import mosaic_files
 from truth.tiles import FITS, image, sky, with_sky
 
-OPTIONS = ImageOptions(cell_arcsec=12, imsize=256, niter=2000)
+OPTIONS = ImageOptions(backend="auto", cell_arcsec=12, imsize=256, niter=2000)
 
 
 @pytest.fixture(scope="module")

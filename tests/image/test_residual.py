@@ -142,6 +142,20 @@ def test_what_was_fitted_before_is_subtracted_as_it_is(tile, tmp_path):
         assert peak_near(files.pbcor, row) == pytest.approx(row["flux_jy"], rel=0.03)
 
 
+def test_a_tile_whose_fit_has_failed_is_imaged_without(tile, tmp_path):
+    """A field of which the catalogue has nothing, for instance: made, and told."""
+    truth = sky(tile[0], ("A", 0.3, 0.2, 2.0))
+    ms = with_sky(tile[0], tmp_path / "t.ms", truth, 0.3)
+    fit = tmp_path / "model.parquet"
+    truth[["name"]][:0].to_parquet(fit)
+    failed = [check("sources", 0.0, fail_below=1.0)]
+    write_record(fit.with_suffix(".json"), product="f", stage="fit", data={}, checks=failed)
+    options = ImageOptions(backend="residual", cell_arcsec=12, imsize=400, outliers=False)
+    files, record = image(ms, tmp_path / "out", options, fit=fit)
+    assert record["verdict"] == "warn" and "fit: sources 0 < 1" in record["reason"]
+    assert peak_near(files.pbcor, truth.iloc[0]) == pytest.approx(2.0, rel=0.05)
+
+
 @pytest.fixture(scope="module")
 def fitted(tile, tmp_path_factory):
     """Runs the imager on data that a fit has found no source in but those given, and their table.

@@ -10,6 +10,7 @@ import pytest
 
 from contimg.cli import main
 from contimg.core.records import write_record
+from contimg.core.rowflags import usable
 from contimg.photometry.table import write_table
 from contimg.photometry.tile.combine import combine
 from contimg.photometry.tile.table import TILE_SCHEMA
@@ -115,3 +116,34 @@ def test_the_command(tmp_path, capsys):
     assert main(["photometry", "combine", *only, *out]) == 0
     record = json.loads((tmp_path / "m.json").read_text())
     assert record["verdict"] == "fail" and "y: all flagged" in record["reason"]
+
+
+def test_rows_have_the_flags_of_their_tiles_image(tmp_path):
+    """A tile whose flux scale is off, one that could not be checked, one whose image failed."""
+    images = {
+        "off": {"data": {"row_flags": ["flux_scale"]}, "verdict": "warn", "reason": "scale 1.1"},
+        "unchecked": {"data": {"row_flags": ["unverified"]}, "verdict": "warn", "reason": "few"},
+        "bad": {"data": {}, "verdict": "fail", "reason": "another sky"},
+    }
+    words = {"tables": [], "records": [], "images": []}
+    for k, (name, judged) in enumerate(images.items()):
+        names = [f"{name}1", "both"]
+        table = tile(name, names, np.array([1.0, 2.0 + k]), np.diag([1e-4, 1.0]))
+        write_table(tmp_path / f"{name}.parquet", table, TILE_SCHEMA)
+        data = {"residual_beam": BEAM}
+        write_record(tmp_path / f"{name}.json", product=name, stage="photometry tile", data=data)
+        write_record(tmp_path / f"{name}-image.json", product=name, stage="image", **judged)
+        words["tables"].append(str(tmp_path / f"{name}.parquet"))
+        words["records"].append(str(tmp_path / f"{name}.json"))
+        words["images"].append(str(tmp_path / f"{name}-image.json"))
+    flags = [word for key, files in words.items() for word in (f"--{key}", *files)]
+    out = ["--mosaic=m", f"--table={tmp_path / 'm.parquet'}", f"--record={tmp_path / 'm.json'}"]
+    assert main(["photometry", "combine", *flags, *out]) == 0
+    rows = pd.read_parquet(tmp_path / "m.parquet").set_index("source")
+    assert set(rows.index) == {"off1", "unchecked1", "both"} and rows.loc["both", "tiles"] == 2
+    assert rows["flag"].to_dict() == {
+        "off1": "flux_scale", "unchecked1": "unverified", "both": "flux_scale;unverified",
+    }  # fmt: skip
+    assert usable(rows["flag"]).to_dict() == {"off1": False, "unchecked1": True, "both": False}
+    record = json.loads((tmp_path / "m.json").read_text())
+    assert record["data"]["tiles_left_out"] == {"bad": "its image: another sky"}

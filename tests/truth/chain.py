@@ -29,7 +29,7 @@ from truth.observe import INSTRUMENT
 
 _TILE = ("image", "residual", "psf", "model", "pb", "pbcor", "rms")
 _MOSAIC = ("image", "residual", "weight", "rms", "coverage", "mjd", "time", "freq")
-IMAGE = ImageOptions(cell_arcsec=7, imsize=1536)
+IMAGE = ImageOptions(backend="auto", cell_arcsec=7, imsize=1536)
 
 
 @dataclass

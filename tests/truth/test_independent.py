@@ -18,7 +18,7 @@ from contimg.image.options import ImageOptions
 from truth import chain, independent
 
 LENSED, VARIABLE = 0.17, 1.25  # flux density over that of the catalogue
-OLD = ImageOptions(cell_arcsec=7, imsize=1536, subtract_sources=False)
+OLD = ImageOptions(backend="auto", cell_arcsec=7, imsize=1536, subtract_sources=False)
 
 
 def nearest(sky: pd.DataFrame, arcmin: float) -> int:

@@ -96,7 +96,9 @@ def effective(options: ImageOptions, *, has_catalog: bool) -> ImageOptions:
     for key in unknown:
         if getattr(options, key) is not None:
             names = " and ".join(KNOWN_BY[key])
-            raise ContimgError(f"image.{key} works only with {names}, and the imager is {backend}")
+            raise ContimgError(
+                f"image.{key} works only with {names}, and the imager is {backend} (image.backend)"
+            )
     if options.gridder is not None and options.gridder not in GRIDDERS[backend]:
         names = " or ".join(GRIDDERS[backend])
         raise ContimgError(f"image.gridder {options.gridder}: {backend} has {names}")
@@ -106,7 +108,8 @@ def effective(options: ImageOptions, *, has_catalog: bool) -> ImageOptions:
         raise ContimgError(f"image.imsize {options.imsize}: {name} makes even sizes only; {near}?")
     if backend == "residual" and (options.deconvolver == "multiscale" or options.nterms > 1):
         raise ContimgError(
-            "image.backend residual cleans points of flat spectra: no multiscale, no nterms"
+            "image.backend residual cleans points of flat spectra: no multiscale, no nterms;"
+            " image.backend wsclean has them"
         )
     preset = {k: v for k, v in PRESETS[options.tier].items() if k not in unknown}
     preset |= OF_IMAGER.get(backend, {})

@@ -24,6 +24,7 @@ from contimg.core.coords import separation
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.parquet import read_parquet
 from contimg.core.records import Check, check, read_record, write_record
+from contimg.core.rowflags import usable
 from contimg.photometry.table import schema_of, write_table
 from contimg.photometry.tile import targets
 from contimg.photometry.tile.table import PARTS, TILE_COLUMNS, TILE_SCHEMA
@@ -56,6 +57,11 @@ class CombineFiles(Files):
 
     tables: list[Path] = Field(description="tables of the tiles (Parquet)")
     records: list[Path] = Field(description="their records, in the same order")
+    images: list[Path] = Field(
+        [],
+        description="records of the images of the tiles, in the same order: a tile whose image has"
+        " failed is left out, what the others say of rows is said of theirs",
+    )
     mosaic: str = Field(description="name of the mosaic")
     table: Path = Field(description="output: flux densities (Parquet)")
     record: Path = Field(description="output: record")
@@ -63,17 +69,24 @@ class CombineFiles(Files):
 
 def run(files: CombineFiles) -> None:
     """Combine the tiles that did not fail."""
-    if len(files.tables) != len(files.records):
+    n = len(files.tables)
+    if len(files.records) != n or len(files.images) not in (0, n):
         raise ContimgError(
-            f"{len(files.tables)} tables of tiles but {len(files.records)} records; give one each"
+            f"{n} tables of tiles but {len(files.records)} records and {len(files.images)} of"
+            " images; give one each"
         )
     tiles, beams, left_out = [], [], {}
-    for path, record_path in zip(files.tables, files.records, strict=True):
+    images = files.images or [None] * n
+    for path, record_path, image in zip(files.tables, files.records, images, strict=True):
         try:
-            record = read_record(record_path)
-            if record["verdict"] == "fail":
-                raise DataQualityError(record["reason"])
-            tiles.append(read_parquet(path, "table of a tile", record_path, TILE_SCHEMA))
+            record = _passed(record_path)
+            told = (
+                [] if image is None else _passed(image, "its image: ")["data"].get("row_flags", [])
+            )
+            tile = read_parquet(path, "table of a tile", record_path, TILE_SCHEMA)
+            tiles.append(
+                tile.assign(flag=[";".join(filter(None, [f, *told])) for f in tile["flag"]])
+            )
         except DataQualityError as error:
             left_out[record_path.stem] = str(error)
             continue
@@ -94,8 +107,16 @@ def run(files: CombineFiles) -> None:
         stage="photometry",
         data=_facts(table, tiles, left_out),
         checks=_checks(table, left_out),
-        inputs=[*files.records],
+        inputs=[*files.records, *files.images],
     )
+
+
+def _passed(path: Path, whose: str = "") -> dict[str, Any]:
+    """A record; :class:`DataQualityError` with its reason where it has failed."""
+    record = read_record(path)
+    if record["verdict"] == "fail":
+        raise DataQualityError(f"{whose}{record['reason']}")
+    return record
 
 
 def combine(tiles: list[pd.DataFrame]) -> pd.DataFrame:
@@ -260,7 +281,7 @@ def _checks(table: pd.DataFrame, left_out: dict[str, str]) -> list[Check]:
     checks = [
         check("sources", len(table), warn_below=1),
         check("tiles_left_out", len(left_out), warn_above=0),
-        check("flagged_fraction", float((table["flag"] != "").mean()), warn_above=0.5),
+        check("flagged_fraction", float((~usable(table["flag"])).mean()), warn_above=0.5),
     ]
     consistency = _consistency(table)
     if consistency is not None:
