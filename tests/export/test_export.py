@@ -24,6 +24,7 @@ from contimg.core.parquet import read_parquet, write_parquet
 from contimg.core.paths import path
 from contimg.export import obscore
 from contimg.variability.products import CANDIDATES
+from export.images import ABOUT, sky_header
 
 # IVOA ObsCore 1.1, table 1
 MANDATORY = {
@@ -171,17 +172,10 @@ def test_a_hips_shows_the_mosaic_where_it_is(tmp_path):
 
     from contimg.export import hips
 
-    header = fits.Header()
-    for axis, (kind, value, step) in enumerate(
-        [("RA---SIN", 359.9, -0.02), ("DEC--SIN", 55.0, 0.02)], start=1
-    ):
-        header[f"CTYPE{axis}"], header[f"CRVAL{axis}"] = kind, value
-        header[f"CDELT{axis}"], header[f"CRPIX{axis}"] = step, 50.5
+    header = sky_header(359.9, 55.0, 0.02, 100)
     y, x = np.mgrid[0:100, 0:100]
     fits.writeto(tmp_path / "m.fits", (x + 1000.0 * y).astype("f4"), header)
-    about = {"obs_id": "m", "facility_name": "OVRO_MMA", "obs_collection": "OVRO_MMA contimg"}
-    about |= {"t_min": 60953.0, "t_max": 60953.1, "em_min": 0.2, "em_max": 0.23}
-    order = hips.write_hips(tmp_path / "m.fits", tmp_path / "h", about)
+    order = hips.write_hips(tmp_path / "m.fits", tmp_path / "h", ABOUT)
     assert order == 3 and 58.63 / 2 ** (order + 9) <= 0.02
     wcs = WCS(header)
     for px, py in ((50.0, 50.0), (10.0, 80.0), (97.0, 3.0)):

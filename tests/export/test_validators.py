@@ -27,6 +27,7 @@ from contimg.export.hips import write_hips
 from contimg.export.voevent import MEASURED, NAMESPACE, voevent
 from contimg.variability.alerts import PARAMETERS, Alert, Parameter
 from contimg.variability.products import write_table
+from export.images import ABOUT, sky_header
 from export.obscore_service import serve
 
 stilts = pytest.mark.skipif(
@@ -35,11 +36,6 @@ stilts = pytest.mark.skipif(
 aladin = pytest.mark.skipif(
     shutil.which("aladin") is None, reason="aladin is not installed (tools/setup.sh test)"
 )
-
-ABOUT = {
-    **{"obs_id": "m", "facility_name": "OVRO_MMA", "obs_collection": "OVRO_MMA contimg"},
-    **{"t_min": 60953.0, "t_max": 60953.1, "em_min": 0.2, "em_max": 0.23},
-}
 
 
 def said(*command: str | Path, status: int = 0) -> str:
@@ -150,14 +146,10 @@ def test_aladin_makes_the_same_hips_of_the_same_image(tmp_path, monkeypatch):
 
 def checkered() -> tuple[NDArray[np.float32], fits.Header]:
     """An image in which every orientation looks different, at the corner of tiles."""
-    header = fits.Header()
-    for axis, (kind, value, step) in enumerate(
-        [("RA---SIN", 44.1, -0.005), ("DEC--SIN", 55.4, 0.005)], start=1
-    ):
-        header[f"CTYPE{axis}"], header[f"CRVAL{axis}"] = kind, value
-        header[f"CDELT{axis}"], header[f"CRPIX{axis}"] = step, 100.5
     y, x = np.mgrid[0:200, 0:200]
-    return ((x // 20 + y // 20) % 2 + x / 100 + y / 50).astype("f4"), header
+    return ((x // 20 + y // 20) % 2 + x / 100 + y / 50).astype("f4"), sky_header(
+        44.1, 55.4, 0.005, 200
+    )
 
 
 @pytest.fixture
