@@ -62,7 +62,8 @@ def run(files: ExportFiles) -> None:
                 raise
             print(f"contimg export: no {what}: {error}", file=sys.stderr)
             continue
-        print("\n".join(map(str, written)))
+        for file in written:
+            print(file)
 
 
 def _write(what: str, files: ExportFiles, facts: list[Fact], table: pd.DataFrame) -> list[Path]:
