@@ -32,10 +32,10 @@ def test_both_begin_and_end_with_the_same() -> None:
 
 
 def test_the_set_up_finds_what_it_reads() -> None:
-    """The lock, its own folder and the package, and nothing else of the checkout."""
+    """The lock and its own folder. The code of a run is that of its checkout, never of an image."""
     copied = dict(line.split() for line in section("files").strip().splitlines())
     assert {Path(place).parent.as_posix() for place in copied.values()} == {"/opt/contimg"}
-    assert set(copied) == {"requirements.lock", "tools", "scripts"}
+    assert set(copied) == {"requirements.lock", "tools"}
     assert all((ROOT / name).exists() for name in copied)
     assert set(re.findall(r"\brequirements\.\w+", SETUP)) == {"requirements.lock"}
     for text in (DOCKER, section("post")):
