@@ -164,6 +164,25 @@ def test_a_bright_source_of_another_spectrum_costs_the_others_nothing(empty, tmp
     assert np.abs(pull).max() < 4  # flat, whatever the catalogue says
 
 
+def test_the_flux_density_of_a_spectrum_with_a_step_is_its_mean(empty, tmp_path):
+    """As behind a lens: 4 Jy in the lower half of the band, 2 Jy in the upper."""
+    truth = sky(empty, *SOURCES)
+    bright = truth["name"] == "bright"
+    flat = truth.assign(flux_jy=np.where(bright, 2.0, truth["flux_jy"]))
+    ms = with_sky(empty, tmp_path / "t.ms", flat, NOISE, steady=False)
+    more = truth[bright].assign(flux_jy=2.0)
+    other = with_sky(empty, tmp_path / "more.ms", more, 0.0, steady=False)
+    with open_table(ms, writable=True) as table, open_table(other) as added:
+        extra = added.getcol("DATA")
+        extra[:, extra.shape[1] // 2 :] = 0
+        table.putcol("DATA", table.getcol("DATA") + extra)
+    _, path, _, record = photometry(ms, truth, tmp_path / "out", "--null-targets=40")
+    assert record["data"]["spectra_not_catalogued"] == ["bright"]
+    row = pd.read_parquet(path).set_index("source").loc["bright"]
+    # the nearest power law has 2.84 Jy in the middle
+    assert row["flux_jy"] == pytest.approx(3.0, rel=0.01)
+
+
 def test_emission_larger_than_the_beam_is_told(empty, tmp_path):
     """A Gaussian of four beams that no catalogue has: found as many points."""
     truth = sky(empty, *SOURCES[:4])

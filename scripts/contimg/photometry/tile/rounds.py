@@ -76,6 +76,7 @@ class Rounds:
         self.left = space(axes, scratch, "residual")
         self.shrinking: float | None = None  # of the last fit
         self.spectra: Spectra = {}
+        self.own_spectra: set[str] = set()  # those that are no curved power law
         self.flux = np.zeros(len(table))
         self.position_error = np.full(len(table), np.nan)
         self.first = table[["ra_deg", "dec_deg"]].copy()
@@ -94,9 +95,10 @@ class Rounds:
         return made
 
     def over_catalogued(self, table: pd.DataFrame, parts: int) -> tuple[NDArray, NDArray]:
-        """Spectra over those of the catalogue: in the middle of the band (row,), and (part, row).
+        """Spectra over those of the catalogue: of the whole band (row,), and (part, row).
 
-        In the middle by the power law that is nearest to the spectrum.
+        In the middle by the power law that is nearest to the spectrum; where a slope and a
+        curvature do not describe it (behind a lens) by the mean over the band, as images have it.
         """
         freq = self.axes.freq_hz
         part = parts_of(freq.size, parts)
@@ -104,8 +106,11 @@ class Rounds:
         for k in np.flatnonzero(table["name"].isin(self.spectra)):
             factor = between(*self.spectra[table["name"].iloc[k]], freq)
             shape = flux_density(table.iloc[[k]].assign(flux_jy=1.0), [*freq, freq.mean()])[0]
-            level = np.log(np.maximum(factor * shape[:-1] / shape[-1], 1e-3))
-            whole[k] = np.exp(np.polyfit(np.log(freq / freq.mean()), level, 1)[1])
+            if table["name"].iloc[k] in self.own_spectra:
+                whole[k] = (factor * shape[:-1]).sum() / shape[:-1].sum()
+            else:
+                level = np.log(np.maximum(factor * shape[:-1] / shape[-1], 1e-3))
+                whole[k] = np.exp(np.polyfit(np.log(freq / freq.mean()), level, 1)[1])
             each[:, k] = [factor[part == number].mean() for number in range(parts)]
         return whole, each
 
@@ -137,7 +142,10 @@ class Rounds:
         )
         for k in np.flatnonzero(kind):
             its = part[:, k] if kind[k] == OWN else parabola(hz, part[:, k], error[:, k])
-            self.spectra[self.table["name"].iloc[k]] = hz, its / solution.flux_jy[k]
+            name = self.table["name"].iloc[k]
+            self.spectra[name] = hz, its / solution.flux_jy[k]
+            if kind[k] == OWN:
+                self.own_spectra.add(name)
         return bool(kind.any())
 
     def _thinned(self) -> tuple[NDArray[np.int64], Arrays]:
