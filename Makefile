@@ -40,9 +40,11 @@ test: test-setup lint  ## set-up, lint and all tests (AOFlagger, SLURM, validato
 docs: setup  ## the documentation as a site in site/, with references written from the models
 	@tools/docs.sh
 
-faults: setup  ## two thousand faults of raw files and products of a small run, and their outcomes (an hour)
+faults: setup  ## two thousand faults of raw files, products and disks of a small run, and 500 kills (two hours)
 	@tools/run.sh --configfile config/tiny.yaml --cores $(CORES)
-	@$(ENV); PYTHONPATH=tests:scripts python -m faults.campaign --seed 1 --raw 1500 --products 570 --results results/tiny
+	@$(ENV); export PYTHONPATH=tests:scripts; \
+	python -m faults.campaign --seed 1 --raw 1500 --products 570 --disks 600 --results results/tiny && \
+	python -m faults.kills --seed 1 --kills 500 --work results/kills
 
 mutants: test-setup  ## small errors put into the numeric cores: which would no test notice? (an hour)
 	@$(ENV); python tools/mutants.py --processes $(CORES) $(MUTANTS)

@@ -8,10 +8,12 @@ the rules as parameters, so that Snakemake makes again what has changed, and not
 import shlex
 import sys
 from functools import cache
+from pathlib import Path
 
 from contimg import dependencies
 from contimg.calibrate.presets import tables
 from contimg.config import flags, read_config
+from contimg.core.disk import trouble
 from contimg.core.errors import ContimgError
 from contimg.core.paths import WILDCARDS, day_of, path, pattern
 from contimg.core.plans import plan_key, read_plan
@@ -45,7 +47,7 @@ def load_run(given):
         options = [getattr(settings, model.section) for model in OPTIONS]
         return settings, read_plan(settings.results, plan_key(options))
     except (ContimgError, OSError) as error:
-        raise WorkflowError(str(error))
+        raise WorkflowError(trouble(error, Path.cwd()) or str(error))
 
 
 CONFIG, PLAN = load_run(config)
@@ -104,7 +106,7 @@ def asked(function, *arguments):
     try:
         return function(*arguments)
     except (ContimgError, OSError) as error:
-        raise WorkflowError(str(error))
+        raise WorkflowError(trouble(error, Path.cwd()) or str(error))
 
 
 def made_here(table):

@@ -160,6 +160,17 @@ def _main(argv: list[str], note: Note) -> int:
     _note_code(verb)
     namespace = build_parser(verb).parse_args(words)
     try:
+        return _carried_out(verb, command, namespace, note)
+    except (OSError, RuntimeError) as error:  # of the disk: as such, or in a library's words
+        if not (why := disk.trouble(error, Path.cwd())):
+            raise
+        return _fail(verb, note, why)
+
+
+def _carried_out(verb: str, command: Command, namespace: argparse.Namespace, note: Note) -> int:
+    """Run a verb whose flags are read; its exit status."""
+    files = None
+    try:
         files, options = read(command, namespace)
         records.GIVEN = lambda: options
         for product in command.inputs(files):
@@ -171,13 +182,15 @@ def _main(argv: list[str], note: Note) -> int:
         note.error = _complain(verb, error)
         return 2
     except DataQualityError as error:
+        if why := disk.trouble(error, Path.cwd()):  # the data are as they were
+            return _fail(verb, note, why)
         return _record_failure(verb, command, files, options, error)
     except (ContimgError, FileNotFoundError) as error:
-        return _fail(verb, note, str(error))
+        return _fail(verb, note, disk.trouble(error, Path.cwd()) or str(error))
     except OSError as error:
-        if not (why := disk.trouble(error, Path.cwd())):
-            raise
-        return _fail(verb, note, why)
+        if files and command.record:  # the job is known, if the file is not
+            disk.named(error, getattr(files, command.record))
+        raise
     return status
 
 

@@ -68,6 +68,7 @@ def test_a_healthy_group_is_whole(observed, tmp_path):
             "its amplitudes|not those of the same baselines",
         ),
         (data(lambda v, file: np.roll(v, n_base(file), axis=0)), "break after integration 1"),
+        (data(lambda v, _: v[..., ::-1]), "correlations are in another order"),
         (data(lambda v, _: 10 * v), "amplitudes are 10"),
         (data(lambda v, _: v / 10), "amplitudes are 0.1"),
         (header("freq_array", lambda f: f[..., ::-1]), "the other way round"),
@@ -80,8 +81,17 @@ def test_a_healthy_group_is_whole(observed, tmp_path):
         (lambda f: f["Data/nsamples"].__setitem__(..., 1e10), r"1e\+10 samples an integration"),
     ],
     ids=[
-        *("conjugated", "reversed", "rows", "times", "strong", "weak", "header reversed"),
-        *("header rolled", "antennas", "latitude", "altitude", "positions", "late", "samples"),
+        *("conjugated", "reversed", "rows", "times", "swapped", "strong", "weak"),
+        *(
+            "header reversed",
+            "header rolled",
+            "antennas",
+            "latitude",
+            "altitude",
+            "positions",
+            "late",
+            "samples",
+        ),
     ],
 )
 def test_an_odd_subband_costs_itself_and_is_named(observed, tmp_path, change, reason):
@@ -94,6 +104,19 @@ def test_an_odd_subband_costs_itself_and_is_named(observed, tmp_path, change, re
         flags, values = table.getcol("FLAG"), table.getcol("DATA")
     assert flags[:, here].all() and (values[:, here] == 0).all()
     assert not np.delete(flags, np.r_[here], axis=1).all(axis=0).any()
+
+
+def test_data_of_another_subband_cost_both(observed, tmp_path):
+    """Which of the two is right, nobody can tell."""
+
+    def change(file) -> None:
+        other = sorted(Path(file.filename).parent.glob("*.hdf5"))[0]
+        with h5py.File(other) as source:
+            file["Data/visdata"][...] = source["Data/visdata"][...]
+
+    found = convert(observed, tmp_path, change)
+    assert len(found["data"]["broken_subbands"]) == 2 and ODD in found["data"]["missing_subbands"]
+    assert all("data are those of" in why for why in found["data"]["broken_subbands"].values())
 
 
 def test_the_first_file_may_be_the_odd_one(observed, tmp_path):

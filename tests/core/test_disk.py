@@ -6,12 +6,14 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from contimg.core.disk import free_bytes, need_space, trouble
+from contimg.core.disk import free_bytes, named, need_space, of_the_medium, trouble
 from contimg.core.errors import ContimgError
-from contimg.core.records import atomic
+from contimg.core.records import atomic, write_record
+from contimg.core.seals import seal, verified
 
 
 def test_room_is_that_of_the_disk_where_a_path_would_lie(tmp_path):
@@ -31,6 +33,42 @@ def test_a_full_disk_is_told_from_other_errors(tmp_path):
     with pytest.raises(OSError) as other:
         (tmp_path / "a" / "b").write_text("x")
     assert trouble(other.value, tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ESTALE, "away"),
+        OSError("Can't write data (errno = 28, error message = 'No space left on device')"),
+        RuntimeError("FiledesIO: file a/table.f1 could not be created: Read-only file system"),
+        ContimgError("a.fits: cannot be read as FITS ([Errno 5] Input/output error)"),
+    ],
+    ids=["stale", "HDF5", "casacore", "in words"],
+)
+def test_what_libraries_say_of_a_disk_is_known(tmp_path, error):
+    assert of_the_medium(error) and "on the disk of" in trouble(error, tmp_path)
+    named(error, tmp_path / "x.ms")
+    known = isinstance(error, OSError) and error.errno is not None
+    assert (f"{tmp_path / 'x.ms'}: " in trouble(error, tmp_path)) == known
+
+
+def test_an_input_that_the_disk_does_not_give_is_no_failed_product(tmp_path, monkeypatch):
+    """The job fails and is run again; no record speaks of the data."""
+    record = tmp_path / "m.json"
+    write_record(record, product="m", stage="mosaic", data={})
+
+    def fails(path: Path) -> str:
+        raise OSError(errno.EIO, "Input/output error")
+
+    image = tmp_path / "m.image.fits"
+    image.write_bytes(b"x")
+    seal(record, [image])
+    monkeypatch.setattr("contimg.core.seals.file_sha256", fails)
+    with pytest.raises(OSError, match="Input/output error"):
+        verified(image, record)
+    with pytest.raises(OSError, match="Input/output error"):
+        seal(record, [image])
+    assert not record.exists()
 
 
 JOB = """

@@ -160,8 +160,10 @@ def test_tables_have_their_units_for_every_reader(tmp_path):
     content = parse(io.BytesIO(schema.metadata[b"IVOA.VOTable-Parquet.content"]))
     fields = {field.name: field for field in content.get_first_table().fields}
     assert list(fields) == list(table.columns) and fields["mjd"].ref == "utc"
-    write_parquet(table, file)
-    assert file.read_bytes() == before
+    for number in (1, 22):  # by any process
+        passing = tmp_path / f"t.partial-host-{number}.parquet"
+        write_parquet(table, passing)
+        assert passing.read_bytes() == before
 
 
 def test_a_hips_shows_the_mosaic_where_it_is(tmp_path):

@@ -13,12 +13,15 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from fnmatch import fnmatch
 from pathlib import Path
 
-from contimg.core.isolate import isolated
+from contimg.flag.options import FlagOptions
 from faults import disks, products, raw
-from faults.storage import Storage
+from faults.storage import Storage, compiler
 
+# a process that has threads cannot be copied
+ALONE = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "NUMBA_THREADING_LAYER": "workqueue"}
 OUTCOMES = ("identical", "within errors", "detected", "wrong", "traceback or hang")
 
 
@@ -29,14 +32,15 @@ def main() -> int:
     parser.add_argument("--raw", type=int, default=0, help="faults of UVH5 files")
     parser.add_argument("--products", type=int, default=0, help="faults of products")
     parser.add_argument("--results", type=Path, help="a finished small run, for faults of products")
+    parser.add_argument("--only", default="*", help="pattern of kinds of faults of UVH5 files")
     parser.add_argument("--disks", type=int, default=0, help="faults of the disk")
     given = parser.parse_args()
-    if given.disks and "FAULTS_PLAN" not in os.environ:
-        return on_a_disk_that_fails()
+    if not ALONE.items() <= os.environ.items():
+        return in_an_environment_of_its_own()
     table: dict[str, Counter[str]] = {}
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         if given.raw:
-            of_raw(given.raw, given.seed, Path(folder), table)
+            of_raw(given.raw, given.seed, Path(folder), table, given.only)
         if given.products:
             products.campaign(given.results, given.products, given.seed, Path(folder), table)
         if given.disks:
@@ -46,36 +50,36 @@ def main() -> int:
     return int(any(found[bad] for found in table.values() for bad in OUTCOMES[3:]))
 
 
-def on_a_disk_that_fails() -> int:
-    """This program again, with the library that makes calls fail; its exit status."""
+def in_an_environment_of_its_own() -> int:
+    """This program again, as one that can be copied, and with the library that makes calls fail."""
     with tempfile.TemporaryDirectory(prefix="storage-") as folder:
-        storage = Storage.in_folder(Path(folder))
+        disk = Storage.in_folder(Path(folder)).environment if compiler() else {}
         command = [sys.executable, "-m", "faults.campaign", *sys.argv[1:]]
-        env = os.environ | storage.environment
-        return subprocess.run(command, env=env, check=False).returncode
+        return subprocess.run(command, env=os.environ | disk | ALONE, check=False).returncode
 
 
-def of_raw(number: int, seed: int, work: Path, table: dict[str, Counter[str]]) -> None:
+def of_raw(number: int, seed: int, work: Path, table: dict[str, Counter[str]], only: str) -> None:
     """`number` faults of UVH5 files, all kinds alike; counted in `table`."""
     group = raw.make_group(work / "group")
-    whole = work / "whole"
-    raw.copied(group, whole)
-    # in a process of its own: what has threads of numba cannot be copied
-    _, clean = isolated(raw._converted, whole, timeout_s=300)
-    kinds = list(raw.KINDS)
+    clean = {}
+    for few in (True, False):  # here: what is copied for every fault is warm
+        flag = raw.INVALID if few else FlagOptions()
+        raw.copied(group, work / f"whole{few}")
+        _, clean[few] = raw.converted(work / f"whole{few}", flag)
+    kinds = [kind for kind in raw.KINDS if fnmatch(kind, only)]
     for count in range(number):
         kind = kinds[count % len(kinds)]
         place = work / "fault"
-        found = raw.outcome(group, clean, place, raw.KINDS[kind], seed * 1_000_000 + count)
+        like = clean[kind not in raw.FLAGGED]
+        found = raw.outcome(group, like, place, kind, seed * 1_000_000 + count)
         shutil.rmtree(place, ignore_errors=True)
         note(table, f"raw: {kind}", found, count)
 
 
 def note(table: dict[str, Counter[str]], kind: str, found: str, count: int) -> None:
-    """Count an outcome; say at once what is bad."""
-    column = found if found in OUTCOMES else OUTCOMES[4]
-    if column in OUTCOMES[3:]:
-        print(f"{kind} ({count}): {found}", file=sys.stderr, flush=True)
+    """Count an outcome and say it at once: a campaign may be stopped."""
+    column = found if found in OUTCOMES else "wrong" if found.startswith("wrong") else OUTCOMES[4]
+    print(f"{kind} ({count}): {found}", file=sys.stderr, flush=True)
     table.setdefault(kind, Counter())[column] += 1
 
 

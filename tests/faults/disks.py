@@ -1,4 +1,4 @@
-"""Disks that fail while a stage works: full, read-only, broken, over quota, stale, slow.
+"""Disks that fail while a stage works: full, read-only, broken, over quota, stale, slow, cut off.
 
 Each stage's command is taken from the record of a finished run and is run again, in a copy of it,
 while calls of one kind below the results fail from a random one on. An outcome is ``identical``
@@ -28,7 +28,7 @@ from contimg.cli import find_verb, main
 from contimg.core import seals
 from contimg.core.isolate import ReaderError, isolated
 from faults.kills import hashed, is_product
-from faults.storage import DELAY, FOREVER, Storage
+from faults.storage import DELAY, FOREVER, POWER_CUT, Storage
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path("results/tiny")  # as the commands of the run name it
@@ -36,7 +36,7 @@ STAGES = {
     "convert": "ms/*/*.json",
     "solve": "cal/*/*/solutions.json",
     "inspect": "cal/*/*/*.inspection.json",
-    "apply": "calibrated/*/???????????????.json",
+    "calibrated tile": "calibrated/*/???????????????.json",
     "photometry tile": "photometry/tiles/*/*.json",
     "image": "images/*/*/*.json",
     "mosaic": "mosaics/*/*5.json",
@@ -52,8 +52,10 @@ ERRORS = {
     errno.EIO: ("open", "write", "fsync", "rename", "open to read", "read"),
     errno.ESTALE: ("open", "write", "rename", "open to read", "read"),
     errno.ENOLCK: ("lock",),
+    POWER_CUT: ("open", "write", "rename", "mkdir", "unlink"),
     DELAY: ("open", "write", "rename", "open to read", "read"),
 }
+ENDED = -1  # the status of a command that came to no end
 _SECONDS = 180.0
 
 
@@ -72,10 +74,13 @@ class Disks:
 
     def __init__(self, results: Path, work: Path) -> None:
         self.storage, copy = Storage.of_this_process(), work / "copy"
+        self.kept, self.said = work / "kept", work / "said"
         shutil.copytree(results, copy / RESULTS)
         (copy / "config").symlink_to(ROOT / "config")
         os.chdir(copy)
-        self.stages = {name: self._stage(name) for name in STAGES}
+        # of the run's backend and method there may be stages less
+        there = [name for name in STAGES if any(RESULTS.glob(STAGES[name]))]
+        self.stages = {name: self._stage(name) for name in there}
 
     def _stage(self, name: str) -> Stage:
         """A stage, after it ran once undisturbed; this process is warm from then on."""
@@ -91,7 +96,18 @@ class Disks:
         stage.calls |= self.storage.counted
         self.storage.heal()
         stage.whole |= self._made(stage)
+        self._copied(stage, Path("."), self.kept)
         return stage
+
+    def _copied(self, stage: Stage, source: Path, target: Path) -> None:
+        """Copy the products of a stage from one place to another."""
+        for product in self._paths(stage):
+            new = target / product
+            new.parent.mkdir(parents=True, exist_ok=True)
+            if (source / product).is_dir():
+                shutil.copytree(source / product, new, dirs_exist_ok=True)
+            elif (source / product).exists():
+                shutil.copy2(source / product, new)
 
     def outcome(self, name: str, error: int, call: str, rng: np.random.Generator) -> str:
         """What becomes of a stage when a disk says `error` to the n-th `call`."""
@@ -111,18 +127,26 @@ class Disks:
             delay_us=10_000 if error == DELAY else 0,
         )
         try:
-            status, said = isolated(_ran, stage.words, timeout_s=_SECONDS)
+            status, said = isolated(_ran, stage.words, self.said, timeout_s=_SECONDS)
         except ReaderError as ended:
-            return "hang" if "no answer" in str(ended) else f"traceback: {ended}"
+            if "no answer" in str(ended):
+                return "hang"
+            # by the power cut, or by casacore, which aborts where it cannot flush
+            status, said = ENDED, self.said.read_text()
         finally:
             self.storage.heal()
         hit = self.storage.hit.partition(" ")[2]
         found = self._judge(stage, status, said, hit, error)
+        self._remove(stage)
+        self._copied(stage, self.kept, Path("."))
         return found if found in ("identical", "detected") else f"{found} [{call} {at}: {hit}]"
 
     def _judge(self, stage: Stage, status: int, said: str, hit: str, error: int) -> str:
-        left = self._left(stage)
-        if left:
+        if not hit and status == 0:
+            return "identical"  # the call did not come, this time
+        if status == ENDED:
+            return self._ended(stage, said, error)
+        if left := self._left(stage):
             return f"wrong: left behind: {left}"
         made = self._made(stage)
         if status == 0:
@@ -134,10 +158,21 @@ class Disks:
         half = {file for file, seal in made.items() if stage.whole.get(file) != seal}
         if half:
             return f"wrong: not whole: {half}"
-        again, said = isolated(_ran, stage.words, timeout_s=_SECONDS) if made else (0, "")
+        again, said = 0, ""
+        if made:
+            again, said = isolated(_ran, stage.words, self.said, timeout_s=_SECONDS)
         if again or (made and self._made(stage) != stage.whole):
             return f"wrong: not made again: {said}"
         return "detected"
+
+    def _ended(self, stage: Stage, said: str, error: int) -> str:
+        """What becomes of a stage that was killed, or that a library aborted and said why."""
+        told = os.strerror(error) in said and str(RESULTS) in said
+        if error != POWER_CUT and not told:
+            return f"traceback: aborted, and nothing said: {said[-1500:]}"
+        again, said = isolated(_ran, stage.words, self.said, timeout_s=_SECONDS)
+        whole = not again and self._made(stage) == stage.whole and not self._left(stage)
+        return "detected" if whole else f"wrong: not made again: {said}"
 
     def _made(self, stage: Stage) -> dict[str, str]:
         """The products of a stage that are there."""
@@ -168,9 +203,16 @@ class Disks:
         return [str(p) for folder in folders for p in folder.glob("*.partial-*")]
 
 
-def _ran(words: list[str]) -> tuple[int, str]:
-    """(status, what it said) of a command, with no memory of what was verified before."""
+def _ran(words: list[str], log: Path | None = None) -> tuple[int, str]:
+    """(status, what it said) of a command, with no memory of what was verified before.
+
+    What libraries say is put into `log`.
+    """
     seals._checked.clear()
+    if log is not None:
+        os.setsid()  # a power cut takes this group
+        with log.open("wb") as stream:
+            os.dup2(stream.fileno(), 2)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
@@ -181,11 +223,16 @@ def _ran(words: list[str]) -> tuple[int, str]:
     return status, said.getvalue()
 
 
+_WORDS = ("crashed with status", "number of bytes read")
+
+
 def _named(said: str, stage: Stage, hit: str, error: int) -> bool:
     """Whether a message names a file of the stage, or that of the call, the reason, a remedy."""
-    files = [hit, os.path.relpath(hit), str(stage.folder)]
-    remedy = any(word in said for word in ("make room", "again", "elsewhere", "mount", "delete"))
-    return any(file in said for file in files) and os.strerror(error) in said and remedy
+    files = [hit, os.path.relpath(hit), str(stage.folder)] if hit else [str(stage.folder)]
+    remedy = any(word in said for word in ("make room", "run again", "elsewhere", "mount"))
+    # another program may keep the reason to itself
+    reason = os.strerror(error) in said or any(words in said for words in _WORDS)
+    return any(file in said for file in files) and reason and remedy
 
 
 def _unlike(made: dict[str, str], whole: dict[str, str]) -> list[str]:
@@ -198,18 +245,13 @@ def campaign(results: Path, number: int, seed: int, work: Path, table: dict[str,
 
     results = results.absolute()
     disks = Disks(results, work)
-    kinds = [
-        (stage, error, call)
-        for error, calls in ERRORS.items()
-        for call in calls
-        for stage in STAGES
-    ]
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(kinds))
+    asked = [(error, call) for error, calls in ERRORS.items() for call in calls]
+    kinds = [(stage, *pair) for pair in asked for stage in disks.stages]
+    order = np.random.default_rng(seed).permutation(len(kinds))
     for count in range(number):
         stage, error, call = kinds[order[count % len(kinds)]]
         found = disks.outcome(stage, error, call, np.random.default_rng([seed, count]))
-        what = "slow" if error == DELAY else errno.errorcode[error]
+        what = {DELAY: "slow", POWER_CUT: "power cut"}.get(error) or errno.errorcode[error]
         if found not in ("identical", "detected"):
             print(f"  {stage}: {what}", file=sys.stderr)
         note(table, f"disk: {what}", found, count)

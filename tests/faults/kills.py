@@ -44,14 +44,16 @@ INDEX = re.compile(r"table\.f\d+i")
 HOW = {
     "SIGKILL of one job": 70,
     "SIGKILL of a child of a job": 15,
-    "SIGKILL of the head with its jobs": 5,
-    "SIGKILL of the head alone": 2,
-    "SIGTERM of the head": 3,
-    "SIGINT of the head": 3,
+    "SIGKILL of the head with its jobs": 3,
+    "SIGKILL of the head alone": 1,
+    "SIGTERM of the head": 2,
+    "SIGINT of the head": 2,
 }
+PACE = (0.15, 1.0)  # kills follow each other quickly, or jobs get on; seconds on an idle machine
 CUTS = 0.5  # of the heads that are started, those that have the power cut at some call
 CUT = ("open", "write", "fsync", "rename", "mkdir", "unlink")
-BACKENDS = ("residual", "wsclean")
+_SECONDS = 600.0  # in which a head that was told to stop has stopped
+BACKENDS = ("wsclean", "residual")
 
 
 def main() -> int:
@@ -61,6 +63,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--go-on", action="store_true", help="take up what an earlier one left")
     given = parser.parse_args()
     rng, done, bad = random.Random(given.seed), Counter(), 0
     undisturbed: dict[str, dict[str, str]] = {}
@@ -69,9 +72,10 @@ def main() -> int:
         trial = Trial(given.work.resolve() / backend, given.epochs, backend, rng)
         if backend not in undisturbed:
             undisturbed[backend] = trial.undisturbed()
-        trial.clear()
+        if not (given.go_on and not done):
+            trial.clear()
         while done.total() < given.kills and trial.disturbed(done, given.kills):
-            print(dict(sorted(done.items())), file=sys.stderr, flush=True)
+            pass
         trial.finish()
         bad += compared(trial.work, undisturbed[backend])
     of_kind: Counter[str] = Counter()
@@ -123,6 +127,8 @@ class Trial:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env=environment,
+                # what is started in the background of a shell is deaf to SIGINT
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     def finish(self) -> None:
@@ -137,20 +143,24 @@ class Trial:
         if self.rng.random() < CUTS:
             at = int(10 ** self.rng.uniform(0, 4))
             self.storage.fail(self.work / "results", CUT, POWER_CUT, at)
+        pace = self.rng.choice(PACE)
         try:
             while run.poll() is None and done.total() < most:
                 busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-                time.sleep(self.rng.expovariate(1 / busy))
+                time.sleep(self.rng.expovariate(1 / (pace * busy)))
                 jobs = self.jobs()
                 if run.poll() is None and jobs and (what := self.kill(run, jobs)):
                     done[what] += 1
-            run.wait(timeout=120)
+                    print(f"kill {done.total()}: {', '.join(what)}", file=sys.stderr, flush=True)
+            run.wait(timeout=_SECONDS)
         finally:
             self.end(run)
         cut = self.storage.hit
         self.storage.heal()
         if cut:
-            done["power cut", place(cut.split(" ", 1)[1], self.work)] += 1
+            where = place(cut.split(" ", 1)[1], self.work)
+            done["power cut", where] += 1
+            print(f"kill {done.total()}: power cut, {where}", file=sys.stderr, flush=True)
         return bool(run.returncode)
 
     def kill(self, run: psutil.Popen, jobs: dict[int, str]) -> tuple[str, str] | None:
@@ -177,7 +187,7 @@ class Trial:
         except (ProcessLookupError, psutil.Error):
             return None
         if "head" in how:
-            run.wait(timeout=120)
+            run.wait(timeout=_SECONDS)
         return how, jobs[pid]
 
     def end(self, run: psutil.Popen) -> None:
@@ -216,7 +226,7 @@ def configure(work: Path, epochs: int, backend: str) -> Path:
 def place(file: str, work: Path) -> str:
     """The folder of the results in which a file lies."""
     parts = Path(file).relative_to(work / "results").parts
-    return f"writing of {parts[0]}"
+    return f"writing of {parts[0] if parts else 'results'}"
 
 
 def compared(work: Path, whole: dict[str, str]) -> int:

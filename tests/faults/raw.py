@@ -40,6 +40,8 @@ INSTRUMENT = InstrumentOptions(subbands=SUBBANDS, band_mhz=(1311.25, 1369.85))
 SIMULATE = CORRUPTED.model_copy(
     update={"antenna_step": 5, "n_times": 8, "integration_s": 12.9, "delay_rms_ns": 30.0}
 )
+INVALID = FlagOptions(steps=["invalid"])  # what is odd is to be seen without flagging, but for
+FLAGGED = {"interference"}  # these, which are there to be flagged
 _SECONDS = 120.0
 Change = Callable[[Path, np.random.Generator], None]
 
@@ -65,12 +67,12 @@ def copied(group: Path, folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def convert(folder: Path, **options: Any) -> dict[str, Any]:
+def convert(folder: Path, flag: FlagOptions = INVALID, **options: Any) -> dict[str, Any]:
     """Convert what lies in `folder`; the record."""
     files = ConvertFiles(
         manifest=folder / "manifest.json", ms=folder / "t.ms", record=folder / "t.json"
     )
-    run(files, INSTRUMENT, ConvertOptions(**options), FlagOptions(steps=["invalid"]))
+    run(files, INSTRUMENT, ConvertOptions(**options), flag)
     return read_record(files.record)
 
 
@@ -101,14 +103,14 @@ def content(ms: Path) -> Content:
     return Content(data, flags, weight, rest)
 
 
-def outcome(group: Path, clean: Content, folder: Path, change: Change, seed: int) -> str:
-    """What becomes of the group when one of its files is changed."""
+def outcome(group: Path, clean: Content, folder: Path, kind: str, seed: int) -> str:
+    """What becomes of the group when one of its files is changed; `clean` is that of `flag_for`."""
     rng = np.random.default_rng(seed)
     entries = copied(group, folder)
     victim = Path(entries[int(rng.integers(len(entries)))]["path"])
-    change(victim, rng)
+    KINDS[kind](victim, rng)
     try:
-        said, found = isolated(_converted, folder, timeout_s=_SECONDS)
+        said, found = isolated(converted, folder, flag_for(kind), timeout_s=_SECONDS)
     except ReaderError as error:
         text = str(error)
         return "hang" if "no answer" in text else f"traceback: {text}"
@@ -117,10 +119,16 @@ def outcome(group: Path, clean: Content, folder: Path, change: Change, seed: int
     return judge(clean, found, said, victim.name)
 
 
-def _converted(folder: Path) -> tuple[Any, Content | None]:
+def flag_for(kind: str) -> FlagOptions:
+    """How a group with a fault of this kind is flagged."""
+    return FlagOptions() if kind in FLAGGED else INVALID
+
+
+def converted(folder: Path, flag: FlagOptions) -> tuple[Any, Content | None]:
+    """Record and Measurement Set of what lies in `folder`; what was said when there is none."""
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            record = convert(folder)
+            record = convert(folder, flag)
     except (DataQualityError, ContimgError) as error:
         return str(error), None
     except Exception as error:  # noqa: BLE001  (what must not be is what is counted here)
@@ -143,6 +151,7 @@ def judge(clean: Content, found: Content, record: dict[str, Any], victim: str) -
             record["data"]["invalid_samples"].values()
         )
         noticed = named or counted or record["data"]["flagged_by_step"].get("in the file")
+        noticed = noticed or found.flags.sum() > clean.flags.sum()  # by a step
         return "identical" if same else "detected" if noticed else "wrong"
     noise = np.std((clean.data[both]).real)
     few = differ.sum() < 1e-3 * both.sum()
@@ -226,6 +235,81 @@ def rolled(rows: int | None) -> Change:
     return change
 
 
+def of_antenna(factor: float) -> Change:
+    """All data of one antenna times a factor; its autocorrelation too."""
+
+    def change(file: Path, rng: np.random.Generator) -> None:
+        with h5py.File(file, "r+") as uvh5:
+            first, second = (uvh5[f"Header/ant_{n}_array"][()] for n in (1, 2))
+            antenna = rng.choice(np.unique(first))
+            values = uvh5["Data/visdata"][()]
+            values[(first == antenna) | (second == antenna)] *= factor
+            values[(first == antenna) & (second == antenna)] *= factor
+            uvh5["Data/visdata"][()] = values
+
+    return change
+
+
+def interference(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A transmitter in a channel, all the time or half of it, up to 1000 times the data."""
+    channel, late = int(rng.integers(values.shape[-2])), int(rng.integers(2)) * len(values) // 2
+    strength = 10 ** rng.uniform(1, 3) * np.std(values)
+    values[late:, ..., channel, :] += strength * np.exp(2j * np.pi * rng.random())
+    return values
+
+
+def jumped(file: Path, rng: np.random.Generator) -> None:
+    """The clock jumps in the middle of the file."""
+    with h5py.File(file, "r+") as uvh5:
+        times = uvh5["Header/time_array"][()]
+        late = np.unique(times)[int(rng.integers(1, 7)) :]
+        times[np.isin(times, late)] += rng.choice([-1, 1]) * rng.uniform(2, 100) / 86400
+        uvh5["Header/time_array"][()] = times
+
+
+def repeated(file: Path, rng: np.random.Generator) -> None:
+    """From some integration on the data are those of the one before: the correlator stood still."""
+    with h5py.File(file, "r+") as uvh5:
+        times = uvh5["Header/time_array"][()]
+        rows, values = int(np.count_nonzero(times == times[0])), uvh5["Data/visdata"][()]
+        at = int(rng.integers(1, 7))
+        values[at * rows :] = np.tile(values[(at - 1) * rows : at * rows], (8 - at, 1, 1, 1))
+        uvh5["Data/visdata"][()] = values
+
+
+def of_neighbour(header: bool) -> Change:
+    """The file, or its data alone, are those of another subband."""
+
+    def change(file: Path, rng: np.random.Generator) -> None:
+        other = rng.choice([p for p in sorted(file.parent.glob("*.hdf5")) if p != file])
+        if header:
+            shutil.copy(other, file)
+            return
+        with h5py.File(other) as source, h5py.File(file, "r+") as uvh5:
+            uvh5["Data/visdata"][()] = source["Data/visdata"][()]
+
+    return change
+
+
+def exchanged(one: str, two: str) -> Change:
+    """Two datasets of one shape in each other's place."""
+
+    def change(file: Path, rng: np.random.Generator) -> None:
+        with h5py.File(file, "r+") as uvh5:
+            uvh5.move(one, "Header/apart")
+            uvh5.move(two, one)
+            uvh5.move("Header/apart", two)
+
+    return change
+
+
+def lost(file: Path, rng: np.random.Generator) -> None:
+    """A dataset is gone."""
+    with h5py.File(file, "r+") as uvh5:
+        names = [f"{g}/{n}" for g in ("Header", "Data") for n in uvh5[g]]
+        del uvh5[names[int(rng.integers(len(names)))]]
+
+
 KINDS: dict[str, Change] = {
     "a bit anywhere": flip,
     "a bit of the header": head_flip,
@@ -252,4 +336,19 @@ KINDS: dict[str, Change] = {
     "samples of 1e10": dataset("Data/nsamples", lambda v, _: v * 0 + 1e10),
     "no samples": dataset("Data/nsamples", lambda v, rng: v * rng.choice([0, -1])),
     "all flagged": dataset("Data/flags", lambda v, _: np.ones_like(v)),
+    "correlations swapped": dataset("Data/visdata", lambda v, _: v[..., ::-1]),
+    "correlations renamed": dataset("Header/polarization_array", lambda v, _: v[::-1]),
+    "declination": dataset(
+        "Header/phase_center_app_dec", lambda v, rng: v + rng.choice([-1, 1]) * rng.uniform(0.01, 1)
+    ),
+    "clock jumps": jumped,
+    "data stand still": repeated,
+    "dead antenna": of_antenna(0.0),
+    "hot antenna": of_antenna(30.0),
+    "interference": dataset("Data/visdata", interference),
+    "another subband's file": of_neighbour(header=True),
+    "another subband's data": of_neighbour(header=False),
+    "antennas of rows exchanged": exchanged("Header/ant_1_array", "Header/ant_2_array"),
+    "times and integrations exchanged": exchanged("Header/time_array", "Header/integration_time"),
+    "dataset lost": lost,
 }

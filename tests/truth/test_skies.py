@@ -160,6 +160,72 @@ def test_data_that_cannot_be_right_fail_with_the_reason(healthy, fault, words):
     assert found.rows.empty
 
 
+def both(healthy, name: str, fault: Fault = NONE, sky=None, calibrators=None) -> chain.Measured:
+    """Transit and tile with one fault; `calibrators` stands for the table of the calibrator."""
+    known, _, directory = healthy
+    place = directory / name
+    chain.tables(place, known)
+    if calibrators is not None:
+        calibrators[:1].to_csv(place / "calibrators.csv", index=False)
+    true = known if sky is None else sky
+    group = independent.transit_group(INSTRUMENT)
+    manifest = independent.observe(place / "transit", INSTRUMENT, group, true, fault)
+    calset = chain.solved(place, manifest)
+    group = independent.transit_group(INSTRUMENT, 60.0)
+    manifest = independent.observe(place / "obs", INSTRUMENT, group, true, fault)
+    found = chain.measured(place, manifest, calset, place / "catalog.csv")
+    found.rows = found.rows if found.failed else chain.against(found.rows, known)
+    return found
+
+
+def test_a_calibrator_of_another_flux_density_is_measured(healthy):
+    """The table says 20 % too much, and so do all fluxes."""
+    sky = healthy[0]
+    found = both(healthy, "flux", calibrators=sky.assign(flux_jy=1.2 * sky["flux_jy"]))
+    field = validation(found)["field"]
+    assert np.exp(field["log_level"]) == pytest.approx(1.2, abs=0.02)
+    assert "catalogued over measured flux density of the field" in found.told()
+    assert rowflags.has(found.rows["flag"], ["flux_scale"]).all()
+
+
+def test_a_calibrator_with_a_size_is_told_in_every_row(healthy):
+    """60 arcsec, where the table says point: long baselines are lost, fluxes 20 % too high."""
+    sky = healthy[0]
+    wide = sky.assign(size_arcsec=np.where(sky["name"] == "CAL", 60.0, 0.0))
+    found = both(healthy, "size", sky=wide)
+    assert "catalogued over measured flux density of the field" in found.told()
+    assert found.records["image"]["data"]["cleared_by_measurement"] is None
+    assert rowflags.has(found.rows["flag"], ["calibration"]).all()
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (changed(moved=(4, 1.0)), "peaks below -5 sigma"),
+        (changed(pointing_deg=0.2), "gradient of fluxes"),
+    ],
+    ids=["moved", "pointing"],
+)
+def test_places_and_pointings_that_are_wrong_are_told(healthy, fault, words):
+    """An antenna a metre off; dishes that all point 0.2 degrees off."""
+    found = both(healthy, words.split()[0], fault)
+    assert words in found.told(), found.told()
+    assert none_is_wrong_and_used(found)
+
+
+def test_feeds_that_are_swapped_give_no_signal_and_are_left_out(healthy):
+    found = both(healthy, "feeds", changed(feeds_swapped=4))
+    assert "lost all data in the calibration: DSA-5" in found.told()
+    assert none_is_wrong_and_used(found)
+    assert found.rows["ratio"].median() == pytest.approx(1, abs=0.02)
+
+
+def test_feeds_that_are_swapped_after_the_transit_are_told(healthy):
+    found = tile(healthy, "later", fault=changed(feeds_swapped=4))
+    assert "rms over thermal noise" in found.told()
+    assert none_is_wrong_and_used(found)
+
+
 def test_time_tags_that_are_late_turn_the_field(healthy):
     """One integration, of transit and tile alike: the calibrator stays in place."""
     sky, _, directory = healthy

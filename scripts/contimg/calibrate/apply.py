@@ -6,6 +6,7 @@ calset is applied, and why, is a file of its own. Data without solutions are fla
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from pydantic import Field
@@ -96,6 +97,9 @@ def _transform(ms: Path, output: Path, library: Path, channel_bin: int) -> None:
     )
     if not output.is_dir():
         raise DataQualityError("CASA wrote no calibrated data (everything flagged)")
+    # CASA's own says when it worked, and under which passing name; the record says what was done
+    shutil.rmtree(output / "HISTORY")
+    shutil.copytree(ms / "HISTORY", output / "HISTORY")
 
 
 def _linked(tables: dict[str, Path], scratch: Path) -> dict[str, Path]:

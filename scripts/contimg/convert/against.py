@@ -8,7 +8,7 @@ Where there are three or more, one that is not like the others is named and left
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit, prange
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 _BASELINES = 600  # that are looked at
 _SHORTEST_M = 30.0  # on shorter ones fringes hardly turn, so that a wrong sign is not seen
+_EQUAL = 1e-5  # rounding of phases that turn, in the mean power of a channel
 _LEVEL = 5.0  # an amplitude scale that differs by more is another one
 _NOISIER = 1.5  # than the others: it may well show less of what they show
 _CLEAR = 12.0  # in errors: what the other subbands must show
@@ -28,6 +29,7 @@ class Shown:
     """What a subband shows on the baselines looked at."""
 
     level: float  # root of the mean power of a sample, in the middle channel
+    power: NDArray[np.float64]  # (channel,) mean power of a sample, NaN without any
     step: NDArray[np.float64]  # (time - 1,) coherence of each integration with the next
     error: NDArray[np.float64]  # (time - 1,)
     turn: NDArray[np.complex128]  # (baseline, corr) coherence of a channel with a later one
@@ -57,6 +59,7 @@ def shown(data: NDArray, flags: NDArray, baselines: NDArray[np.int64]) -> Shown:
     with np.errstate(invalid="ignore", divide="ignore"):
         return Shown(
             level=float(np.sqrt(np.median(power[there] / count[there]))) if there.any() else 0.0,
+            power=power / count,
             step=step.sum(axis=0) / pairs.sum(axis=0),
             error=1 / np.sqrt(2 * pairs.sum(axis=0)),
             turn=np.where(turned > 0, turn / np.where(turned > 0, turned, 1), 0),
@@ -70,9 +73,19 @@ def odd_ones(subbands: dict[int, Shown]) -> dict[int, str]:
         return found
     for slot, mine in subbands.items():
         others = [other for number, other in subbands.items() if number != slot]
-        if why := _odd(mine, others):
+        twins = [n for n, other in subbands.items() if n != slot and _same(mine, other)]
+        if twins:
+            found[slot] = f"its data are those of subband {twins[0]} too: one of them is another's"
+        elif why := _odd(mine, others):
             found[slot] = why
     return found if len(found) < len(subbands) / 2 else {}
+
+
+def _same(mine: Shown, other: Shown) -> bool:
+    """Whether two subbands are of the same data: noise is never the same in all channels."""
+    if mine.power.shape != other.power.shape or not np.isfinite(mine.power).any():
+        return False
+    return bool(np.allclose(mine.power, other.power, rtol=_EQUAL, equal_nan=True))
 
 
 def _odd(mine: Shown, others: list[Shown]) -> str:
@@ -82,6 +95,10 @@ def _odd(mine: Shown, others: list[Shown]) -> str:
     if level > _NOISIER:
         return ""
     alike, against, clear = _likeness(mine, others)
+    if mine.turn.shape[1] == 2:
+        swapped = _project(replace(mine, turn=mine.turn[:, ::-1]), others)[0]
+        if swapped > alike + _CLEAR:
+            return "its correlations are in another order than those of the others"
     if against > _CLEAR and alike < _LOST * against:
         return "its phases turn against those of the others: conjugated, or channels reversed"
     if clear > _CLEAR and max(alike, against) < _LOST * clear:

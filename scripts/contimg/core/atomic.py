@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from contimg.core.disk import named
+
 _HOST = platform.node().replace("/", "_")
 _ABANDONED_S = 86400.0  # no job takes so long
 
@@ -40,6 +42,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         if partial.is_dir() and path.is_dir():
             _remove(path)
         os.replace(partial, path)
+    except OSError as error:
+        named(error, path)
+        raise
     finally:  # nothing is left to remove unless something went wrong: that is what counts
         with contextlib.suppress(OSError):
             _remove(partial)

@@ -9,8 +9,21 @@ from pathlib import Path
 
 from contimg.core.errors import ContimgError
 
-# what a disk says that takes no more
-_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
+_ROOM = "make room there (contimg plan says what a run takes), or put the results elsewhere"
+_MOUNT = "mount it again and run again"
+# what a disk says that is full, broken or away, and what there is to do: it is not the data
+_MEDIUM = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: _ROOM,
+    errno.EROFS: "mount it for writing, or put the results elsewhere",
+    errno.EIO: "see the system's log about that disk, then run again or put the results elsewhere",
+    errno.ESTALE: _MOUNT,
+    errno.ETIMEDOUT: _MOUNT,
+    errno.ENOLCK: f"it has no locks: {_MOUNT}, or put the results elsewhere",
+}
+_RIGHTS = "give the user of the run the right to it, or put the results elsewhere"
+_REMEDIES = _MEDIUM | {errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS}
 
 
 def free_bytes(path: Path) -> tuple[Path, int]:
@@ -31,13 +44,32 @@ def need_space(path: Path, needed: float) -> None:
         )
 
 
-def trouble(error: OSError, path: Path) -> str:
+def trouble(error: Exception, path: Path) -> str:
     """What an error of a disk means, in words; empty for other errors."""
-    if error.errno not in _TROUBLE:
+    number = getattr(error, "errno", None)
+    number = number if number in _REMEDIES else _told(error)
+    if number is None:
         return ""
-    folder, free = free_bytes(Path(error.filename) if error.filename else path)
-    what = os.strerror(error.errno or 0)
-    return (
-        f"{error.filename or path}: {what}: on the disk of {folder} {free / 1e9:.3g} GB are free;"
-        " make room there (contimg plan says what a run takes), or put the results elsewhere"
-    )
+    file = getattr(error, "filename", None)
+    if file is None and number == getattr(error, "errno", None):
+        file = path
+    what = f"{file}: {os.strerror(number)}" if file else " ".join(str(error).split())[:500]
+    folder, free = free_bytes(Path(os.fsdecode(file)) if file else path)
+    return f"{what}: on the disk of {folder} {free / 1e9:.3g} GB are free; {_REMEDIES[number]}"
+
+
+def named(error: Exception, path: str | Path) -> None:
+    """Let an error of the disk know its file: one of reading or writing does not."""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        error.filename = str(path)
+
+
+def of_the_medium(error: Exception) -> bool:
+    """Whether an error is one of the disk, not of what is read from it."""
+    return getattr(error, "errno", None) in _MEDIUM or _told(error) is not None
+
+
+def _told(error: Exception) -> int | None:
+    """The number of the disk's error that the text of a library's names."""
+    text = str(error)
+    return next((number for number in _MEDIUM if os.strerror(number) in text), None)

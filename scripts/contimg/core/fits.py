@@ -17,6 +17,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
 from contimg import __version__
+from contimg.core.disk import named, of_the_medium
 from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.records import atomic
 
@@ -72,6 +73,9 @@ def read_image(path: str | Path) -> Image:
         with fits.open(path, memmap=False) as hdus:
             header, data = hdus[0].header, hdus[0].data
     except (OSError, ValueError, TypeError) as error:
+        if of_the_medium(error):
+            named(error, path)
+            raise
         raise DamagedError(path, f"cannot be read as FITS ({error})") from None
     if data is None:
         raise ContimgError(f"{path}: holds no image ({header.get('HISTORY', 'no reason given')})")

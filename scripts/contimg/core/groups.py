@@ -11,6 +11,7 @@ from typing import Any
 from astropy.coordinates import EarthLocation
 from astropy.time import Time
 
+from contimg.core.disk import named, of_the_medium
 from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.paths import place_of
 from contimg.core.records import write_text
@@ -87,6 +88,9 @@ def read_manifest(path: str | Path) -> tuple[Group, list[dict[str, Any]]]:
         digest = content.pop("digest")
         group, files = Group(**content["group"]), content["files"]
     except OSError as error:
+        if of_the_medium(error):
+            named(error, path)
+            raise
         raise ContimgError(
             f"{path}: no manifest there ({error.strerror}); run contimg discover"
         ) from None

@@ -49,6 +49,11 @@ def open_table(path: str | Path, *, writable: bool = False) -> Iterator:
         raise ContimgError(f"{path}: not a readable table ({error}); delete and rebuild") from None
     try:
         yield table
+    except RuntimeError as error:
+        if "number of bytes read" not in str(error):
+            raise
+        why = "the disk gave less of it than there is: run again, or delete it and run again"
+        raise ContimgError(f"{path}: {why} ({error})") from None
     finally:
         table.close()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from contimg.core.command import existing
+from contimg.core.disk import named, of_the_medium
 from contimg.core.errors import DamagedError
 from contimg.core.seals import verified
 
@@ -41,6 +42,9 @@ def read_parquet(
         pyarrow.default_memory_pool().release_unused()
         return table
     except (OSError, ValueError, pyarrow.ArrowException) as error:
+        if of_the_medium(error):
+            named(error, path)
+            raise
         why = " ".join(str(error).split())[:200]
         raise DamagedError(path, f"cannot be read as Parquet ({why})") from None
 
@@ -73,5 +77,6 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
             longest = max(len(str(value).encode()) for value in table[name])
             kept[f"table::len::{name}".encode()] = str(longest).encode()
     kept[b"IVOA.VOTable-Parquet.version"] = b"1.0"
-    kept[b"IVOA.VOTable-Parquet.content"] = votable_text(empty, path.stem, "").encode()
+    title = path.stem.partition(".partial-")[0]  # as it will be named, by every process alike
+    kept[b"IVOA.VOTable-Parquet.content"] = votable_text(empty, title, "").encode()
     pq.write_table(content.cast(pa.schema(fields, metadata=kept)), path)

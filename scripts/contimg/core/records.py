@@ -34,6 +34,7 @@ from contimg.core.checks import check as check
 from contimg.core.checks import inherited as inherited
 from contimg.core.checks import not_made as not_made
 from contimg.core.checks import only_unmade as only_unmade
+from contimg.core.disk import named
 from contimg.core.errors import ContimgError, DamagedError, DataQualityError
 from contimg.core.hashes import file_sha256
 from contimg.core.paths import root_of
@@ -248,6 +249,9 @@ def read_record(path: str | Path) -> dict[str, Any]:
         text = Path(path).read_bytes()
     except FileNotFoundError:
         raise ContimgError(f"{path}: record not found; build it first (snakemake {path})") from None
+    except OSError as error:
+        named(error, path)
+        raise
     return parse_record(path, text)
 
 

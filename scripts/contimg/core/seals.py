@@ -7,6 +7,7 @@ holds them against it; a FITS file that no record speaks for is held against the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import warnings
@@ -14,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from contimg.core.disk import named, of_the_medium
 from contimg.core.errors import DamagedError
 from contimg.core.hashes import file_sha256
 from contimg.core.paths import records_of
@@ -37,7 +39,19 @@ def promise(product: Path) -> dict[str, Any]:
 
 
 def seal(record: Path, products: Iterable[Path]) -> None:
-    """Add to `record` what it promises of the `products` of its job."""
+    """Add to `record` what it promises of the `products` of its job.
+
+    Where the disk does not let it, the record goes: products without a promise are none.
+    """
+    try:
+        _seal(record, products)
+    except OSError:
+        with contextlib.suppress(OSError):
+            record.unlink(missing_ok=True)
+        raise
+
+
+def _seal(record: Path, products: Iterable[Path]) -> None:
     content = read_record(record)
     content["seal"] = {
         "place": place(record),
@@ -103,6 +117,9 @@ def difference(product: Path, promised: dict[str, Any]) -> str:
     try:
         found = promise(product)
     except OSError as error:
+        if of_the_medium(error):
+            named(error, product)
+            raise
         return f"cannot be read ({error.strerror})"
     for key, unit in (("files", "files"), ("bytes", "bytes")):
         if found.get(key) != promised.get(key):
@@ -136,6 +153,9 @@ def _check_sums(path: Path) -> None:
                 with fits.open(path, memmap=False, checksum=True) as hdus:
                     hdus.readall()
         except (OSError, ValueError, TypeError) as error:
+            if of_the_medium(error):
+                named(error, path)
+                raise
             raise DamagedError(path, f"cannot be read as FITS ({error})") from None
     wrong = [str(w.message) for w in said if "verification failed" in str(w.message)]
     if wrong:

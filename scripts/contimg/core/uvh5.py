@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 
+from contimg.core.disk import named, of_the_medium
 from contimg.core.errors import ContimgError
 from contimg.core.strips import linked
 
@@ -137,6 +139,10 @@ def read_header(path: str | Path) -> Header:
     except HeaderError:
         raise
     except READ_ERRORS as error:
+        # a block that cannot be read costs its file, a server that went away is nobody's fault
+        if of_the_medium(error) and getattr(error, "errno", None) != errno.EIO:
+            named(error, path)
+            raise
         raise unreadable(error) from None
 
 

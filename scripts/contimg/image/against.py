@@ -123,6 +123,13 @@ def significant(
     return check(metric, abs(float(value)), unit, warn_above=warn_above, fail_above=fail_above)
 
 
+def settles(found: Mapping[str, Any], options: ImageOptions) -> bool:
+    """Whether the flux scale is within its limit at two errors: then it clears the calibration."""
+    level, error = found["log_level"], found["log_level_err"]
+    limit = options.max_flux_scale_error
+    return level is not None and abs(float(np.expm1(level))) + 2 * error <= limit
+
+
 def checks(found: Mapping[str, Any], minor_deg: float, options: ImageOptions) -> list[Check]:
     """Verdicts on what :func:`fit_field` found; `minor_deg` is the minor axis of the beam."""
 

@@ -27,6 +27,7 @@ from contimg.core.records import (
     write_record,
 )
 from contimg.image import extended, masks, quality, residual, tclean, wsclean
+from contimg.image.against import settles
 from contimg.image.cube import write_cube
 from contimg.image.fitted import Fitted, Found, of_tile, restore, subtract_sources
 from contimg.image.fitted import describe as describe_fitted
@@ -153,7 +154,8 @@ def run(files: ImageFiles, instrument: InstrumentOptions, options: ImageOptions)
         results += judged
     cleared = None
     if calibrated["verdict"] == "warn":
-        if seen is not None and worst(judged) == "pass":
+        good = seen is not None and worst(judged) == "pass"
+        if good and settles(data["validation"]["field"], settings):
             cleared = calibrated["reason"]
         else:
             results += inherited([calibrated])

@@ -65,7 +65,7 @@ def _what_happened(program: str, status: int, tail: str, scratch: Path) -> str:
     words = ("No space left", "error writing to FITS file", "Disk quota exceeded")
     if free < _LITTLE_BYTES or any(word in tail for word in words):
         return f"{program}: disk full, {free / 1e9:.2g} GB free in {scratch.parent}; make room"
-    return f"{program} crashed with status {status}"
+    return f"{program} crashed with status {status} (run again; is the disk well?)"
 
 
 @contextlib.contextmanager

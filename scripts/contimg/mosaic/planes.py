@@ -11,6 +11,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from contimg.core.disk import named, of_the_medium
 from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.fits import Beam, celestial_wcs, restoring_beam
 
@@ -73,5 +74,8 @@ def open_plane(path: Path) -> Plane:
         plane = Plane(path, header, shape, offset, loaded)
         _ = plane.data  # all of it is there
     except (OSError, ValueError, TypeError) as error:
+        if of_the_medium(error):
+            named(error, path)
+            raise
         raise DamagedError(path, f"cannot be read as FITS ({error})") from None
     return plane
