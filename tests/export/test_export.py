@@ -23,7 +23,7 @@ from contimg.cli import main
 from contimg.core.parquet import read_parquet, write_parquet
 from contimg.core.paths import path
 from contimg.export import obscore
-from contimg.variability.products import CANDIDATES
+from contimg.variability.columns import CANDIDATES
 from export.images import ABOUT, sky_header
 
 # IVOA ObsCore 1.1, table 1

@@ -11,8 +11,8 @@ from contimg.core.paths import PATTERNS
 from contimg.photometry.table import COLUMNS as PHOTOMETRY
 from contimg.photometry.tile.combine import COLUMNS as COMBINED
 from contimg.photometry.tile.table import TILE_COLUMNS
+from contimg.variability.columns import CANDIDATES
 from contimg.variability.lightcurves import COLUMNS as LIGHTCURVES
-from contimg.variability.products import CANDIDATES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "products.md").read_text()
 

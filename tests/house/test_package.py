@@ -5,6 +5,8 @@ from __future__ import annotations
 import doctest
 import re
 import runpy
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -39,6 +41,39 @@ def test_dependencies_are_those_that_are_locked() -> None:
     extras = project["optional-dependencies"].values()
     said = [*project["dependencies"], *(name for extra in extras for name in extra)]
     assert {plain(name) for name in said if not name.startswith("contimg[")} == wanted - {SLURM}
+
+
+LOOKING = [
+    *("status", "report", "qa", "sources", "lightcurve", "candidates", "flag-candidate", "cutout"),
+    *(
+        "export",
+        "errors",
+        "log",
+        "why",
+        "verify",
+        "inventory",
+        "plan",
+        "hold",
+        "release",
+        "publish",
+    ),
+]
+
+
+def test_looking_at_results_needs_no_extra() -> None:
+    """With nothing that only the extras install; `serve` and `formats` say what they lack."""
+    extras = (
+        "numba matplotlib h5py hdf5plugin pyuvdata casacore casatools casatasks ducc0 snakemake"
+    )
+    words = [*extras.split(), "fastapi", "uvicorn", "mocpy", "cdshealpix"]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({words}))\n"
+        f"from contimg.cli import load\nfor verb in {LOOKING}: load(verb)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "scripts"
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_file_that_is_no_module_is_in_the_package() -> None:

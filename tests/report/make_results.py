@@ -23,7 +23,7 @@ from contimg.report import runs
 from contimg.report.stages import STAGES
 from contimg.report.status import Status
 from contimg.variability.alerts import write_alerts
-from contimg.variability.products import CANDIDATES, DIP
+from contimg.variability.columns import CANDIDATES, DIP
 
 PLAN = "0123456789"
 FIRST_MJD = 60953.0  # 2025-10-05

@@ -9,8 +9,8 @@ from astropy.table import Table
 
 from contimg.cli import main
 from contimg.core.records import write_record
+from contimg.variability.columns import CANDIDATES
 from contimg.variability.lightcurves import COLUMNS, read_photometry
-from contimg.variability.products import CANDIDATES
 from variability import known_curves as made
 
 

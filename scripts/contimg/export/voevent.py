@@ -14,7 +14,7 @@ from contimg.core.errors import ContimgError
 from contimg.core.records import write_text
 from contimg.core.window import utc
 from contimg.variability.alerts import PARAMETERS, Alert, last_alerts
-from contimg.variability.products import CANDIDATES
+from contimg.variability.columns import CANDIDATES
 
 NAMESPACE = "http://www.ivoa.net/xml/VOEvent/v2.0"
 SCHEMA = "http://www.ivoa.net/xml/VOEvent/VOEvent-v2.0.xsd"
