@@ -13,7 +13,6 @@ from contimg.variability.evidence import (
     largest_window,
     make_series,
     weigh,
-    whiteners,
 )
 from contimg.variability.noise import covariance, learn_priors, noise_grid
 from contimg.variability.options import VariabilityOptions
@@ -41,7 +40,7 @@ def test_evidence_of_a_template_by_integration(name):
     )
     noise = noise_grid(1.0, 20.0)[4]
     banks = Banks({name: bank}, bank.templates, {name: slice(0, 1)})
-    found = weigh(series, lambda: banks, whiteners(series, [noise]), [noise])
+    found = weigh(series, lambda: banks, [noise])
     inverse = np.linalg.inv(covariance(noise, times, np.sqrt(series.variance), 1.0))
     means = np.linspace(0.3, 1.7, 700)[:, None]
     amplitudes = np.linspace(bank.low[0], bank.high[0], 701)[None]

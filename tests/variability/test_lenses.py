@@ -5,7 +5,7 @@ import pytest
 
 from contimg.core.lens import axisymmetric_gain, smoothed_gain
 from contimg.variability.banks import CLASSES, constrained, make_banks
-from contimg.variability.filters import make_whitener
+from contimg.variability.filters import log_likelihoods, make_whitener
 from contimg.variability.noise import covariance, noise_grid
 from contimg.variability.profiles import (
     ALPHAS,
@@ -122,6 +122,8 @@ def test_filters_are_gaussian_processes(index):
     (ones, mean, square), (tt, ty, t1) = filt.products(flux, templates)
     assert filt.log_det == pytest.approx(np.linalg.slogdet(matrix)[1], rel=1e-6)
     assert ones == pytest.approx(inverse.sum(), rel=1e-4)
+    known = -0.5 * (np.linalg.slogdet(matrix)[1] + np.log(ones) + square - mean**2 / ones)
+    assert log_likelihoods(times, flux, error**2, [noise])[0] == pytest.approx(known, rel=1e-4)
     assert mean == pytest.approx(inverse.sum(axis=0) @ flux, rel=1e-3, abs=1e-2)
     assert square == pytest.approx(flux @ inverse @ flux, rel=1e-4)
     np.testing.assert_allclose(tt, np.diag(templates.T @ inverse @ templates), rtol=1e-4)

@@ -78,7 +78,7 @@ def _banks(series: Series, options: VariabilityOptions) -> Banks:
 
 def weigh_one(series: Series, grid: list[Noise], options: VariabilityOptions) -> Evidence:
     """Every class with the templates of its bank."""
-    return weigh(series, lambda: _banks(series, options), whiteners(series, grid), grid)
+    return weigh(series, lambda: _banks(series, options), grid)
 
 
 def look_closer(

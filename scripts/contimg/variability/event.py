@@ -23,9 +23,13 @@ NOISES = 2  # of them, before CLASSES
 MODEL_POINTS = 400
 # what no template knows of a lens, and the tables blur: parts of the value, for t0 of the width
 # (scatter of known lenses about what was found, where their posteriors were narrower than that)
-TEMPLATE_ERROR = {"depth": 0.03, "t0_mjd": 0.004, "width_days": 0.01, "baseline_jy": 0.01}
+TEMPLATE_ERROR = {"depth": 0.03, "t0_mjd": 0.004, "width_days": 0.02, "baseline_jy": 0.003}
 TEMPLATE_ERROR |= {"minimum_flux_jy": 0.02, "flux_fraction": 0.03, "alpha": 0.05}
 TEMPLATE_ERROR |= {"source_size": 0.3}
+# where so few of the epochs are within a tenth of the depth of the baseline, caustics have to say
+# what it is, the heights of which no template knows: errors of the same kind
+BASELINE_EPOCHS, NEAR_BASELINE = 0.1, 0.1
+UNSEEN_BASELINE = {"depth": 0.15, "baseline_jy": 0.15}
 # the dip itself must be there: of draws of its depth so many are above this part of the median,
 # as of a Gaussian four errors from zero; where a lens may be deeper, its depth is not in doubt
 SURE_DEPTH, SURE_PART = 0.97725, 0.5
@@ -135,7 +139,9 @@ def _values(curve: LightCurve, series: Series, verdict: Verdict) -> dict[str, Va
         "source_size": source_size(post.dips)[lens],
     }
     found = {name: _value(draws[name]) for name in VALUES}
-    for name, part in TEMPLATE_ERROR.items():
+    shape = np.abs(changes(post.best, series.times))
+    unseen = np.mean(shape < NEAR_BASELINE) < BASELINE_EPOCHS
+    for name, part in (TEMPLATE_ERROR | (UNSEEN_BASELINE if unseen else {})).items():
         value, error = found[name].value, found[name].error
         scale = found["width_days"].value if name == "t0_mjd" else value
         found[name] = Value(value, float(np.hypot(error, part * scale)))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from contimg.variability.banks import CLASSES, LONG_EPOCHS, Bank, Banks
-from contimg.variability.filters import Whitener, make_whitener
+from contimg.variability.filters import Whitener, log_likelihoods, make_whitener
 from contimg.variability.noise import Noise
 from contimg.variability.screen import promising
 
@@ -85,15 +85,16 @@ def make_series(mjd: NDArray, flux: NDArray, error: NDArray) -> Series:
 
 def whiteners(series: Series, grid: list[Noise]) -> list[Whitener]:
     """The filters of all noise models for one light curve."""
-    return [
-        make_whitener(series.times, series.variance, n.kernel, n.amplitude, n.tau_days)
-        for n in grid
-    ]
+    return [whitener(series, noise) for noise in grid]
 
 
-def weigh(
-    series: Series, banks: Callable[[], Banks], filters: list[Whitener], grid: list[Noise]
-) -> Evidence:
+def whitener(series: Series, noise: Noise) -> Whitener:
+    """The filter of one noise model for one light curve."""
+    model = noise.kernel, noise.amplitude, noise.tau_days
+    return make_whitener(series.times, series.variance, *model)
+
+
+def weigh(series: Series, banks: Callable[[], Banks], grid: list[Noise]) -> Evidence:
     """The evidence of every class with the templates of its bank.
 
     A template explains less the more the noise does: a model that could not come within
@@ -104,24 +105,24 @@ def weigh(
     typical of such sources.
     """
     flux = series.flux
-    null = np.array([log_likelihood(flux, filt) for filt in filters])
+    null = log_likelihoods(series.times, flux, series.variance, grid)
     quiet = null.max() - null[0] < QUIET and largest_window(flux, series.variance) < QUIET_SIGMA
     if not quiet and len(flux) >= LONG_EPOCHS:
-        quiet = not _promising(series, null, filters, grid)
+        quiet = not _promising(series, null, grid)
     if quiet:
         shape = 1, len(CLASSES)
         return Evidence(null, np.full(shape, QUIET_FACTOR), np.zeros(shape, dtype=int), False)
     made = banks()
-    classes = np.full((len(filters), len(CLASSES)), -np.inf)
+    classes = np.full((len(grid), len(CLASSES)), -np.inf)
     best = np.zeros(classes.shape, dtype=int)
     gains: dict[tuple[str, float], float] = {}
     white, top = np.inf, null.max()
-    for h, (filt, noise) in enumerate(zip(filters, grid, strict=True)):
+    for h, noise in enumerate(grid):
         process = noise.kernel, noise.tau_days
         if null[h] + gains.get(process, white) < top - NEGLIGIBLE:
             continue
         most = -np.inf
-        (ones, mean, _), products = filt.products(flux, made.templates)
+        (ones, mean, _), products = whitener(series, noise).products(flux, made.templates)
         for c, name in enumerate(CLASSES):
             if name not in made.of_class:
                 continue
@@ -141,20 +142,24 @@ def weigh(
     return Evidence(null, classes, best)
 
 
-def _promising(series: Series, null: NDArray, filters: list[Whitener], grid: list[Noise]) -> bool:
+def _promising(series: Series, null: NDArray, grid: list[Noise]) -> bool:
     """Whether anything stands out of the noise, with bright spikes or without.
 
     A process explains the spikes of caustics, a dip of one shape does not.
     """
     flux = series.flux
-    if promising(series.times, flux, null, filters, grid):
+
+    def filter_of(h: int) -> Whitener:
+        return whitener(series, grid[h])
+
+    if promising(series.times, flux, null, filter_of, grid):
         return True
     top = np.quantile(flux, 0.9) + SPIKE_SIGMA * np.sqrt(np.median(series.variance))
     if not (flux > top).any():
         return False
     clipped = np.minimum(flux, top)
-    null = np.array([log_likelihood(clipped, filt) for filt in filters])
-    return promising(series.times, clipped, null, filters, grid)
+    null = log_likelihoods(series.times, clipped, series.variance, grid)
+    return promising(series.times, clipped, null, filter_of, grid)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -13,6 +13,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.variability.noise import Noise
+
 _BLOCK = 1024  # templates filtered at a time: their states stay in the nearest cache
 
 
@@ -58,29 +60,96 @@ def make_whitener(
     )
 
 
+def log_likelihoods(
+    times: NDArray, flux: NDArray, variance: NDArray, grid: list[Noise]
+) -> NDArray[np.float64]:
+    """ln L (H,) of a light curve under every noise model, the mean integrated out."""
+    return _log_likelihoods(
+        times,
+        flux,
+        variance,
+        np.array([n.amplitude**2 for n in grid]),
+        np.array([n.tau_days for n in grid]),
+        np.array([n.kernel == "smooth" for n in grid]),
+    )
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _rate(tau, smooth):
+    return np.sqrt(3.0) / tau if smooth else 1 / tau
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _transition(rate, lag, smooth):
+    """What a state becomes after `lag`: two rows."""
+    decay = np.exp(-rate * lag)
+    if smooth:
+        slower = decay * rate * lag
+        return decay + slower, decay * lag, -slower * rate, decay - slower
+    return decay, 0.0, 0.0, 0.0
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _predicted(p00, p01, p11, power, speed, a, b, c, d):
+    """The covariance of the state after a transition; the stationary one stays what it is."""
+    q00, q01, q11 = p00 - power, p01, p11 - speed
+    return (
+        power + a * a * q00 + 2 * a * b * q01 + b * b * q11,
+        a * c * q00 + (a * d + b * c) * q01 + b * d * q11,
+        speed + c * c * q00 + 2 * c * d * q01 + d * d * q11,
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _log_likelihoods(times, flux, variance, powers, taus, smooths):
+    result = np.empty(len(powers))
+    for h in range(len(powers)):
+        power, smooth = powers[h], smooths[h]
+        rate = _rate(taus[h], smooth)
+        speed = power * rate**2 if smooth else 0.0
+        p00, p01, p11 = power, 0.0, speed
+        x1 = v1 = xf = vf = 0.0
+        ones = mean = square = log_det = 0.0
+        product = 1.0
+        for n in range(len(times)):
+            if n and power > 0:
+                a, b, c, d = _transition(rate, times[n] - times[n - 1], smooth)
+                p00, p01, p11 = _predicted(p00, p01, p11, power, speed, a, b, c, d)
+                x1, v1 = a * x1 + b * v1, c * x1 + d * v1
+                xf, vf = a * xf + b * vf, c * xf + d * vf
+            s = p00 + variance[n]
+            g0, g1 = p00 / s, p01 / s
+            p11 -= g1 * p01
+            p01 -= g0 * p01
+            p00 -= g0 * p00
+            e1, ef = 1 - x1, flux[n] - xf
+            x1, v1, xf, vf = x1 + g0 * e1, v1 + g1 * e1, xf + g0 * ef, vf + g1 * ef
+            ones += e1 * e1 / s
+            mean += e1 * ef / s
+            square += ef * ef / s
+            # a logarithm of every eighth product
+            product *= s
+            if n % 8 == 7:
+                log_det += np.log(product)
+                product = 1.0
+        log_det += np.log(product)
+        result[h] = -0.5 * (log_det + np.log(ones) + square - mean * mean / ones)
+    return result
+
+
 @numba.njit(cache=True, nogil=True)
 def _filter(times, variance, power, tau, smooth):
     """Transitions, gains and variances of the innovations (float64)."""
     number = len(times)
     transition, gain = np.zeros((number, 4)), np.zeros((number, 2))
     innovation = np.empty(number)
-    rate = np.sqrt(3.0) / tau if smooth else 1 / tau
+    rate = _rate(tau, smooth)
     speed = power * rate**2 if smooth else 0.0
     p00, p01, p11 = power, 0.0, speed
     for n in range(number):
         if n:
-            lag = times[n] - times[n - 1]
-            decay = np.exp(-rate * lag)
-            if smooth:
-                a, b = decay * (1 + rate * lag), decay * lag
-                c, d = -decay * rate**2 * lag, decay * (1 - rate * lag)
-            else:
-                a, b, c, d = decay, 0.0, 0.0, 0.0
-            # the stationary covariance stays what it is: P = Pinf + F (P - Pinf) F'
-            q00, q01, q11 = p00 - power, p01, p11 - speed
-            p00 = power + a * a * q00 + 2 * a * b * q01 + b * b * q11
-            p01 = a * c * q00 + (a * d + b * c) * q01 + b * d * q11
-            p11 = speed + c * c * q00 + 2 * c * d * q01 + d * d * q11
+            a, b, c, d = _transition(rate, times[n] - times[n - 1], smooth)
+            p00, p01, p11 = _predicted(p00, p01, p11, power, speed, a, b, c, d)
             transition[n, 0], transition[n, 1] = a, b
             transition[n, 2], transition[n, 3] = c, d
         s = p00 + variance[n]

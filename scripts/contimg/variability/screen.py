@@ -8,6 +8,7 @@ few milliseconds.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numba
 import numpy as np
@@ -19,7 +20,6 @@ from contimg.variability.noise import Noise
 
 WIDTH_RATIO, STEP = 1.6, 0.35  # of neighbouring widths; of centres, in widths
 REACH = 1.2  # widths on either side of the centre where a Gaussian is not zero
-FORGOTTEN = 1e-3  # part of its amplitude below which the filter's state counts as zero
 PROMISING = 13.0  # ln L that a template must gain over the best noise: what its freedom costs
 AMPLITUDES_BELOW = 2  # of the process that explains most, tried too
 WEAK, WEAK_TRIED = 0.05, 6  # amplitude of weak processes; so many of them are tried
@@ -28,27 +28,31 @@ MISMATCH = 0.15  # part of what a dip gains that is lost because of its shape
 
 
 def promising(
-    times: NDArray, flux: NDArray, null: NDArray, filters: list[Whitener], grid: list[Noise]
+    times: NDArray,
+    flux: NDArray,
+    null: NDArray,
+    filter_of: Callable[[int], Whitener],
+    grid: list[Noise],
 ) -> bool:
     """Whether a dip or bump under any noise could explain more than noise alone.
 
-    `null` (H,) are the ln L of the noise models. Tried are those that a template may make the
-    best: none, the best processes, the first with smaller amplitudes, and the best weak ones.
+    `null` (H,) are the ln L of the noise models, `filter_of` makes the filter of one. Tried are
+    those that a template may make the best: none, the best processes, the first with smaller
+    amplitudes, and the best weak ones.
     """
     order = np.argsort(-null, kind="stable")
     best = int(order[0])
     process = grid[best].kernel, grid[best].tau_days
     same = [h for h, n in enumerate(grid[:best]) if (n.kernel, n.tau_days) == process]
     weak = [h for h in order if 0 < grid[h].amplitude < WEAK][:WEAK_TRIED]
-    centre, width = _places(times)
+    shapes = _shapes(times, *_places(times))
     most = np.inf  # that any template gains: as much as in white noise
     tried = [0, *order[: 1 + NEXT_BEST].tolist(), *same[-AMPLITUDES_BELOW:], *weak]
     for h in dict.fromkeys(tried):
         if null[h] + most < null.max() + PROMISING:
             continue
-        filt = filters[h]
-        white = filt.white(flux)
-        z = _largest(filt.transition, filt.gain, filt.root, white, times, centre, width)
+        filt = filter_of(h)
+        z = _largest(filt.transition, filt.gain, filt.root, filt.white(flux), *shapes)
         gain = 0.5 * z**2 * (1 + MISMATCH)
         if null[h] + gain > null.max() + PROMISING:
             return True
@@ -66,31 +70,80 @@ def _places(times: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _largest(transition, gain, root, white, times, centre, width):
-    """Largest |sigma| of a Gaussian of any of the centres and widths (K,), the mean fitted too."""
-    number = len(times)
+def _shapes(times, centre, width):
+    """Gaussians (K,) where they are not zero: first epochs, the epochs after the last, and their
+    values one after the other, with the place of each one's first."""
+    first = np.searchsorted(times, centre - REACH * width, side="right")
+    last = np.searchsorted(times, centre + REACH * width)
+    place = np.zeros(len(centre) + 1, np.int64)
+    for k in range(len(centre)):
+        place[k + 1] = place[k] + last[k] - first[k]
+    value = np.empty(place[-1])
+    for k in range(len(centre)):
+        for n in range(first[k], last[k]):
+            since = (times[n] - centre[k]) / width[k]
+            value[place[k] + n - first[k]] = math.exp(-2.772588722 * since * since)
+    return first, last, place, value
+
+
+@numba.njit(cache=True, nogil=True)
+def _afterwards(transition, gain, root, white):
+    """What a state predicted for an epoch adds from there on to a template's products.
+
+    A template that is zero from an epoch on still is in the state of the filter. (N + 1, 7): of the
+    state (low, high) the factors of low^2, low high and high^2 in t't, those of low and high in
+    t'y, and in t'1.
+    """
+    number = len(root)
+    found = np.zeros((number + 1, 7))
+    for n in range(number - 1, -1, -1):
+        r, g0, g1 = root[n], gain[n, 0], gain[n, 1]
+        later = found[n + 1]
+        row = found[n]
+        if n + 1 < number:
+            f0, f1, f2, f3 = transition[n + 1]
+            a, b = f0 * (1 - g0) - f1 * g1, f1
+            c, d = f2 * (1 - g0) - f3 * g1, f3
+            row[0] = a * a * later[0] + a * c * later[1] + c * c * later[2]
+            row[1] = 2 * a * b * later[0] + (a * d + b * c) * later[1] + 2 * c * d * later[2]
+            row[2] = b * b * later[0] + b * d * later[1] + d * d * later[2]
+            for k in (3, 5):
+                row[k] = a * later[k] + c * later[k + 1]
+                row[k + 1] = b * later[k] + d * later[k + 1]
+        row[0] += r * r
+        row[3] -= r * white[n, 1]
+        row[5] -= r * white[n, 0]
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _largest(transition, gain, root, white, first, last, place, value):
+    """Largest |sigma| of any of the templates of :func:`_shapes`, the mean fitted too."""
+    number = len(root)
     ones = (white[:, 0] ** 2).sum()
     mean = (white[:, 0] * white[:, 1]).sum() / ones
+    after = _afterwards(transition, gain, root, white)
     largest = 0.0
-    for k in range(len(centre)):
-        reach = REACH * width[k]
-        start = np.searchsorted(times, centre[k] - reach)
-        x = v = tt = ty = t1 = 0.0
-        for n in range(start, number):
-            since = (times[n] - centre[k]) / width[k]
-            value = math.exp(-2.772588722 * since * since) if since < REACH else 0.0
-            low = transition[n, 0] * x + transition[n, 1] * v
-            high = transition[n, 2] * x + transition[n, 3] * v
-            if n == start:
-                low = high = 0.0
-            e = value - low
+    for k in range(len(first)):
+        x = v = tt = ty = t1 = low = high = 0.0
+        for n in range(first[k], last[k] + 1):
+            if n == number:
+                break
+            if n > first[k]:
+                low = transition[n, 0] * x + transition[n, 1] * v
+                high = transition[n, 2] * x + transition[n, 3] * v
+            if n == last[k]:
+                rest = after[n]
+                tt += rest[0] * low * low + rest[1] * low * high + rest[2] * high * high
+                ty += rest[3] * low + rest[4] * high
+                t1 += rest[5] * low + rest[6] * high
+                break
+            e = value[place[k] + n - first[k]] - low
             x, v = low + gain[n, 0] * e, high + gain[n, 1] * e
             w = e * root[n]
             tt += w * w
             ty += w * white[n, 1]
             t1 += w * white[n, 0]
-            if since >= REACH and abs(low) < FORGOTTEN and abs(high) * width[k] < FORGOTTEN:
-                break
         square = tt - t1 * t1 / ones
         if square > 1e-9:
             largest = max(largest, abs(ty - t1 * mean) / math.sqrt(square))
