@@ -35,7 +35,8 @@ def run(tmp_path_factory):
         table["part_hz"] = [FREQ.tolist()] * SOURCES
         table["part_flux_jy"], table["part_err_jy"] = flux.tolist(), error.tolist()
         table.to_parquet(folder / f"{mosaic}.parquet")
-        record = {"product": mosaic, "verdict": "pass", "reason": ""}
+        record = {"product": mosaic, "stage": "photometry", "verdict": "pass", "reason": ""}
+        record |= {"checks": [], "data": {}, "inputs": []}
         (folder / f"{mosaic}.json").write_text(json.dumps(record))
         curve = table[["source"]].assign(mosaic=mosaic, mjd=mjd, gain=gain, flag="")
         curves.append(curve.assign(is_reference=table["source"] > "s07"))
