@@ -34,7 +34,7 @@ def note(seconds: float) -> dict:
     import datetime
 
     begun = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
-    return {"started_utc": begun.isoformat(), "alive": True}
+    return {"started_utc": begun.isoformat(), "alive": True, "config": {"keep_ms": "calibrated"}}
 
 
 def test_the_end_is_where_the_rate_leads(tmp_path):
