@@ -18,7 +18,7 @@ from contimg.core.fluxfit.design import design
 from contimg.core.fluxfit.solve import fit
 from contimg.core.ms import Axes, open_table, read_axes
 from contimg.core.predict import apparent_flux, beam_track, predict
-from contimg.core.stokes import read_stokes_i
+from contimg.core.stokes import read_stokes_i, summed_weight
 
 _CHANNELS = 32  # that the flux densities are fitted to
 _SAME_RAD = np.radians(5 / 3600)
@@ -71,7 +71,7 @@ def _fitted(ms: Path, axes: Axes, sources: pd.DataFrame, beam: PrimaryBeam) -> N
 
 
 def _subtract(ms: Path, axes: Axes, sources: pd.DataFrame, beam: PrimaryBeam) -> None:
-    weight = read_stokes_i(ms, axes).weight.sum(axis=1, dtype=np.float64)
+    weight = summed_weight(ms, axes)
     n_base = axes.shape[1]
     with open_table(ms, writable=True) as table:
         for time, stokes_i in enumerate(predict(sources, beam, axes, weight)):

@@ -83,16 +83,12 @@ class Sums:
         `weight` (time, baseline, corr) is that of a sample before the correction. Channels at the
         end of the band that do not fill an average are left out, as CASA does.
         """
-        starts = np.searchsorted(self._edges, np.arange(self._channels // width) * width)
-        end = np.searchsorted(self._edges, self._channels // width * width)
+        ends = np.arange(self._channels // width + 1) * width
+        parts = np.searchsorted(self._edges, ends)
         for time, slot in enumerate(self._slot):
-            sums = np.add.reduceat(self._sums[time, :, :end], starts, axis=1)
-            counts = np.add.reduceat(self._counts[time, :, :end], starts, axis=1, dtype=np.int32)
-            flags = counts == 0
             power = self._power[slot][self._ant1] * self._power[slot][self._ant2]
             each = (weight[time] * power).astype(np.float32)
-            sums /= np.where(flags, 1, counts).astype(np.float32)
-            yield Averaged(sums, flags, each[:, None] * counts.astype(np.float32))
+            yield Averaged(*_averages(self._sums[time], self._counts[time], parts, each))
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -107,12 +103,44 @@ def correct_and_sum(data, flags, slot, ant1, ant2, inverse, part, sums, counts):
         time, base = row // n_base, row % n_base
         first = inverse[slot[time], ant1[base]]
         second = inverse[slot[time], ant2[base]]
-        sums[time, base] = 0
-        counts[time, base] = 0
-        for channel in range(n_chan):
+        for corr in range(n_corr):
+            real, imag, count = np.float32(0), np.float32(0), 0
+            for channel in range(n_chan):
+                p, q = first[channel, corr], second[channel, corr]
+                if not flags[time, base, channel, corr]:
+                    fr = p.real * q.real + p.imag * q.imag
+                    fi = p.imag * q.real - p.real * q.imag
+                    if fr != 0 or fi != 0:
+                        value = data[time, base, channel, corr]
+                        real += value.real * fr - value.imag * fi
+                        imag += value.real * fi + value.imag * fr
+                        count += 1
+                if channel + 1 == n_chan or part[channel + 1] != part[channel]:
+                    sums[time, base, part[channel], corr] = complex(real, imag)
+                    counts[time, base, part[channel], corr] = count
+                    real, imag, count = np.float32(0), np.float32(0), 0
+
+
+@njit(cache=True, nogil=True)
+def _averages(sums, counts, parts, weight):
+    """Means, flags and weights (baseline, average, corr) of sums (baseline, part, corr).
+
+    Average k is of the parts from `parts[k]` to `parts[k + 1]`; `weight` (baseline, corr) is that
+    of a sample.
+    """
+    n_base, n_corr = weight.shape
+    shape = (n_base, parts.size - 1, n_corr)
+    data, flags = np.zeros(shape, np.complex64), np.ones(shape, np.bool_)
+    weights = np.zeros(shape, np.float32)
+    for base in range(n_base):
+        for k in range(parts.size - 1):
             for corr in range(n_corr):
-                factor = first[channel, corr] * np.conj(second[channel, corr])
-                if flags[time, base, channel, corr] or factor == 0:
-                    continue
-                sums[time, base, part[channel], corr] += data[time, base, channel, corr] * factor
-                counts[time, base, part[channel], corr] += 1
+                total, count = np.complex64(0), 0
+                for part in range(parts[k], parts[k + 1]):
+                    total += sums[base, part, corr]
+                    count += np.int64(counts[base, part, corr])
+                if count > 0:
+                    data[base, k, corr] = total / np.float32(count)
+                    flags[base, k, corr] = False
+                    weights[base, k, corr] = weight[base, corr] * np.float32(count)
+    return data, flags, weights

@@ -111,7 +111,8 @@ def _sizes(first: NDArray[np.int64], axes: Axes, n_corr: int) -> NDArray[np.int6
 
 def _by_subband(samples: NDArray[np.bool_], first: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sums over (baseline, channel, corr) within subbands: (baseline, subband)."""
-    return np.add.reduceat(samples.sum(axis=-1, dtype=np.int64), first, axis=1)
+    both = sum(samples[..., corr].astype(np.int32) for corr in range(samples.shape[-1]))
+    return np.add.reduceat(both, first, axis=1, dtype=np.int64)
 
 
 def by_antenna(counts: NDArray[np.int64], axes: Axes) -> dict[str, int]:

@@ -26,9 +26,10 @@ def read_stokes_i(ms: Path, axes: Axes, channels: NDArray[np.int64] | None = Non
         for time in range(axes.mjd.size):
             rows = {"startrow": time * n_base, "nrow": n_base}
             values = table.getcol("DATA", **rows)[:, wanted]
-            good = cross & ~table.getcol("FLAG", **rows)[:, wanted].any(axis=-1)
+            flags = table.getcol("FLAG", **rows)[:, wanted]
+            good = cross & ~(flags[..., 0] | flags[..., 1])
             each = table.getcol("WEIGHT", **rows).mean(axis=-1)[:, None]
-            data[time] = np.where(good, values.mean(axis=-1), 0)
+            data[time] = np.where(good, (values[..., 0] + values[..., 1]) / 2, 0)
             weight[time] = good * each
     return Arrays(data, weight)
 
@@ -40,7 +41,8 @@ def summed_weight(ms: Path, axes: Axes) -> NDArray[np.float64]:
     with open_table(ms) as table:
         for time in range(axes.mjd.size):
             rows = {"startrow": time * n_base, "nrow": n_base}
-            good = cross & ~table.getcol("FLAG", **rows).any(axis=-1)
+            flags = table.getcol("FLAG", **rows)
+            good = cross & ~(flags[..., 0] | flags[..., 1])
             weight = table.getcol("WEIGHT", **rows).mean(axis=-1)[:, None]
             total.append((good * weight).sum(axis=0, dtype=np.float64))
     return np.stack(total)
