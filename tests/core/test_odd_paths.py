@@ -39,7 +39,7 @@ def test_paths_of_products_below_braces():
 def contimg(folder: Path, verb: str, **flags) -> None:
     """Run a verb with file names relative to `folder`."""
     words = [w for key, value in flags.items() for w in (f"--{key.replace('_', '-')}", str(value))]
-    command = [sys.executable, str(ROOT / "scripts/bin/contimg"), verb, *words, *BAND]
+    command = [sys.executable, str(ROOT / "scripts/bin/contimg"), *verb.split(), *words, *BAND]
     done = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
 
@@ -64,6 +64,16 @@ def odd(tmp_path_factory):
         choice="choice.json", calibrated="c.ms", record="c.json",
     )  # fmt: skip
     return folder
+
+
+def test_a_tile_in_one_pass(odd):
+    contimg(
+        odd, "calibrate tile", manifest="manifest.json", ms_record="conversion.json",
+        plot="flags.png", solutions="solutions.json", catalog="cat.csv", choice="one.choice.json",
+        calibrated="one.ms", record="one.json",
+    )  # fmt: skip
+    here, there = (read_record(odd / name)["data"] for name in ("one.json", "c.json"))
+    assert here["usable_fraction"] == there["usable_fraction"] > 0.5
 
 
 def test_raw_data_become_an_image(odd):

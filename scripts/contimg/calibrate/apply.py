@@ -7,6 +7,7 @@ calset is applied, and why, is a file of its own. Data without solutions are fla
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from pydantic import Field
@@ -61,12 +62,14 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
     channel_bin = options.channel_bin or smearing_bin(axes, before.weight, beam, options)
     cwd = Path.cwd()
     catalog = None if files.catalog is None else cwd / files.catalog
-    with atomic(cwd / files.calibrated) as partial, casa_session() as scratch:
-        tables = tables_of(choice, scratch)
-        library = scratch / "callib.txt"
-        library.write_text(callib(_linked(tables.paths, scratch), options.calwt))
-        _transform(cwd / files.ms, partial, library, channel_bin)
-        finished = finish(partial, catalog, beam, options, tables.refant, scratch)
+    made = tempfile.TemporaryDirectory(prefix="contimg-tables-")
+    with made as between, atomic(cwd / files.calibrated) as partial:
+        tables = tables_of(choice, Path(between))
+        with casa_session() as scratch:
+            library = scratch / "callib.txt"
+            library.write_text(callib(_linked(tables.paths, scratch), options.calwt))
+            _transform(cwd / files.ms, partial, library, channel_bin)
+            finished = finish(partial, catalog, beam, options, tables.refant, scratch)
     record_application(
         files, files.ms_record, choice, tables, channel_bin, finished, before, instrument, options
     )
