@@ -72,7 +72,7 @@ def verified(product: Path, record: Path | None = None) -> Path:
     record that says nothing of the product, or none at all (a file from elsewhere), promises
     nothing; a FITS file then has the sums in its header.
     """
-    record = record or _speaking_for(product)
+    record = record or record_beside(product)
     promised, known_of = None, {}
     if record is not None and record.exists():
         known_of = promises(record)
@@ -93,8 +93,8 @@ def verified(product: Path, record: Path | None = None) -> Path:
     return product
 
 
-def _speaking_for(product: Path) -> Path | None:
-    """The record beside a product: of several that promise it the one written last."""
+def record_beside(product: Path) -> Path | None:
+    """The record of a product that is there: of several that promise it the one written last."""
     there = [record for record in records_of(product) if record.exists()]
     if len(there) > 1:
         name = Path(os.path.relpath(product, there[0].parent)).as_posix()

@@ -18,8 +18,9 @@ from contimg.config import Config, read_config
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
 from contimg.core.options import POSITIONAL
-from contimg.core.paths import MADE_WITH, PATTERNS, WILDCARDS, parse, path
+from contimg.core.paths import MADE_WITH, PATTERNS, WILDCARDS, parse, path, place_of
 from contimg.core.records import content_hash, identify, input_path, read_record
+from contimg.core.seals import record_beside
 from contimg.publish.lineage import lineage
 from contimg.report import runs
 from contimg.run.content import BY_ROW
@@ -28,6 +29,7 @@ from contimg.run.content import BY_ROW
 MADE_BY = {
     "convert": "ms_record",
     "convert calibrator": "cal_ms_record",
+    "convert whole": "whole_record",
     "solve": "solutions",
     "calset inspect": "calset_record",
     "calset drift": "drift_record",
@@ -71,8 +73,9 @@ def _answer(file: Path, files: WhyFiles) -> None:
     else:
         results = str(files.results or results_above(file))
     verb, record = record_of(file, results)
+    record = record_beside(file) or record
     verb = _made_by(record, verb)
-    print(f"{file}: made by contimg {verb.removesuffix(' calibrator')}")
+    print(f"{file}: made by contimg {_plain_verb(verb)}")
     if not record.exists():
         print("  not there: it is made by the next run that asks for it")
         return
@@ -125,7 +128,7 @@ def _changes(
     files: WhyFiles, verb: str, record: Path, content: Mapping[str, Any], results: str
 ) -> Iterator[str]:
     """What is not as it was when the product was made."""
-    plain = verb.removesuffix(" calibrator")
+    plain = _plain_verb(verb)
     lost = [p for p in _siblings(verb, record, results) if not p.exists()]
     yield from (f"gone: {file}" for file in lost)
     given = files.config or (runs.latest(results) or {}).get("config")
@@ -146,6 +149,11 @@ def _changes(
             yield from _input(item, Path(last.get("directory", ".")) / file)
 
 
+def _plain_verb(verb: str) -> str:
+    """As it is typed."""
+    return verb.removesuffix(" calibrator").removesuffix(" whole")
+
+
 def _made_by(record: Path, verb: str) -> str:
     """The verb that made a record, where it is one of two."""
     content = read_record(record) if record.exists() else {"stage": "", "code": {}}
@@ -156,7 +164,8 @@ def _made_by(record: Path, verb: str) -> str:
 
 def _siblings(verb: str, record: Path, results: str) -> Iterator[Path]:
     """The other products of a job, as far as it makes exactly one of each."""
-    name = MADE_BY[verb]
+    found = place_of(record)
+    name = MADE_BY[verb] if found is None else found[0]
     key = parse(name, str(record), results)
     for other in MADE_WITH[name]:
         if other not in {"caltable", "calset_plot", "image_cube", "ms", "cal_ms", "calibrated_ms"}:
