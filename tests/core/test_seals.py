@@ -28,7 +28,7 @@ from contimg.core.records import (
     write_record,
     write_text,
 )
-from contimg.core.seals import EXEMPT, seal, verified
+from contimg.core.seals import EXEMPT, record_beside, seal, verified
 from contimg.variability.command import COMMAND
 
 KEY = {"group": "20251005T034512", "tier": "standard"}
@@ -282,3 +282,20 @@ def test_no_product_is_without_a_record() -> None:
     """A new pattern belongs to the job that writes it (``MADE_WITH``): else nobody verifies it."""
     known = {*MADE_WITH, *(name for names in MADE_WITH.values() for name in names)}
     assert set(PATTERNS) - known == WITHOUT
+
+
+def test_of_two_records_of_a_set_the_last_that_promises_it_speaks(tmp_path):
+    """A tile of one pass has a record of its conversion; its MS may be made by itself later."""
+    ms, _, _ = results(tmp_path)
+    converted, alone = ms.with_suffix(".json"), Path(path("whole_record", str(tmp_path), **KEY))
+    write_record(converted, product="ms", stage="convert", data={})
+    seal(converted, [])
+    write_record(alone, product="ms", stage="convert", data={})
+    seal(alone, [ms])
+    assert record_beside(ms) == alone and verified(ms) == ms
+    (ms / "ANTENNA" / "table.dat").write_bytes(b"others")
+    with pytest.raises(DamagedError):
+        verified(ms)
+    seal(converted, [ms])  # made again with its record
+    os.utime(alone, ns=(0, 0))
+    assert record_beside(ms) == converted and verified(ms) == ms
