@@ -23,6 +23,7 @@ from contimg.image.imager import Taper, thinned
 from contimg.image.options import ImageOptions
 
 METRIC = "emission larger than the beam, over its noise"
+WIDE = "rms on scales larger than the beam, over the noise there"
 _SCALES = (3.0, 6.0, 12.0)  # beams (FWHM)
 _BLOCKS = 4.0  # across one of them, as which the image is smoothed
 _POINT_SNR = 5.0
@@ -107,7 +108,9 @@ def _highest(
         np.maximum(explained, height * np.abs(np.roll(of_point, shift, (0, 1))), out=explained)
     allowed = inside[step // 2 :: step, step // 2 :: step][: flux.shape[0], : flux.shape[1]]
     larger = allowed & (np.abs(flux) > _OVER_POINTS * explained)
-    snr = np.where(larger, np.abs(flux) / taper.noise_jy, 0)
+    # errors of the gains are seen on all scales about bright sources, and are no emission
+    noise = max(taper.noise_jy, robust_rms(flux[allowed]) if allowed.any() else 0.0)
+    snr = np.where(larger, np.abs(flux) / noise, 0)
     y, x = np.unravel_index(np.argmax(snr), snr.shape)
     ra, dec = dirty.wcs.all_pix2world(*((k + 0.5) * step - 0.5 for k in (x, y)), 0)
     there = {"flux_jy": float(flux[y, x]), "ra_deg": float(ra) % 360, "dec_deg": float(dec)}
@@ -132,7 +135,11 @@ def checks(found: list[dict[str, Any]], options: ImageOptions) -> list[Check]:
     if not found:
         return []
     highest = max(scale["highest_sigma"] for scale in found)
-    return [check(METRIC, highest, warn_above=options.max_extended_sigma)]
+    made = [check(METRIC, highest, warn_above=options.max_extended_sigma)]
+    wide = [s["rms_over_noise"] for s in found if s["rms_over_noise"] is not None]
+    if wide:
+        made.append(check(WIDE, max(wide), warn_above=options.max_noise_ratio))
+    return made
 
 
 def _width_deg(beam: Beam) -> float:
