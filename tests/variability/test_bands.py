@@ -1,9 +1,11 @@
 """What parts of the band say of a dip."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from contimg.variability.bands import Parts, log_colour_factor
+from contimg.variability.bands import Parts, colour, log_colour_factor
 from contimg.variability.ese import Verdict, coloured
 from contimg.variability.profiles import LENS, Dips, change_at
 
@@ -49,6 +51,18 @@ def test_colour_of_a_lens_is_evidence_and_without_signal_there_is_none():
     assert np.median(seen) > 2
     unseen = factors(lambda r: change_at(one, 0.5, r, TIMES), 50.0, 20)
     assert np.abs(unseen).max() < 0.05
+
+
+def test_a_dip_that_lasts_for_most_epochs():
+    """Parts are over their medians, which are in the dip, and it over the baseline."""
+    long = Dips(np.array([LENS]), *(np.array([v]) for v in (20.0, 3.0, 0.0, 45.0, 24.0)))
+    made = parts(lambda r: change_at(long, 0.7, r, TIMES), 1e-3, np.random.default_rng(6))
+    level = np.array([np.median(made.flux[made.freq_hz == f]) for f in FREQ])
+    assert level.max() < 0.5
+    over = np.repeat(level, len(TIMES))
+    seen = replace(made, flux=made.flux / over, error=made.error / over)
+    found = colour(seen, long, 0.7 / level.mean(), MJD0)
+    assert found.value == pytest.approx(1, abs=0.15)
 
 
 def test_one_part_low_by_itself_is_no_lens():

@@ -112,7 +112,11 @@ def together(rows: pd.DataFrame) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def colour(parts: Parts, dip: Dips, depth: float, start_mjd: float) -> Colour | None:
-    """The colour of a `dip` (one) of `depth`; none where one part of the band was measured."""
+    """The colour of a `dip` (one); none where one part of the band was measured.
+
+    `depth` is over the level of the parts, a median, which a long dip makes lower than the
+    baseline.
+    """
     expected = np.zeros(len(parts.mjd))
     times = parts.mjd - start_mjd
     for freq in np.unique(parts.freq_hz):
@@ -133,9 +137,9 @@ def colour(parts: Parts, dip: Dips, depth: float, start_mjd: float) -> Colour | 
 def log_colour_factor(parts: Parts, dips: Dips, depth: NDArray, start_mjd: float) -> float:
     """ln Bayes factor of a dip, from what differs between the parts, against anything else.
 
-    A mean over the posterior: `dips` (D,) of `depth` (D,). A dip is a lens or achromatic, which is
-    as probable: a light curve that no colour speaks for loses ln 2 at most, one without enough
-    signal nothing.
+    A mean over the posterior: `dips` (D,) of `depth` (D,), over the levels. A dip is a lens or
+    achromatic, which is as probable: a light curve that no colour speaks for loses ln 2 at most,
+    one without enough signal nothing.
     """
     rows = np.flatnonzero(np.isfinite(depth))[:COLOUR_DRAWS]
     found = (

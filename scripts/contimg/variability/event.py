@@ -23,13 +23,13 @@ NOISES = 2  # of them, before CLASSES
 MODEL_POINTS = 400
 # what no template knows of a lens, and the tables blur: parts of the value, for t0 of the width
 # (scatter of known lenses about what was found, where their posteriors were narrower than that)
-TEMPLATE_ERROR = {"depth": 0.03, "t0_mjd": 0.004, "width_days": 0.02, "baseline_jy": 0.003}
+TEMPLATE_ERROR = {"depth": 0.025, "t0_mjd": 0.004, "width_days": 0.015, "baseline_jy": 0.003}
 TEMPLATE_ERROR |= {"minimum_flux_jy": 0.02, "flux_fraction": 0.03, "alpha": 0.05}
 TEMPLATE_ERROR |= {"source_size": 0.3}
 # where so few of the epochs are within a tenth of the depth of the baseline, caustics have to say
 # what it is, the heights of which no template knows: errors of the same kind
 BASELINE_EPOCHS, NEAR_BASELINE = 0.1, 0.1
-UNSEEN_BASELINE = {"depth": 0.15, "baseline_jy": 0.15}
+UNSEEN_BASELINE = {"depth": 0.13, "baseline_jy": 0.13}
 # the dip itself must be there: of draws of its depth so many are above this part of the median,
 # as of a Gaussian four errors from zero; where a lens may be deeper, its depth is not in doubt
 SURE_DEPTH, SURE_PART = 0.97725, 0.5
@@ -96,12 +96,13 @@ def describe(
         values = _values(curve, series, verdict)
         if kind == "ese" and not _is_deep(verdict.posterior.depth):
             kind = _kind(verdict, dip=False)
-        best = verdict.posterior.best, verdict.posterior.best_depth
-        grey = colour(parts, *best, float(curve.mjd[0])) if parts is not None else None
+        post = verdict.posterior
+        lost = post.best_depth * post.best_baseline
+        grey = colour(parts, post.best, lost, float(curve.mjd[0])) if parts is not None else None
         if kind == "ese" and grey is not None and grey.log_factor < ACHROMATIC_BELOW:
             kind = "achromatic_dip"
         in_dip, model = _model(curve, series, verdict, grid)
-        change = best[1] * changes(best[0], series.times)[:, 0]
+        change = post.best_depth * changes(post.best, series.times)[:, 0]
     factor = verdict.log_factor
     return Event(kind, probability, factor, chance, values, in_dip, grey, *model, change)
 

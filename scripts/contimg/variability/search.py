@@ -77,7 +77,8 @@ class Search:
             key = k, 0 if own is None else id(own)
             if key not in done:
                 if own is not None and verdict.posterior is not None:
-                    drawn = verdict.posterior.dips, verdict.posterior.depth
+                    post = verdict.posterior
+                    drawn = post.dips, post.depth * post.baseline
                     factor = log_colour_factor(own, *drawn, float(c.mjd[0]))
                     verdict = coloured(verdict, factor)
                 done[key] = self._described(c, verdict, own)
