@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from contimg.convert.agree import agree, full_count
 from contimg.convert.describe import effective_fraction
-from contimg.core.errors import DataQualityError
+from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.ms import open_table
 from faults.raw import SUBBANDS, copied, make_group
 from faults.raw import convert as convert_copy
@@ -117,6 +118,18 @@ def test_data_of_another_subband_cost_both(observed, tmp_path):
     found = convert(observed, tmp_path, change)
     assert len(found["data"]["broken_subbands"]) == 2 and ODD in found["data"]["missing_subbands"]
     assert all("data are those of" in why for why in found["data"]["broken_subbands"].values())
+
+
+def ended(*_) -> None:
+    """As casacore ends its process where the disk takes no more."""
+    os._exit(6)
+
+
+def test_a_disk_that_ends_casacore_is_told(observed, tmp_path, monkeypatch):
+    monkeypatch.setattr("contimg.convert.write.create", ended)
+    with pytest.raises(ContimgError, match=r"ms: it could not be made.*on the disk of"):
+        convert(observed, tmp_path, lambda file: None)
+    assert not list(tmp_path.glob("*.ms"))
 
 
 def test_the_first_file_may_be_the_odd_one(observed, tmp_path):

@@ -52,6 +52,11 @@ def test_what_libraries_say_of_a_disk_is_known(tmp_path, error):
     assert (f"{tmp_path / 'x.ms'}: " in trouble(error, tmp_path)) == known
 
 
+def test_a_copy_that_finds_no_room_names_its_target(tmp_path):
+    error = OSError(errno.ENOSPC, "full", "source.fits", None, str(tmp_path / "target.fits"))
+    assert trouble(error, tmp_path).startswith(f"{tmp_path / 'target.fits'}: No space left")
+
+
 def test_an_input_that_the_disk_does_not_give_is_no_failed_product(tmp_path, monkeypatch):
     """The job fails and is run again; no record speaks of the data."""
     record = tmp_path / "m.json"

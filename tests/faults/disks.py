@@ -223,12 +223,13 @@ def _ran(words: list[str], log: Path | None = None) -> tuple[int, str]:
     return status, said.getvalue()
 
 
-_WORDS = ("crashed with status", "number of bytes read")
+_WORDS = ("crashed with status", "number of bytes read", "disk full", "casacore's words")
 
 
 def _named(said: str, stage: Stage, hit: str, error: int) -> bool:
     """Whether a message names a file of the stage, or that of the call, the reason, a remedy."""
-    files = [hit, os.path.relpath(hit), str(stage.folder)] if hit else [str(stage.folder)]
+    files = [str(stage.folder), str(RESULTS)]  # the disk may fail for another one as well
+    files += [hit, os.path.relpath(hit)] if hit else []
     remedy = any(word in said for word in ("make room", "run again", "elsewhere", "mount"))
     # another program may keep the reason to itself
     reason = os.strerror(error) in said or any(words in said for words in _WORDS)

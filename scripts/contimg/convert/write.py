@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.convert.read import PARALLEL_CORRELATIONS, Layout
+from contimg.core.disk import free_text
+from contimg.core.errors import ContimgError
 from contimg.core.isolate import end_with_parent
 from contimg.core.plain import plain
 
@@ -59,7 +62,13 @@ class MeasurementSet:
         if self._table is None:
             from casacore import tables
 
-            self._created.result()
+            try:
+                self._created.result()
+            except BrokenProcessPool:  # casacore ends a process that cannot write
+                raise ContimgError(
+                    f"{self._path}: it could not be made, casacore's words are in the log above:"
+                    f" {free_text(self._path)}; make room there, or run again"
+                ) from None
             self._table = tables.table(str(self._path), readonly=False, ack=False)
         return self._table
 

@@ -50,12 +50,18 @@ def trouble(error: Exception, path: Path) -> str:
     number = number if number in _REMEDIES else _told(error)
     if number is None:
         return ""
-    file = getattr(error, "filename", None)
+    file = getattr(error, "filename2", None) or getattr(error, "filename", None)
     if file is None and number == getattr(error, "errno", None):
         file = path
     what = f"{file}: {os.strerror(number)}" if file else " ".join(str(error).split())[:500]
-    folder, free = free_bytes(Path(os.fsdecode(file)) if file else path)
-    return f"{what}: on the disk of {folder} {free / 1e9:.3g} GB are free; {_REMEDIES[number]}"
+    where = Path(os.fsdecode(file)) if file else path
+    return f"{what}: {free_text(where)}; {_REMEDIES[number]}"
+
+
+def free_text(path: Path) -> str:
+    """How much is free on the disk of `path`, in words."""
+    folder, free = free_bytes(path)
+    return f"on the disk of {folder} {free / 1e9:.3g} GB are free"
 
 
 def named(error: Exception, path: str | Path) -> None:
