@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,6 +135,16 @@ def summary_bad(mine, flags) -> float:
     spoilt = np.zeros_like(flags)
     spoilt[mine[1], 3, 0] = spoilt[mine[1], 4, 1] = True
     return float((spoilt & ~flags).mean())
+
+
+def test_paths_may_be_relative(days, tmp_path, monkeypatch):
+    """As those of the workflow are; CASA works in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(days.record.parent, "calset")
+    files = days.files(0, [Path("calset/solutions.json")], Path("."))
+    apply.run(files, INSTRUMENT, ApplyOptions())
+    assert read_record(files.record)["verdict"] == "pass"
+    assert (tmp_path / "calibrated.ms").is_dir()
 
 
 def test_the_tile_is_not_touched_and_a_good_one_passes(days, tmp_path):
