@@ -8,6 +8,8 @@ job runs (contimg discover), so that `snakemake -n` shows the whole of a run.
 import gc
 import sys
 
+from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import min_version
 
 min_version("9.19")
@@ -27,7 +29,15 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 # with --sdm apptainer; made from containers/contimg.def
-container: f"{workflow.basedir}/containers/contimg.sif"
+IMAGE = f"{workflow.basedir}/containers/contimg.sif"
+if " " not in IMAGE:
+
+    container: IMAGE
+
+elif DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+    raise WorkflowError(
+        f"{IMAGE}: Snakemake takes no container below a path with a blank; move the checkout"
+    )
 
 
 include: "rules/common.smk"

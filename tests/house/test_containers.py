@@ -50,7 +50,7 @@ def test_programs_are_those_that_the_set_up_knows() -> None:
 
 
 def test_the_workflow_names_the_image_that_the_recipe_says() -> None:
-    (image,) = re.findall(r"^container: .*basedir}/(.*)\"$", (ROOT / "Snakefile").read_text(), re.M)
+    (image,) = re.findall(r"^IMAGE = .*basedir}/(.*)\"$", (ROOT / "Snakefile").read_text(), re.M)
     assert f"apptainer build {image} containers/contimg.def" in APPTAINER
     assert (
         f"apptainer build {image} containers/contimg.def" in (ROOT / "docs/cluster.md").read_text()

@@ -77,3 +77,19 @@ def test_an_interpreter_with_a_blank_in_its_path_is_one_interpreter(checkout, tm
     shutil.copy(ROOT / "requirements.lock", checkout)
     done = shell(checkout, '"$1/tools/setup.sh"', VENV=str(tmp_path / "venv"), PYTHON=str(python))
     assert done.returncode == 1 and "need CPython 3.11" in done.stdout
+
+
+def test_a_checkout_below_a_blank_plans_its_run(tmp_path):
+    """Snakemake takes no container from there, and is not asked to unless one is wanted."""
+    place = tmp_path / "a b"
+    for name in ("scripts", "rules", "config", "profiles", "containers"):
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", place)
+    words = ["-n", "--cores", "1", "--configfile", "config/tiny.yaml"]
+    snakemake = [sys.executable, "-m", "snakemake", *words]
+    done = subprocess.run(snakemake, cwd=place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        [*snakemake, "--sdm", "apptainer"], cwd=place, capture_output=True, text=True
+    )
+    assert done.returncode != 0 and "path with a blank; move the checkout" in done.stdout
