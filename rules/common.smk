@@ -34,6 +34,7 @@ wildcard_constraints:
     group=WILDCARDS["group"],
     calset=WILDCARDS["calset"],
     mosaic=WILDCARDS["mosaic"],
+    deep=WILDCARDS["deep"],
     tier=WILDCARDS["tier"],
 
 
@@ -211,17 +212,27 @@ def tile_paths(name, groups):
 
 def tiles_of(mosaic):
     """The tiles of a mosaic, by the plan."""
-    if mosaic not in PLAN["mosaics"]:
-        raise WorkflowError(
-            f"no mosaic {mosaic} in the plan; `contimg plan` lists them"
-        )
-    return PLAN["mosaics"][mosaic]["tiles"]
+    for kind in ("mosaics", "deep_mosaics"):
+        if mosaic in PLAN.get(kind, {}):
+            return PLAN[kind][mosaic]["tiles"]
+    raise WorkflowError(f"no mosaic {mosaic} in the plan; `contimg plan` lists them")
+
+
+def deep_model(wildcards):
+    """The newest model of the field that was complete before a tile; none for the first ones."""
+    name = tile_of(wildcards.group).get("deep_model")
+    return [path("deep_model", RESULTS, deep=name)] if name else []
 
 
 def mosaic_memory(mosaic):
     """MB for a mosaic: from its tiles in the plan, or what is usual where it cannot be told."""
     known = mosaic_mb(
-        PLAN, mosaic, CONFIG.instrument, CONFIG.image, CONFIG.mosaic, threads=2
+        PLAN,
+        tiles_of(mosaic),
+        CONFIG.instrument,
+        CONFIG.image,
+        CONFIG.mosaic,
+        threads=2,
     )
     return max(2000, known or 4000)
 

@@ -14,6 +14,7 @@ if CONFIG.photometry_method == "visibilities":
             record=p("calibrated_record"),
             targets=table_input(CONFIG.targets),
             field_model=table_input(CONFIG.field_model),
+            deep=deep_model,
         output:
             table=p("tile_fluxes"),
             model=p("tile_model"),
@@ -38,7 +39,7 @@ if CONFIG.photometry_method == "visibilities":
             flags=flags_of("photometry tile"),
         shell:
             "contimg photometry tile --ms {input.ms:q} --ms-record {input.record:q}"
-            " --catalog {input.targets:q} --field-model {input.field_model:q}"
+            " --catalog {input.targets:q} --field-model {input.field_model:q} --deep {input.deep:q}"
             " --table {output.table:q} --model {output.model:q} --new {output.new:q}"
             " --record {output.record:q} --threads {threads} {params.flags} > {log:q} 2>&1"
 

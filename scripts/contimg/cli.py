@@ -58,6 +58,7 @@ VERBS = {
     "mosaic plan": "contimg.mosaic.plan",
     "mosaic validate": "contimg.mosaic.validate",
     "mosaic list": "contimg.mosaic.listing",
+    "field-model": "contimg.field_model.command",
     "photometry": "contimg.photometry.command",
     "photometry point": "contimg.photometry.point",
     "photometry tile": "contimg.photometry.tile.command",

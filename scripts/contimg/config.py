@@ -22,6 +22,7 @@ from contimg.core.errors import ContimgError
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.options import is_path, to_flags
 from contimg.discover.options import DiscoverOptions
+from contimg.field_model.options import DeepFieldOptions
 from contimg.flag.options import FlagOptions
 from contimg.help import did_you_mean
 from contimg.image.options import ImageOptions, resolve_backend
@@ -79,6 +80,7 @@ class Config(BaseModel):
         " visibilities (a joint fit to each calibrated tile; docs/photometry.md)",
     )
     photometry: PhotometryOptions = Field(default_factory=PhotometryOptions)
+    deep_field: DeepFieldOptions = Field(default_factory=DeepFieldOptions)
     flux_fit: FluxFitOptions = Field(default_factory=FluxFitOptions)
     variability: VariabilityOptions = Field(default_factory=VariabilityOptions)
     all_tiles: AllTilesOptions = Field(default_factory=AllTilesOptions)
@@ -106,6 +108,8 @@ def read_config(content: Mapping[str, Any]) -> Config:
     except ValidationError as error:
         problems = [f"  {'.'.join(map(str, p['loc']))}: {_said(p)}" for p in error.errors()]
         raise ContimgError("the configuration is not valid:\n" + "\n".join(problems)) from None
+    if config.plan.deep_days and config.photometry_method != "visibilities":
+        raise ContimgError("plan.deep_days needs photometry_method: visibilities, or set it to 0")
     backend = resolve_backend(config.image.backend)
     image = config.image.model_copy(update={"backend": backend})
     return _located(config.model_copy(update={"image": image}))

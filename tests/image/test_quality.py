@@ -13,11 +13,11 @@ from astropy.wcs import WCS
 from scipy.ndimage import gaussian_filter
 
 from contimg.core import rowflags
+from contimg.core.finder import find_peaks
 from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image
 from contimg.core.records import VERDICTS, Check, inherited, not_made
 from contimg.image import against, subbands
 from contimg.image.against import SCALE
-from contimg.image.finder import find_peaks
 from contimg.image.grid import Grid
 from contimg.image.options import ImageOptions
 from contimg.image.quality import checks as image_checks

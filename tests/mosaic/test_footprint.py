@@ -71,10 +71,10 @@ def test_memory_is_that_of_the_benchmark():
         f"g{k}": group(k * step, 30.0, end_mjd=60953.0 + 309 / 86400, longest_m=2600.0)
         for k in range(12)
     }
-    plan = {"groups": groups, "mosaics": {"m": {"tiles": list(groups)}}}
+    plan = {"groups": groups}
     wide = InstrumentOptions(beam_model="gaussian", beam_fwhm_deg=2.71)
     image = ImageOptions(cell_arcsec=3.0, imsize=4800)
-    found = mosaic_mb(plan, "m", wide, image, OPTIONS, 2)
+    found = mosaic_mb(plan, list(groups), wide, image, OPTIONS, 2)
     assert 3800 < found < 1.5 * 3800
     groups["g0"]["longest_m"] = None
-    assert mosaic_mb(plan, "m", wide, ImageOptions(), OPTIONS, 2) is None
+    assert mosaic_mb(plan, list(groups), wide, ImageOptions(), OPTIONS, 2) is None

@@ -222,12 +222,58 @@ def test_sources_of_the_field_take_part_and_are_not_listed(empty, tmp_path):
     assert np.abs(pull).max() < 4.5
 
 
+def test_sources_of_deep_mosaics_are_measured_as_well(empty, tmp_path):
+    """Three sources are known from there, one of them under another name from the catalogue."""
+    truth = sky(empty, *SOURCES)
+    ms = with_sky(empty, tmp_path / "t.ms", truth, NOISE, steady=False)
+    deep = truth.iloc[:3].assign(name=["deep_0", "deep_1", "deep_2"], snr=9.0)
+    deep.to_csv(tmp_path / "deep.csv", index=False)
+    status, path, new, record = photometry(
+        ms,
+        truth.iloc[2:],
+        tmp_path / "out",
+        "--null-targets=20",
+        f"--deep={tmp_path / 'deep.csv'}",
+    )
+    assert status == 0 and record["verdict"] == "pass", record["reason"]
+    table = pd.read_parquet(path)
+    known = truth.assign(name=["deep_0", "deep_1", *truth["name"][2:]])
+    assert set(table["source"]) == set(known["name"])
+    assert (table["role"] == "target").all() and pd.read_csv(new).empty
+    assert np.abs(pulls(table, known)).max() < 4
+
+
 def test_new_sources_that_the_last_fit_finds_faint_are_not_listed():
     roles = [targets.TARGET, targets.NEW, targets.NEW, targets.NULL, targets.TARGET]
     table = pd.DataFrame({"role": roles})
     flux, error = np.array([1.0, 6.9, 7.1, 0.0]), np.ones(4)
     found = targets.without_faint(table, flux, error, 7.0)["role"].tolist()
     assert found == [targets.TARGET, targets.UNSURE, targets.NEW, targets.NULL, targets.TARGET]
+
+
+def test_sources_found_after_others_were_dropped_have_names_of_their_own(
+    empty, tmp_path, monkeypatch
+):
+    """Three places without a source are dropped again; four real sources come in two rounds."""
+    truth = sky(empty, *SOURCES)
+    ms = with_sky(empty, tmp_path / "t.ms", truth, NOISE, steady=False)
+    nothing = sky(empty, *((f"X{k}", 0.1 + 0.1 * k, 0.5 - 0.1 * k, 1.0) for k in range(3)))
+    missing = truth[truth["name"].isin(["S4", "S5", "S6", "S7"])]
+    answers = [nothing, missing.iloc[:2], missing.iloc[2:]]
+
+    def found(*_):
+        answer = answers.pop(0) if answers else nothing.iloc[:0]
+        places = np.radians(answer[["ra_deg", "dec_deg"]].to_numpy(dtype=float).T)
+        return places, np.full(len(answer), 0.1)
+
+    monkeypatch.setattr("contimg.photometry.tile.rounds.find", found)
+    known = truth[~truth["name"].isin(missing["name"])]
+    status, path, _, record = photometry(ms, known, tmp_path / "out", "--null-targets=20")
+    assert status == 0 and not answers
+    dropped = [r["sources_dropped"] for r in record["data"]["rounds"]]
+    table = pd.read_parquet(path)
+    assert sum(dropped) == 3 and (table["role"] == "new").sum() == 4
+    assert table["source"].is_unique
 
 
 def test_empty_places_lie_among_the_targets(empty):

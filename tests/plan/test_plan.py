@@ -272,6 +272,33 @@ def test_all_tiles_of_a_day_in_as_many_parts_as_a_plane_holds():
     assert "20251005_d+55.58" in plan(groups, mosaic=wide)["mosaics"]
 
 
+def test_deep_mosaics_are_of_windows_of_days_and_serve_later_ones():
+    days = [strip(260, start=60946.02 + k) for k in (0, 1, 3, 4, 9)]
+    groups = list(itertools.chain(*days))
+    wide = MosaicOptions(mode="none", max_radius_deg=30)
+    result = plan(groups, mosaic=wide, deep_days=3)
+    models = result["deep_models"]
+    first, second, last = (f"deep_{day}_d+55.58" for day in ("20250927", "20250930", "20251006"))
+    assert [(name, m["previous"]) for name, m in models.items()] == [
+        (first, ""),
+        (second, first),
+        (last, second),
+    ]
+    of = {g.group: result["tiles"][g.group].get("deep_model") for g in groups}
+    for day, model in zip(days, (None, None, first, first, second), strict=True):
+        assert {of[g.group] for g in day} == {model}
+    for name, model in models.items():
+        tiles = [t for m in model["mosaics"] for t in result["deep_mosaics"][m]["tiles"]]
+        assert len(tiles) == len(set(tiles))
+        assert all(m.startswith(name) for m in model["mosaics"])
+    planes = [result["deep_mosaics"][m]["tiles"] for m in models[first]["mosaics"]]
+    right_ascension = {g.group: g.ra_deg for g in groups}
+    spans = [np.ptp([right_ascension[t] for t in tiles]) for tiles in planes]
+    assert len(planes) > 1 and max(spans) < 200  # neighbours on the sky, of both days
+    assert {t[:8] for t in planes[0]} >= {"20250928", "20250929"}
+    assert not plan(groups, mosaic=wide)["deep_models"]
+
+
 def test_fields_are_positions_not_truncated_names():
     """Positions that differ in the last digit, at the edge of an arcminute, are one field."""
     one = tracked(0, 202.7845, 30.5)

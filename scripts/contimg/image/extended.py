@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from contimg.core.beam import C_M_S
+from contimg.core.finder import find_peaks
 from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image
 from contimg.core.records import Check, check
 from contimg.core.robust import robust_rms
-from contimg.image.finder import find_peaks
 from contimg.image.imager import Taper, thinned
 from contimg.image.options import ImageOptions
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from contimg.core.catalog import flux_density, read_sources
+from contimg.core.finder import Peaks, find_peaks
 from contimg.core.fits import Beam, Image
 from contimg.core.records import Check, check, only_unmade
 from contimg.core.robust import robust_rms
 from contimg.image.against import SCALE, Matched, fit_field
 from contimg.image.against import checks as field_checks
-from contimg.image.finder import Peaks, find_peaks
 from contimg.image.options import ImageOptions
 
 DETECTION_SNR = 5.0

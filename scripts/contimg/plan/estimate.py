@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,18 +110,18 @@ def estimate(
 
 def mosaic_mb(
     plan: dict[str, Any],
-    name: str,
+    tiles: Sequence[str],
     instrument: InstrumentOptions,
     image: ImageOptions,
     mosaic: MosaicOptions,
     threads: int = 1,
 ) -> int | None:
-    """Memory that mosaic `name` of the plan will take [MB], a fifth added.
+    """Memory that a mosaic of `tiles` of the plan will take [MB], a fifth added.
 
     None where the resolution is not known: no cell in the options, no antenna positions in the
     headers.
     """
-    groups = [plan["groups"][tile] for tile in plan["mosaics"][name]["tiles"]]
+    groups = [plan["groups"][tile] for tile in tiles]
     finest = PRESETS[image.tier]["pixels_per_beam"]
     cells = [expected_cell_deg(group, image, mosaic, finest) for group in groups]
     if None in cells:

@@ -91,7 +91,7 @@ def _by_calibrator(groups: list[Group], calsets: dict, options: MosaicOptions) -
             of_strip[int(strip[at])] = [groups[k].group for k in chosen]
     for name, of_strip in found.items():
         for which, tiles in of_strip.items():
-            several = f"_{_strip_name(groups, strip, which)}" if len(of_strip) > 1 else ""
+            several = f"_{strip_name(groups, strip, which)}" if len(of_strip) > 1 else ""
             yield name + several, tiles
 
 
@@ -106,8 +106,8 @@ def _calibrator_name(group: Group, calset: dict) -> str:
     return f"{day}_{calset['calibrator']}" + ("_2" if second else "")
 
 
-def _strip_name(groups: list[Group], strip: NDArray[np.int64], which: int) -> str:
-    """``d+55.58``, from the middle of the strip's declinations."""
+def strip_name(groups: list[Group], strip: NDArray[np.int64], which: int) -> str:
+    """A strip as ``d+55.58``, from the middle of the strip's declinations."""
     decs = sorted(strip_deg(g) for g, k in zip(groups, strip, strict=True) if k == which)
     return f"d{decs[(len(decs) - 1) // 2]:+.2f}"
 
@@ -164,14 +164,14 @@ def _by_day(groups: list[Group], calsets: dict, options: MosaicOptions) -> Named
     for group, number in zip(groups, strip.tolist(), strict=True):
         days.setdefault((group.group[:8], number), []).append(group)
     for (day, number), tiles in days.items():
-        name = f"{day}_{_strip_name(groups, strip, number)}"
-        parts = _parts(tiles, np.radians(options.max_radius_deg))
-        for k, part in enumerate(parts, start=1):
-            yield name if len(parts) == 1 else f"{name}_p{k}", [g.group for g in part]
+        name = f"{day}_{strip_name(groups, strip, number)}"
+        planes = parts(tiles, np.radians(options.max_radius_deg))
+        for k, part in enumerate(planes, start=1):
+            yield name if len(planes) == 1 else f"{name}_p{k}", [g.group for g in part]
 
 
-def _parts(tiles: list[Group], radius_rad: float) -> list[list[Group]]:
-    """Equal parts in order of time, as few as lie within the radius of their centres."""
+def parts(tiles: list[Group], radius_rad: float) -> list[list[Group]]:
+    """Equal parts in the order given, as few as lie within the radius of their centres."""
     for number in range(1, len(tiles) + 1):
         edges = np.round(np.linspace(0, len(tiles), number + 1)).astype(int)
         parts = [tiles[a:b] for a, b in itertools.pairwise(edges)]

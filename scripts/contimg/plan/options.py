@@ -47,6 +47,13 @@ class PlanOptions(Options):
         False,
         description="calibrate a tile again when a calset nearer in time than its own has appeared",
     )
+    deep_days: int = Field(
+        0,
+        ge=0,
+        description="length of the windows whose tiles are added up to deep mosaics, and what these"
+        " show beyond the field model takes part in the fits of later windows [days]; 0: none"
+        " (needs photometry_method visibilities)",
+    )
     mosaics: list[str] | None = Field(
         None,
         description="mosaics of named tiles, beside those of mosaic.mode; in a config file "

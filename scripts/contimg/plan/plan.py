@@ -24,6 +24,7 @@ from contimg.core.groups import Group
 from contimg.core.paths import WILDCARDS
 from contimg.core.strips import strip_deg
 from contimg.mosaic.options import MosaicOptions
+from contimg.plan.deep import find_deep
 from contimg.plan.mosaics import find_mosaics
 from contimg.plan.options import PlanOptions
 from contimg.plan.transits import transits
@@ -42,7 +43,7 @@ def make_plan(
     mosaic: MosaicOptions,
     scale: ScaleOptions = FROM_CALIBRATOR,
 ) -> dict[str, Any]:
-    """Plan of a run: ``groups``, ``calsets``, ``tiles`` and ``mosaics``, all by name.
+    """Plan of a run: ``groups``, ``calsets``, ``tiles``, ``mosaics`` and deep ones, all by name.
 
     Does not depend on the order of the groups or of the calibrators. Raises
     :class:`ContimgError` for calibrators and named mosaics that do not exist.
@@ -53,11 +54,17 @@ def make_plan(
         double = sorted({n for n in names if names.count(n) > 1})
         raise ContimgError(f"more than one group is named {', '.join(double)}")
     calsets = find_calsets(groups, chosen(calibrators, options, scale), beam, options)
+    models, deep, model_of = find_deep(groups, options.deep_days, mosaic)
+    tiles = find_tiles(groups, calsets, options)
+    for group, model in model_of.items():
+        tiles[group]["deep_model"] = model
     return {
         "groups": {g.group: dict(vars(g)) for g in groups},
         "calsets": calsets,
-        "tiles": find_tiles(groups, calsets, options),
+        "tiles": tiles,
         "mosaics": find_mosaics(groups, calsets, options, mosaic),
+        "deep_models": models,
+        "deep_mosaics": deep,
     }
 
 

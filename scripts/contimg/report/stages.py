@@ -63,6 +63,8 @@ STAGES = (
           ("mosaic_page",)),
     Stage("group", "fit", "tile_fluxes_record", "fit_tile", _GROUP, ("tile_fluxes", "tile_new"),
           ("photometry_method",), "visibilities"),
+    Stage("deep", "field model", "deep_model_record", "model_field", "{deep}", ("deep_model",),
+          ("plan", "deep_days")),
     Stage("mosaic", "photometry", "photometry_record", "measure_photometry", "{mosaic}",
           ("photometry",)),
     Stage("run", "lightcurves", "lightcurves_record", "normalise_lightcurves", "lightcurves",

@@ -122,6 +122,8 @@ def statuses(
     tier = tier or config.get("image", {}).get("tier", "standard")
     kept = kept_sets(config)
     items = {kind: list(plan[f"{kind}s"]) for kind in ("group", "calset", "mosaic")}
+    fitted_with = {tile.get("deep_model") for tile in plan["tiles"].values()}
+    items["deep"] = sorted(fitted_with - {None})
     elsewhere = plan.get("elsewhere", {})
     items["calsets"] = ["calsets"] if items["calset"] else []
     items["tiles"] = ["tiles"] if items["group"] else []

@@ -39,6 +39,9 @@ class TilePhotometryFiles(Files):
     field_model: Path | None = Field(
         None, description="table of the sources of the field, which take part in the fit"
     )
+    deep: list[Path] = Field(
+        [], description="table of sources that deep mosaics show beyond it: measured as well"
+    )
     table: Path = Field(description="output: flux densities of the tile (Parquet)")
     model: Path = Field(description="output: all sources fitted, for the imager (Parquet)")
     new: Path = Field(description="output: sources that the catalogue lacks, as a source table")
@@ -52,7 +55,10 @@ def run(files: TilePhotometryFiles, instrument: InstrumentOptions, options: Flux
     axes = read_axes(existing(files.ms, "Measurement Set"))
     beam = PrimaryBeam(instrument)
     field = None if files.field_model is None else read_sources(files.field_model)
-    catalog = targets.united(read_sources(files.catalog), field, options.duplicate_arcsec)
+    wanted = read_sources(files.catalog)
+    for path in files.deep:
+        wanted = targets.extended(wanted, read_sources(path), options.duplicate_arcsec)
+    catalog = targets.united(wanted, field, options.duplicate_arcsec)
     catalog = catalog.sort_values("name", kind="stable", ignore_index=True)
     files.table.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".fit-", dir=files.table.parent) as scratch:
@@ -80,7 +86,7 @@ def run(files: TilePhotometryFiles, instrument: InstrumentOptions, options: Flux
         data=_facts(table, fitted, catalog, axes),
         checks=_checks(table, fitted, options),
         options=[instrument, options],
-        inputs=[p for p in (files.ms_record, files.catalog, files.field_model) if p],
+        inputs=[p for p in (files.ms_record, files.catalog, files.field_model, *files.deep) if p],
     )
 
 

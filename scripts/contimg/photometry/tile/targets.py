@@ -35,6 +35,14 @@ def beam_response(table: pd.DataFrame, beam: PrimaryBeam, axes: Axes) -> NDArray
     return beam.power(offset, float(axes.freq_hz.mean())).mean(axis=1)
 
 
+def extended(wanted: pd.DataFrame, deep: pd.DataFrame, limit_arcsec: float) -> pd.DataFrame:
+    """Sources to measure, and those of `deep` that are none of them, by name or by place."""
+    rest = deep[~deep["name"].isin(wanted["name"])]
+    if not wanted.empty and not rest.empty:
+        rest = rest[np.degrees(nearest(rest, wanted)[0]) * 3600 >= limit_arcsec]
+    return pd.concat([wanted, rest[rest.columns.intersection(wanted.columns)]], ignore_index=True)
+
+
 def united(wanted: pd.DataFrame, field: pd.DataFrame | None, limit_arcsec: float) -> pd.DataFrame:
     """Sources to measure, and those of the model of the field that are none of them.
 
