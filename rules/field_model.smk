@@ -16,29 +16,6 @@ rule field_models:
         [path("deep_model", RESULTS, deep=name) for name in PLAN.get("deep_models", {})],
 
 
-def deep_paths(name):
-    """Input function: a product of each deep mosaic of a model."""
-    return lambda w: [
-        path(name, RESULTS, mosaic=mosaic)
-        for mosaic in deep_model_of(w.deep)["mosaics"]
-    ]
-
-
-def deep_model_of(name):
-    """What the plan says of a model of the field."""
-    if name not in PLAN.get("deep_models", {}):
-        raise WorkflowError(
-            f"no model of the field {name} in the plan; plan.deep_days says how many days make one"
-        )
-    return PLAN.get("deep_models", {})[name]
-
-
-def previous_deep_model(wildcards):
-    """The model of the window before, of which a model goes on."""
-    previous = deep_model_of(wildcards.deep)["previous"]
-    return [path("deep_model", RESULTS, deep=previous)] if previous else []
-
-
 rule model_field:
     input:
         images=deep_paths("mosaic"),
