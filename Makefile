@@ -56,7 +56,7 @@ lint: setup  ## style of Python, rules and workflow
 check-env: setup  ## versions of what a run uses
 	@$(ENV); python --version; \
 	python -m pip list --disable-pip-version-check | grep -iE '^(numpy|scipy|astropy|casa|pyuvdata|snakemake) *' ; \
-	command -v wsclean && wsclean --version | head -n 2 || echo "no wsclean: tclean makes the images"; \
+	command -v wsclean && wsclean --version | head -n 2 || echo "no wsclean (image.backend: wsclean)"; \
 	command -v sbatch || echo "no SLURM here"
 
 lock:  ## resolve requirements.in again (developers; needs uv)

@@ -127,7 +127,7 @@ exec 8> "$CONTIMG_CACHE/setup.lock"
 flock 8 2> /dev/null || say "no file locks here: do not run this twice at the same time"
 export PATH="$PATH:/usr/sbin:/sbin"
 setup_python
-setup_programs "images are made with tclean (image.backend: auto)" wsclean wsclean
+setup_programs "image.backend wsclean cannot be had, its tests are skipped" wsclean wsclean
 if [ "${1:-}" = test ]; then
     setup_programs "the AOFlagger tests are skipped" aoflagger aoflagger
     setup_programs "the SLURM tests are skipped" "slurm-wlm munge" slurmctld slurmd munged srun

@@ -75,9 +75,9 @@ class Config(BaseModel):
     mosaic: MosaicOptions = Field(default_factory=MosaicOptions)
     mosaic_validation: ValidationOptions = Field(default_factory=ValidationOptions)
     photometry_method: Literal["image", "visibilities"] = Field(
-        "image",
-        description="where flux densities are measured: image (forced photometry on mosaics) or"
-        " visibilities (a joint fit to each calibrated tile; docs/photometry.md)",
+        "visibilities",
+        description="where flux densities are measured: visibilities (a joint fit to each"
+        " calibrated tile) or image (forced photometry on mosaics; docs/photometry.md)",
     )
     photometry: PhotometryOptions = Field(default_factory=PhotometryOptions)
     deep_field: DeepFieldOptions = Field(default_factory=DeepFieldOptions)

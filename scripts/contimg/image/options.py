@@ -22,9 +22,9 @@ class ImageOptions(Options):
     section = "image"
     planning = frozenset({"memory_gb"})
     backend: Literal["auto", "wsclean", "tclean", "residual"] = Field(
-        "auto",
-        description="imager; auto: WSClean if installed, else tclean, decided at start; residual:"
-        " own, for data whose sources are subtracted: grids once (ducc0) and cleans little",
+        "residual",
+        description="imager; residual: own, for data whose sources are subtracted: grids once"
+        " (ducc0) and cleans little; auto: WSClean if installed, else tclean, decided at start",
     )
     tier: Literal["development", "standard", "high_precision"] = Field(
         "standard",
