@@ -147,3 +147,5 @@ def test_rows_have_the_flags_of_their_tiles_image(tmp_path):
     assert usable(rows["flag"]).to_dict() == {"off1": False, "unchecked1": True, "both": False}
     record = json.loads((tmp_path / "m.json").read_text())
     assert record["data"]["tiles_left_out"] == {"bad": "its image: another sky"}
+    assert record["verdict"] == "warn"
+    assert {"off (image): scale 1.1", "unchecked (image): few"} < set(record["reason"].split("; "))

@@ -45,11 +45,13 @@ def run(files: ExpectedFiles) -> None:
     if files.expected is None or files.table is None or files.record is None:
         raise ContimgError("--expected, --table and --record are needed (or --show)")
     expected = read_expected(files.expected)
-    measured = [
-        read_parquet(table, "photometry table", record)
-        for table, record in zip(files.photometry, files.photometry_records, strict=True)
-        if read_record(record)["verdict"] != "fail"
-    ]
+    measured, left_out = [], {}
+    for table, path in zip(files.photometry, files.photometry_records, strict=True):
+        record = read_record(path)
+        if record["verdict"] == "fail":
+            left_out[record["product"]] = record["reason"]
+        else:
+            measured.append(read_parquet(table, "photometry table", path))
     result = compare(expected, pd.concat(measured) if measured else pd.DataFrame())
     with atomic(files.table) as partial:
         result.to_csv(partial, index=False)
@@ -57,7 +59,10 @@ def run(files: ExpectedFiles) -> None:
         files.record,
         product=files.record.stem,
         stage="check",
-        data={"lines": [{k: _finite(v) for k, v in r.items()} for r in result.to_dict("records")]},
+        data={
+            "lines": [{k: _finite(v) for k, v in r.items()} for r in result.to_dict("records")],
+            "left_out": left_out,
+        },
         checks=[_check(r) for r in result.itertuples()],
         inputs=[files.expected, *files.photometry_records],
     )

@@ -92,7 +92,7 @@ def run(files: LightCurveFiles, options: VariabilityOptions) -> None:
     with atomic(files.epochs) as partial:
         epochs.to_csv(partial, index=False)
     plots.light_curve_page(table, files.plot)
-    _write_record(files, pairs, options, grid, found, epochs, dropped)
+    _write_record(files, pairs, options, grid, found, epochs, left_out, dropped)
 
 
 def read_photometry(
@@ -234,6 +234,7 @@ def _write_record(
     grid: Grid,
     found: Normalisation,
     epochs: pd.DataFrame,
+    left_out: dict[str, str],
     dropped: int,
 ) -> None:
     done = found.normalised
@@ -254,6 +255,7 @@ def _write_record(
         data={
             "sources": len(grid.sources),
             "epochs": len(epochs),
+            "epochs_left_out": left_out,
             "epochs_normalised": int(done.sum()),
             "references": [grid.sources[row] for row in found.references],
             "references_dropped": found.dropped,

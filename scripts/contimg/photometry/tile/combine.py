@@ -23,7 +23,7 @@ from contimg.core.command import Command, Files
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.parquet import read_parquet
-from contimg.core.records import Check, check, read_record, write_record
+from contimg.core.records import Check, check, inherited, read_record, write_record
 from contimg.core.rowflags import usable
 from contimg.photometry.table import schema_of, write_table
 from contimg.photometry.tile import targets
@@ -75,14 +75,13 @@ def run(files: CombineFiles) -> None:
             f"{n} tables of tiles but {len(files.records)} records and {len(files.images)} of"
             " images; give one each"
         )
-    tiles, beams, left_out = [], [], {}
+    tiles, beams, sources, left_out = [], [], [], {}
     images = files.images or [None] * n
     for path, record_path, image in zip(files.tables, files.records, images, strict=True):
         try:
             record = _passed(record_path)
-            told = (
-                [] if image is None else _passed(image, "its image: ")["data"].get("row_flags", [])
-            )
+            of_tile = [record, *([] if image is None else [_passed(image, "its image: ")])]
+            told = of_tile[-1]["data"].get("row_flags", [])
             tile = read_parquet(path, "table of a tile", record_path, TILE_SCHEMA)
             tiles.append(
                 tile.assign(flag=[";".join(filter(None, [f, *told])) for f in tile["flag"]])
@@ -91,6 +90,7 @@ def run(files: CombineFiles) -> None:
             left_out[record_path.stem] = str(error)
             continue
         beams.append(record["data"]["residual_beam"])
+        sources += of_tile
     if not tiles:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DataQualityError(f"no tile has flux densities ({reasons or 'none given'})")
@@ -106,7 +106,7 @@ def run(files: CombineFiles) -> None:
         product=files.record.stem,
         stage="photometry",
         data=_facts(table, tiles, left_out),
-        checks=_checks(table, left_out),
+        checks=[*_checks(table, left_out), *inherited(sources)],
         inputs=[*files.records, *files.images],
     )
 
