@@ -18,6 +18,7 @@ keys = st.fixed_dictionaries(
         "group": groups,
         "calibrator": words,
         "mosaic": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,20}", fullmatch=True),
+        "deep": st.from_regex(r"deep_[0-9]{8}_[A-Za-z0-9_.+-]{0,20}", fullmatch=True),
         "tier": st.sampled_from(["development", "standard", "high_precision"]),
         "table": st.sampled_from(["K", "B", "G", "2G"]),
         "view": st.sampled_from(["bandpass", "gains", "delays", "quality"]),
@@ -48,7 +49,7 @@ def test_pattern_keeps_its_wildcards(name: str) -> None:
 def test_no_two_products_share_a_path() -> None:
     key = {"group": "20251005T034512", "calset": "20251005T034512_3C286", "mosaic": "m"}
     key |= {"tier": "standard", "table": "K", "view": "gains", "rule": "rule", "job": "job"}
-    key |= {"run": "run", "plan": "0123456789"}
+    key |= {"run": "run", "plan": "0123456789", "deep": "deep_20251001_d+16.00"}
     key |= {"day": "2025-10-05"}
     paths = [path(name, "r", **key) for name in PATTERNS]
     assert len(set(paths)) == len(paths)

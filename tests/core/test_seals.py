@@ -62,7 +62,13 @@ def test_every_product_of_a_pattern_knows_its_record() -> None:
     for record, names in MADE_WITH.items():
         for name in names:
             key = {"group": "20251005T034512", "calset": "20251005T034512_3C147", "mosaic": "m"}
-            key |= {"tier": "standard", "table": "B", "view": "gains", "day": "2025-10-05"}
+            key |= {
+                "deep": "deep_20251001_d+16.00",
+                "tier": "standard",
+                "table": "B",
+                "view": "gains",
+                "day": "2025-10-05",
+            }
             product = path(name, "some/where", **key)
             assert place_of(product)[:2] == (name, "some/where"), PATTERNS[name]
             assert record_of(product) == Path(path(record, "some/where", **key))

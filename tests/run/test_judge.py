@@ -79,3 +79,24 @@ def test_a_look_writes_nothing(results):
     assert "are judged again at the start of a run" in line
     assert record_in(results).read_bytes() == before
     assert len(list(judge_again(config_of(results, max_offset_beams=0.2), write=True))) == 1
+
+
+@pytest.mark.parametrize(("limit", "made_again"), [(0.4, True), (0.25, False)])
+def test_a_tile_of_one_pass_follows_its_conversion(tmp_path, limit, made_again):
+    """One job has written both records: where the first is judged otherwise, the other goes."""
+    config = Config(catalog="c.csv", results=str(tmp_path))
+    assert config.one_pass
+    key = {"group": "20251005T120000"}
+    converted, tile = (
+        Path(path(name, str(tmp_path), **key)) for name in ("ms_record", "calibrated_record")
+    )
+    for file, stage in ((converted, "convert"), (tile, "apply")):
+        file.parent.mkdir(parents=True)
+        usable = check("usable", 0.35, warn_below=config.flag.usable_warn)
+        checks = [usable] if stage == "convert" else []
+        write_record(file, product=file.stem, stage=stage, data={}, checks=checks)
+    list(judge_again(config, write=True))
+    other = config.model_copy(update={"flag": type(config.flag)(usable_warn=limit)})
+    list(judge_again(other, write=True))
+    assert json.loads(converted.read_text())["verdict"] == ("warn" if made_again else "pass")
+    assert tile.exists() != made_again

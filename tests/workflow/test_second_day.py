@@ -98,7 +98,7 @@ def test_a_product_that_is_gone_is_made_again(run, name, key):
     hidden.rename(file)
     rule = {"pb": "image_tile", "mosaic_coverage": "mosaic_tiles"}
     rule |= {"candidates_vot": "find_variables", "calset_page": "inspect_calset"}
-    assert jobs[rule[name]] == 1 and "calibrate_tile" not in jobs
+    assert jobs[rule[name]] == 1 and not set(jobs) & {"solve_calset", "convert_calibrator"}
 
 
 def test_why_says_what_would_make_a_product_again(run):

@@ -18,13 +18,14 @@ from contimg import dependencies
 from contimg.cli import load
 from contimg.config import Config
 from contimg.core.errors import ContimgError
-from contimg.core.paths import PATTERNS, fields, path
+from contimg.core.paths import PATTERNS, fields, path, place_of
 from contimg.core.records import read_record, write_text
 from contimg.core.seals import seal
 
 # verb -> pattern of the records whose checks it makes
 JUDGED = {
     "convert": ("ms_record", "cal_ms_record"),
+    "calibrate tile": ("calibrated_record",),
     "solve": ("solutions",),
     "calset inspect": ("calset_record",),
     "image": ("image_record",),
@@ -55,12 +56,25 @@ def judge_again(config: Config, *, write: bool) -> Iterator[str]:
             continue
         records = [file for name in JUDGED[verb] for file in _records(name, config.results)]
         flipped = [file for file in records if _judge(file, verb, config)]
+        if verb == "convert" and config.one_pass:
+            _make_again(flipped, config.results)
         yield (
             f"{words}: {len(records)} products of contimg {verb} judged again,"
             f" another verdict or reason in {len(flipped)}"
         )
     if write and now != before:
         write_text(target, json.dumps(now, indent=1) + "\n")
+
+
+def _make_again(converted: list[Path], results: str) -> None:
+    """Of tiles whose conversion is judged otherwise, take away the record that rests on it.
+
+    One job has written both, so that nothing else tells Snakemake that the tile is to be made.
+    """
+    for file in converted:
+        found = place_of(file)
+        if found is not None and found[0] == "ms_record":
+            Path(path("calibrated_record", results, **found[2])).unlink(missing_ok=True)
 
 
 def _before(target: Path) -> dict[str, Any]:

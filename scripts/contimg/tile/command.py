@@ -44,6 +44,7 @@ from contimg.core.disk import need_space
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.failure import record_failure
 from contimg.core.instrument import InstrumentOptions
+from contimg.core.judge import by_checks
 from contimg.core.ms import Axes
 from contimg.core.records import atomic, read_record
 from contimg.core.seals import seal
@@ -220,4 +221,5 @@ COMMAND = Command(
     record="record",
     always=("choice",),
     stage="apply",
+    judge=by_checks,
 )
