@@ -25,5 +25,17 @@ def survey(tmp_path_factory) -> Survey:
 def out(survey, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("out")
     pytest.importorskip("mocpy")
-    assert main(["export", "--results", survey.results, "--out", str(folder)]) == 0
+    assert (
+        main(
+            [
+                "export",
+                "--results",
+                survey.results,
+                "--out",
+                str(folder),
+                "--position-error-arcsec=1.5",
+            ]
+        )
+        == 0
+    )
     return folder

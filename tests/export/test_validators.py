@@ -178,7 +178,7 @@ def events(tmp_path) -> dict[str, Path]:
     files = {}
     for packet in (alert, updated, retracted):
         files[packet.kind] = tmp_path / f"{packet.kind}.xml"
-        files[packet.kind].write_text(voevent(packet, datetime(2025, 10, 20, tzinfo=UTC)))
+        files[packet.kind].write_text(voevent(packet, datetime(2025, 10, 20, tzinfo=UTC), 1.5))
     return files
 
 
@@ -204,6 +204,7 @@ def test_an_event_says_what_the_packet_says(events):
     for param in params.values():
         parse_ucd(param.get("ucd"), check_controlled_vocabulary=True)
     assert [root.findtext(f".//{c}") for c in ("C1", "C2")] == ["128.7287", "55.5725"]
+    assert float(root.findtext(".//Error2Radius")) == pytest.approx(1.5 / 3600, abs=1e-6)
     assert root.findtext(".//ISOTime") == "2025-10-12T06:00:00"
     assert root.find("Citations") is None and root.findtext("Why/Name") == "J0834+5534 <&>"
     for kind, cite in (("updated", "supersedes"), ("retracted", "retraction")):

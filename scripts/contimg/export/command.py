@@ -43,6 +43,9 @@ class ExportFiles(Files):
         None, description="where the results are to be had over HTTP, for the table of images"
     )
     mosaic: str | None = Field(None, description="mosaic of the HiPS (of least noise if unset)")
+    position_error_arcsec: float | None = Field(
+        None, gt=0, description="error of the catalogued positions, which VOEvents state [arcsec]"
+    )
     radius_arcsec: float = Field(30.0, gt=0, description="radius of the regions [arcsec]")
 
 
@@ -78,7 +81,7 @@ def _write(what: str, files: ExportFiles, facts: list[Fact], table: pd.DataFrame
         return write_regions(files)
     folder = Path(path("candidates", files.results)).with_name("alerts")
     if what == "voevents":
-        return write_voevents(folder, files.out / "voevents")
+        return write_voevents(folder, files.out / "voevents", files.position_error_arcsec)
     if what == "alerts":
         packets = alerts.packets(folder, lookup.light_curves(files.results))
         write_text(files.out / "alerts.jsonl", packets)

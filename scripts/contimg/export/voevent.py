@@ -23,21 +23,29 @@ FRAME = "UTC-ICRS-TOPO"
 AUTHOR = "ivo://contimg"
 CONCEPT = "process.variation;em.radio"
 IMPORTANCE = {"high": 1.0, "medium": 0.5, None: 0.0}
-POSITION_ERROR_DEG = 1 / 3600  # of radio catalogues at these frequencies
 MEASURED = {
     "last_epoch_mjd": ("d", "time.epoch;obs", "last measurement that was searched, MJD UTC"),
     "n_epochs": ("", "meta.number;obs", "good epochs"),
 }
 
 
-def write_voevents(alerts: Path, folder: Path) -> list[Path]:
-    """An event of the last packet of each source in `alerts`, named by source and version."""
+def write_voevents(alerts: Path, folder: Path, position_error_arcsec: float | None) -> list[Path]:
+    """An event of the last packet of each source in `alerts`, named by source and version.
+
+    A VOEvent must say how well its place is known, which is that of the catalogue.
+    """
+    if position_error_arcsec is None:
+        raise ContimgError(
+            "a VOEvent states the error of its position: give that of the catalogue of the targets"
+            " (--position-error-arcsec)"
+        )
     if not alerts.is_dir():
         raise ContimgError(f"{alerts}: no search for events has been made yet (contimg status)")
     written = []
     for _, alert in sorted(last_alerts(alerts).items()):
         file = folder / f"{quote(alert.source, safe='+')}.{alert.version:04d}.xml"
-        write_text(file, voevent(alert, datetime.datetime.now(datetime.UTC)))
+        now = datetime.datetime.now(datetime.UTC)
+        write_text(file, voevent(alert, now, position_error_arcsec))
         written.append(file)
     return written
 
@@ -47,7 +55,7 @@ def ivorn(packet: str) -> str:
     return f"{AUTHOR}/ese#{quote(packet, safe='/+')}"
 
 
-def voevent(alert: Alert, now: datetime.datetime) -> str:
+def voevent(alert: Alert, now: datetime.datetime, position_error_arcsec: float) -> str:
     """The event as text."""
     ET.register_namespace("voe", NAMESPACE)
     root = ET.Element(f"{{{NAMESPACE}}}VOEvent", version="2.0", ivorn=ivorn(alert.id))
@@ -56,7 +64,8 @@ def voevent(alert: Alert, now: datetime.datetime) -> str:
     _who(root, now)
     _what(root, alert)
     if alert.ra_deg is not None and alert.dec_deg is not None:
-        _where_when(root, alert.ra_deg, alert.dec_deg, alert.last_epoch_mjd)
+        place = alert.ra_deg, alert.dec_deg, position_error_arcsec / 3600
+        _where_when(root, *place, alert.last_epoch_mjd)
     _text(_text(root, "How"), "Description", "Search of radio light curves for plasma lenses")
     _why(root, alert)
     if alert.supersedes is not None:
@@ -106,7 +115,9 @@ def _param(parent: ET.Element, name: str, value: float, known: tuple[str, str, s
     _text(param, "Description", words)
 
 
-def _where_when(root: ET.Element, ra_deg: float, dec_deg: float, mjd: float) -> None:
+def _where_when(
+    root: ET.Element, ra_deg: float, dec_deg: float, error_deg: float, mjd: float
+) -> None:
     data = _text(_text(root, "WhereWhen"), "ObsDataLocation")
     _text(data, "ObservatoryLocation", id="OVRO")
     place = _text(data, "ObservationLocation")
@@ -120,7 +131,7 @@ def _where_when(root: ET.Element, ra_deg: float, dec_deg: float, mjd: float) -> 
     value = _text(position, "Value2")
     _text(value, "C1", repr(ra_deg))
     _text(value, "C2", repr(dec_deg))
-    _text(position, "Error2Radius", f"{POSITION_ERROR_DEG:.6f}")
+    _text(position, "Error2Radius", f"{error_deg:.6f}")
 
 
 def _why(root: ET.Element, alert: Alert) -> None:
