@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from contimg.variability.bands import Parts, colour, log_colour_factor
+from contimg.variability.bands import Colour, Parts, colour, log_colour_factor, over_posterior
 from contimg.variability.ese import Verdict, coloured
 from contimg.variability.profiles import LENS, Dips, change_at
 
@@ -82,3 +82,13 @@ def test_a_verdict_with_colour():
     assert found.odds[0] == 0
     # a dip that is achromatic is not for that a block
     assert (coloured(verdict, -0.5).odds == verdict.odds).all()
+
+
+def test_a_colour_knows_what_the_posterior_makes_of_it():
+    """Draws that differ by more than the noise widen the error; equal ones do not."""
+    same = over_posterior([Colour(1.2, 0.1)] * 5)
+    assert (same.value, same.error) == (pytest.approx(1.2), pytest.approx(0.1))
+    values = np.random.default_rng(1).normal(1.0, 2.0, 400)
+    spread = over_posterior([Colour(float(v), 0.02) for v in values])
+    assert spread.value == pytest.approx(1.0, abs=0.4) and spread.error == pytest.approx(2, rel=0.2)
+    assert over_posterior([]) is None

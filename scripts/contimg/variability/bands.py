@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from contimg.core.robust import scatter
 from contimg.variability.profiles import SMOOTH, Dips, change_at, changes
 
 TOGETHER = 1.5  # ratio to the lowest frequency up to which parts are searched together
@@ -134,6 +135,27 @@ def colour(parts: Parts, dip: Dips, depth: float, start_mjd: float) -> Colour | 
     return Colour(float((weight * contrast * measured).sum() / norm), norm**-0.5)
 
 
+def colours(parts: Parts, dips: Dips, depth: NDArray, start_mjd: float) -> list[Colour]:
+    """The colour of each of some draws of a posterior: `dips` (D,) of `depth` (D,)."""
+    rows = np.flatnonzero(np.isfinite(depth))[:COLOUR_DRAWS]
+    found = (
+        colour(parts, dips[rows[[k]]], float(depth[rows[k]]), start_mjd) for k in range(len(rows))
+    )
+    return [one for one in found if one is not None]
+
+
+def over_posterior(found: list[Colour]) -> Colour | None:
+    """The colour by draws of a posterior: their median, its error with what they differ by.
+
+    Where a caustic crosses the band it hangs on the lens far more than on the noise.
+    """
+    if not found:
+        return None
+    values = np.array([one.value for one in found])
+    formal = float(np.median([one.error for one in found]))
+    return Colour(float(np.median(values)), float(np.hypot(formal, scatter(values))))
+
+
 def log_colour_factor(parts: Parts, dips: Dips, depth: NDArray, start_mjd: float) -> float:
     """ln Bayes factor of a dip, from what differs between the parts, against anything else.
 
@@ -141,12 +163,7 @@ def log_colour_factor(parts: Parts, dips: Dips, depth: NDArray, start_mjd: float
     achromatic, which is as probable: a light curve that no colour speaks for loses ln 2 at most,
     one without enough signal nothing.
     """
-    rows = np.flatnonzero(np.isfinite(depth))[:COLOUR_DRAWS]
-    found = (
-        colour(parts, dips[rows[k : k + 1]], float(depth[rows[k]]), start_mjd)
-        for k in range(len(rows))
-    )
-    odds = [one.log_odds for one in found if one is not None]
+    odds = [one.log_odds for one in colours(parts, dips, depth, start_mjd)]
     if not odds:
         return 0.0
     mean = np.logaddexp.reduce(odds) - np.log(len(odds))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.variability.bands import Colour, Parts, colour
+from contimg.variability.bands import Colour, Parts, colour, colours, over_posterior
 from contimg.variability.banks import CLASSES, ESE
 from contimg.variability.evidence import Series
 from contimg.variability.noise import Noise, covariance
@@ -101,6 +101,9 @@ def describe(
         grey = colour(parts, post.best, lost, float(curve.mjd[0])) if parts is not None else None
         if kind == "ese" and grey is not None and grey.log_factor < ACHROMATIC_BELOW:
             kind = "achromatic_dip"
+        if parts is not None:
+            drawn = post.dips, post.depth * post.baseline
+            grey = over_posterior(colours(parts, *drawn, float(curve.mjd[0])))
         in_dip, model = _model(curve, series, verdict, grid)
         change = post.best_depth * changes(post.best, series.times)[:, 0]
     factor = verdict.log_factor
