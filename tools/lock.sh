@@ -12,6 +12,8 @@ trap 'rm -rf "$work"' EXIT
 #        runs with 2.3 (tests/slurm).
 # numba: pyuvdata asks for a newer one on Pythons that we do not support.
 printf 'numpy>=2.3,<2.4\nnumba==0.62.1\n' > "$work/overrides.txt"
+# what need not change stays as it is (tools/lock.sh --upgrade renews everything)
+grep -v '^#' requirements.lock > "$work/lock"
 "$uv" pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
     --no-emit-index-url --override "$work/overrides.txt" requirements.in -o "$work/lock" "$@"
 

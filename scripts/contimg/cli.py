@@ -61,6 +61,7 @@ VERBS = {
     "field-model": "contimg.field_model.command",
     "photometry": "contimg.photometry.command",
     "photometry point": "contimg.photometry.point",
+    "photometry adaptive": "contimg.photometry.adaptive",
     "photometry tile": "contimg.photometry.tile.command",
     "photometry combine": "contimg.photometry.tile.combine",
     "lightcurves": "contimg.variability.lightcurves",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -64,3 +66,30 @@ def test_bad_input(picture, tmp_path, capsys):
     write_image(bare, np.zeros((64, 64)), sin_wcs(150.0, 37.0, 64), unit="Jy/beam")
     assert main(["photometry", "point", "--image", str(bare), "--position", "150 37"]) == 1
     assert "no restoring beam" in capsys.readouterr().err
+
+
+def test_aegean_finds_the_same(picture, tmp_path):
+    """An independent program on the same image: where both are sure they agree within errors."""
+    path, sources = picture
+    out = tmp_path / "t.csv"
+    words = ["--position", *(f"{ra} {dec}" for ra, dec, _ in sources), "150.0 50.0"]
+    words += ["--method", "forced", "priorized", "--table", str(out)]
+    assert main(["photometry", "point", "--image", str(path), *words]) == 0
+    rows = pd.read_csv(out, keep_default_na=False).groupby("method")
+    ours, theirs = rows.get_group("forced"), rows.get_group("priorized")
+    assert [*theirs["flag"]] == ["", "", "outside"] == [*ours["flag"]]
+    for ours_jy, theirs_jy, error, (*_, true) in zip(
+        *(t["flux_jy_beam"][:2].astype(float) for t in (ours, theirs)),
+        theirs["flux_err_jy_beam"][:2].astype(float),
+        sources,
+        strict=True,
+    ):
+        assert abs(theirs_jy - true) < 4 * error
+        assert theirs_jy == pytest.approx(ours_jy, abs=2 * error)
+
+
+def test_without_aegean_it_says_what_to_install(picture, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "AegeanTools.source_finder", None)
+    words = ["--position", "150.0 37.0", "--method", "priorized"]
+    assert main(["photometry", "point", "--image", str(picture[0]), *words]) == 1
+    assert "pip install AegeanTools" in capsys.readouterr().err

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +19,7 @@ from contimg.core.fits import Image, read_image
 from contimg.core.noisemap import measure_boxes, multiply_by
 from contimg.core.places import position
 from contimg.core.records import atomic
+from contimg.photometry import aegean
 from contimg.photometry.command import measure
 from contimg.photometry.options import PhotometryOptions
 
@@ -24,6 +27,7 @@ _BOX_BEAMS = 20  # side of the boxes in which the noise is measured
 GOOD_FOR = {
     "forced": "points at known positions, blends too; errors with the noise correlation",
     "peak": "a first look: the highest pixel within a beam is too high where there is only noise",
+    "priorized": "comparison: the fit of Aegean, position free, so that faint sources are too high",
 }
 
 
@@ -34,18 +38,21 @@ class PointFiles(Files):
     position: list[str] = Field(
         min_length=1, description="ICRS positions, each in quotes: 'ra_deg dec_deg' or sexagesimal"
     )
+    method: list[Literal["forced", "peak", "priorized"]] = Field(
+        ["forced", "peak"], description="methods; priorized needs AegeanTools"
+    )
     table: Path | None = Field(None, description="table to write (CSV); only printed if unset")
 
 
 def run(files: PointFiles, options: PhotometryOptions) -> None:
-    """Measure by every method, print and, if wanted, write."""
+    """Measure by each method, print and, if wanted, write."""
     image = read_image(existing(files.image, "image"))
     if image.beam is None:
         raise ContimgError(f"{files.image}: no restoring beam (BMAJ, BMIN, BPA) in its header")
-    table = at_positions(image, positions(files.position), options)
+    table = at_positions(image, positions(files.position), options, files.method)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.6g}"))
-    for method, words in GOOD_FOR.items():
-        print(f"{method}: {words}")
+    for method in files.method:
+        print(f"{method}: {GOOD_FOR[method]}")
     if files.table is not None:
         with atomic(files.table) as partial:
             table.to_csv(partial, index=False)
@@ -57,7 +64,10 @@ def positions(words: list[str]) -> NDArray[np.float64]:
 
 
 def at_positions(
-    image: Image, places: NDArray[np.float64], options: PhotometryOptions
+    image: Image,
+    places: NDArray[np.float64],
+    options: PhotometryOptions,
+    methods: Sequence[str] = ("forced", "peak"),
 ) -> pd.DataFrame:
     """One row a position (n, 2) [deg] and method; NaN and a flag where the image has no data."""
     assert image.beam is not None
@@ -65,27 +75,45 @@ def at_positions(
     box = max(8, round(_BOX_BEAMS * image.beam.major_deg / image.cell_deg))
     scatter, _ = measure_boxes(image.data, box)
     multiply_by(scatter, box, rms)
+    peak, error = _peaks(image, rms, places)
+    by = {
+        "forced": lambda: _forced(image, rms, places, options),
+        "peak": lambda: (peak, error, np.full(len(places), "")),
+        "priorized": lambda: _priorized(image, rms, places, peak),
+    }
+    tables = []
+    for method in methods:
+        flux, error, flag = by[method]()
+        table = pd.DataFrame({"ra_deg": places[:, 0], "dec_deg": places[:, 1], "method": method})
+        flag = np.where(np.isnan(flux) & (flag == ""), "outside", flag)
+        tables.append(table.assign(flux_jy_beam=flux, flux_err_jy_beam=error, flag=flag))
+    return pd.concat(tables).sort_index(kind="stable").reset_index(drop=True)
+
+
+def _forced(
+    image: Image, rms: NDArray[np.float32], places: NDArray[np.float64], options: PhotometryOptions
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Flux densities, errors and flags of fits of the beam."""
     names = [f"{k:06d}" for k in range(len(places))]
     catalog = pd.DataFrame({"name": names, "ra_deg": places[:, 0], "dec_deg": places[:, 1]})
-    noise = replace(image, data=rms)
     times = replace(
         image,
         data=np.zeros_like(rms),
         header=fits.Header({"MJD-AVG": float(image.header.get("MJD-AVG", 0.0))}),
     )
-    forced, _ = measure(image, image, noise, times, catalog, "", options)
-    forced = forced.set_index("source").reindex(names)
-    peak, error = _peaks(image, rms, places)
-    columns = ["ra_deg", "dec_deg", "method", "flux_jy_beam", "flux_err_jy_beam", "flag"]
-    rows = []
-    for k, name in enumerate(names):
-        row = forced.loc[name]
-        flag = "outside" if pd.isna(row["flag"]) else row["flag"]
-        rows.append((*places[k], "forced", row["flux_jy"], row["flux_err_jy"], flag))
-        rows.append(
-            (*places[k], "peak", peak[k], error[k], "" if peak[k] == peak[k] else "outside")
-        )
-    return pd.DataFrame(rows, columns=columns)
+    rows, _ = measure(image, image, replace(image, data=rms), times, catalog, "", options)
+    rows = rows.set_index("source").reindex(names)
+    flag = rows["flag"].fillna("outside").to_numpy(str)
+    return rows["flux_jy"].to_numpy(float), rows["flux_err_jy"].to_numpy(float), flag
+
+
+def _priorized(
+    image: Image, rms: NDArray[np.float32], places: NDArray[np.float64], start: NDArray[np.float64]
+) -> tuple[NDArray, NDArray, NDArray]:
+    """The same of Aegean's fits, begun at `start`."""
+    found = aegean.priorized(image, rms, places, start)
+    flag = np.where(found["flux"].isna() & np.isfinite(start), "not_measured", "")
+    return found["flux"].to_numpy(), found["error"].to_numpy(), flag
 
 
 def _peaks(
