@@ -15,6 +15,7 @@ rule solve_calset:
         ms=p("cal_ms"),
         record=p("cal_ms_record"),
         field_model=table_input(CONFIG.field_model),
+        deep=calset_deep_model,
         model=CONFIG.calibrate.model_path or [],
     output:
         **caltables(),
@@ -46,7 +47,7 @@ rule solve_calset:
     shell:
         "contimg solve --ms {input.ms:q} --ms-record {input.record:q}"
         " --calibrator {params.calibrator:q} --calibrators {params.calibrators:q}"
-        " --catalog {input.field_model:q} {params.tables}"
+        " --catalog {input.field_model:q} --deep {input.deep:q} {params.tables}"
         " --plot {output.plot:q} --record {output.record:q} {params.flags} > {log:q} 2>&1"
 
 

@@ -224,6 +224,12 @@ def deep_model(wildcards):
     return [path("deep_model", RESULTS, deep=name)] if name else []
 
 
+def calset_deep_model(wildcards):
+    """The newest model of the field that no tile of a calset has part in."""
+    name = tile_of(group_of(wildcards)).get("calset_deep_model")
+    return [path("deep_model", RESULTS, deep=name)] if name else []
+
+
 def deep_paths(name):
     """Input function: a product of each deep mosaic of a model."""
     return lambda w: [

@@ -241,6 +241,7 @@ def files_of(directory: Path, calibrators: pd.DataFrame, catalog: pd.DataFrame |
         calibrator="CAL",
         calibrators=directory / "calibrators.csv",
         catalog=None if catalog is None else directory / "catalog.csv",
+        deep=[],
     )
 
 
@@ -259,6 +260,19 @@ def test_rows_without_flux_are_left_out_and_counted(tile, tmp_path):
     assert list(sources["name"]) == ["CAL", "s1"]  # s0 is the calibrator, s4 and s5 are too faint
     assert sources.attrs["without_flux"] == 2
     assert np.isfinite(written(tile, tmp_path, sources, AIRY)[0]).all()
+
+
+def test_what_deep_mosaics_show_is_in_the_model_once(tile, tmp_path):
+    """Those that the catalogue has, or the calibrator is, are not taken again."""
+    axes = read_axes(tile)
+    cal = sources_at(axes, [0.0], [0.0], [8.8]).assign(name="CAL")
+    catalog = sources_at(axes, [0.3, 0.4], [0.0, 0.0], [0.5, 0.6])
+    files = files_of(tmp_path, cal, catalog)
+    found = sources_at(axes, [0.0, 0.3, 0.2, 0.4], [0.001, 0.001, 0.1, 0.2], [0.3, 0.5, 0.02, 0.6])
+    found.assign(name=["at CAL", "at s0", "deep", "s1"]).to_csv(tmp_path / "d.csv", index=False)
+    files.deep = [tmp_path / "d.csv"]
+    sources = model.sky_model(files, axes, AIRY, SimpleNamespace(model_min_jy=0.005))
+    assert list(sources["name"]) == ["CAL", "s0", "s1", "deep"]
 
 
 def test_who_may_not_set_the_scale_gives_no_model_for_it(tile, tmp_path):

@@ -13,6 +13,7 @@ import pytest
 
 from contimg.cli import main
 from contimg.core.beam import PrimaryBeam
+from contimg.core.catalog import nearest
 from contimg.core.fluxfit.measurement import stokes_i
 from contimg.core.fluxfit.sweep import Arrays
 from contimg.core.ms import open_table, read_axes
@@ -283,11 +284,11 @@ def test_empty_places_lie_among_the_targets(empty):
     width = np.radians(40 / 3600)
     places = targets.empty_places(table, beam, axes, width, options)
     assert len(places) == 30 and (places["beam"] >= 0.4).all() and places["name"].is_unique
-    distance, _ = targets.nearest(places, table)
+    distance, _ = nearest(places, table)
     assert (distance > 3 * width).all() and (distance < 25.1 * width).all()
     for k in range(len(places)):
         others = places.drop(index=k)
-        assert targets.nearest(places.iloc[[k]], others)[0][0] > 3 * width
+        assert nearest(places.iloc[[k]], others)[0][0] > 3 * width
     again = targets.empty_places(table, beam, axes, width, options)
     assert again.equals(places)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import graphlib
 import itertools
 from pathlib import Path
 
@@ -297,6 +298,27 @@ def test_deep_mosaics_are_of_windows_of_days_and_serve_later_ones():
     assert len(planes) > 1 and max(spans) < 200  # neighbours on the sky, of both days
     assert {t[:8] for t in planes[0]} >= {"20250928", "20250929"}
     assert not plan(groups, mosaic=wide)["deep_models"]
+
+
+@pytest.mark.parametrize(("days", "staleness"), [(1, 12.0), (1, 60.0), (3, 30.0), (2, 3.0)])
+def test_no_calset_stands_on_a_tile_that_it_serves(days, staleness):
+    """What each product is made from, followed to its end, never comes to itself."""
+    groups = [g for day in range(9) for g in strip(40, start=60946.94 + day)]  # over midnight
+    star = calibrators(1, groups[30].ra_deg, groups[30].dec_deg)
+    wide = MosaicOptions(mode="none", max_radius_deg=60)
+    result = plan(groups, star, mosaic=wide, deep_days=days, staleness_hours=staleness)
+    made_from: dict[str, set[str]] = {}
+    for group, tile in result["tiles"].items():
+        made_from[group] = {*tile["calsets"], tile.get("deep_model", "")}
+    for name, calset in result["calsets"].items():
+        made_from[name] = {result["tiles"][calset["group"]].get("calset_deep_model", "")}
+    for name, model in result["deep_models"].items():
+        tiles = [t for m in model["mosaics"] for t in result["deep_mosaics"][m]["tiles"]]
+        made_from[name] = {*tiles, model["previous"]}
+    graph = {name: needed - {""} for name, needed in made_from.items()}
+    list(graphlib.TopologicalSorter(graph).static_order())  # CycleError where there is a cycle
+    with_model = [n for n, needed in graph.items() if n in result["calsets"] and needed]
+    assert len(result["calsets"]) == 9 and len(with_model) >= 9 - 1 - days - staleness / 24 - days
 
 
 def test_fields_are_positions_not_truncated_names():

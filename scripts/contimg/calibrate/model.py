@@ -35,7 +35,7 @@ import pandas as pd
 from contimg.calibrate.components import read_components
 from contimg.core.beam import C_M_S, PrimaryBeam
 from contimg.core.calibrators import read_calibrators, scale_origin
-from contimg.core.catalog import COLUMNS, SIZES, flux_density, read_sources
+from contimg.core.catalog import COLUMNS, SIZES, extended, flux_density, read_sources
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
 from contimg.core.ms import Axes, open_table
@@ -45,7 +45,8 @@ from contimg.core.standards import STANDARDS, canonical
 
 Kind = Literal["catalog", "setjy", "component", "image"]
 STANDARD = "Perley-Butler 2017"
-_SAME_SOURCE_RAD = np.radians(15 / 3600)  # a catalogue entry this near is the calibrator itself
+_SAME_SOURCE_ARCSEC = 15.0  # a catalogue entry this near is the calibrator itself
+_SAME_SOURCE_RAD = np.radians(_SAME_SOURCE_ARCSEC / 3600)
 _AT_CENTRE_RAD = np.radians(1 / 3600)
 _W_PHASE_RAD = 0.01  # CASA's ft has no term in w; more than this needs WSClean
 
@@ -56,6 +57,7 @@ class ModelFiles(Protocol):
     calibrator: str
     calibrators: Path
     catalog: Path | None
+    deep: list[Path]
 
 
 class ModelLimit(Protocol):
@@ -72,7 +74,7 @@ def sky_model(
     *,
     field_scale: FieldScale = "never",
 ) -> pd.DataFrame:
-    """The calibrator (first row) and, from the catalogue, all else that is bright enough.
+    """The calibrator (first row) and, of catalogue and deep mosaics, all that is bright enough.
 
     ``attrs["without_flux"]`` counts the rows of the catalogue that have no flux density and are
     therefore not in the model; ``attrs["scale"]`` says what sets the flux scale, and why, of
@@ -94,6 +96,8 @@ def sky_model(
         calibrator.attrs |= {"without_flux": 0, "scale": (origin, why)}
         return calibrator
     field = read_sources(files.catalog)
+    for path in files.deep:
+        field = extended(field, read_sources(path), _SAME_SOURCE_ARCSEC)
     middle = float(axes.freq_hz.mean())
     flux = flux_density(field, middle)[:, 0]
     without_flux = int((~np.isfinite(flux)).sum())

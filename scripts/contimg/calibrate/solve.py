@@ -41,6 +41,9 @@ class SolveFiles(Files):
     calibrator: str = Field(description="name of the calibrator")
     calibrators: Path = Field(description="table of the calibrators")
     catalog: Path | None = Field(None, description="table of the sources around it")
+    deep: list[Path] = Field(
+        [], description="table of sources that deep mosaics show beyond it (contimg field-model)"
+    )
     k: Path | None = Field(None, description="delay table to write, unless delays are off")
     b: Path = Field(description="bandpass table to write")
     g: Path = Field(description="gain table to write")
@@ -151,7 +154,10 @@ def run(
         options=(instrument, options, scale),
         inputs=[
             path
-            for path in (files.ms, files.calibrators, files.catalog, options.model_path)
+            for path in (
+                *(files.ms, files.calibrators, files.catalog, options.model_path),
+                *files.deep,
+            )
             if path is not None
         ],
     )

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from contimg.core.coords import unit_vectors
 from contimg.core.spectra import between
 from contimg.core.tables.sources import NAME, POWER_LAW, REQUIRED, read_checked
 
@@ -86,3 +87,24 @@ def at_level(table: pd.DataFrame, flux_jy: NDArray[np.float64], freq_hz: float) 
     result = pd.concat(rows, ignore_index=True) if rows else table.copy()
     result.attrs = table.attrs
     return result
+
+
+def nearest(places: pd.DataFrame, table: pd.DataFrame) -> tuple[NDArray, NDArray]:
+    """Of each of `places` the distance [rad] to the nearest of `table`, and its number."""
+    from scipy.spatial import cKDTree
+
+    chord, number = cKDTree(directions(table)).query(directions(places))
+    return 2 * np.arcsin(np.minimum(chord / 2, 1)), number
+
+
+def directions(table: pd.DataFrame) -> NDArray[np.float64]:
+    """Unit vectors (source, 3)."""
+    return unit_vectors(*np.radians(table[["ra_deg", "dec_deg"]].to_numpy(dtype=float).T))
+
+
+def extended(table: pd.DataFrame, more: pd.DataFrame, limit_arcsec: float) -> pd.DataFrame:
+    """The sources of `table`, and those of `more` that are none of them, by name or by place."""
+    rest = more[~more["name"].isin(table["name"])]
+    if not table.empty and not rest.empty:
+        rest = rest[np.degrees(nearest(rest, table)[0]) * 3600 >= limit_arcsec]
+    return pd.concat([table, rest[rest.columns.intersection(table.columns)]], ignore_index=True)

@@ -54,10 +54,10 @@ def make_plan(
         double = sorted({n for n in names if names.count(n) > 1})
         raise ContimgError(f"more than one group is named {', '.join(double)}")
     calsets = find_calsets(groups, chosen(calibrators, options, scale), beam, options)
-    models, deep, model_of = find_deep(groups, options.deep_days, mosaic)
+    models, deep, model_of = find_deep(groups, options.deep_days, mosaic, options.staleness_hours)
     tiles = find_tiles(groups, calsets, options)
-    for group, model in model_of.items():
-        tiles[group]["deep_model"] = model
+    for group, found in model_of.items():
+        tiles[group] |= found
     return {
         "groups": {g.group: dict(vars(g)) for g in groups},
         "calsets": calsets,

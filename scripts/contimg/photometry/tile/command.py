@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from contimg.core.beam import PrimaryBeam
-from contimg.core.catalog import COLUMNS, read_sources
+from contimg.core.catalog import COLUMNS, extended, read_sources
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError
 from contimg.core.fluxfit.measurement import stokes_i
@@ -57,7 +57,7 @@ def run(files: TilePhotometryFiles, instrument: InstrumentOptions, options: Flux
     field = None if files.field_model is None else read_sources(files.field_model)
     wanted = read_sources(files.catalog)
     for path in files.deep:
-        wanted = targets.extended(wanted, read_sources(path), options.duplicate_arcsec)
+        wanted = extended(wanted, read_sources(path), options.duplicate_arcsec)
     catalog = targets.united(wanted, field, options.duplicate_arcsec)
     catalog = catalog.sort_values("name", kind="stable", ignore_index=True)
     files.table.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contimg.core import dirty
 from contimg.core.beam import PrimaryBeam
-from contimg.core.catalog import flux_density
+from contimg.core.catalog import flux_density, nearest
 from contimg.core.coords import cosines_to_sky, direction_cosines
 from contimg.core.fluxfit.design import Design, design, of_channels
 from contimg.core.fluxfit.measurement import space
@@ -230,11 +230,11 @@ class Rounds:
         new = targets.blank(ra, dec, targets.NEW)
         new["beam"] = targets.beam_response(new, self.beam, self.axes)
         width = np.radians(self.image.beam.major_deg)
-        apart = targets.nearest(new, self.table)[0] > _APART_BEAMS * width
+        apart = nearest(new, self.table)[0] > _APART_BEAMS * width
         if not apart.any():
             return 0
         new, height = new[apart].reset_index(drop=True), height[apart]
-        distance, number = targets.nearest(new, self.table)
+        distance, number = nearest(new, self.table)
         part = distance < _OWN_BEAMS * width
         owner = self.table["same"].to_numpy()[number]
         first, number_of = len(self.table), self.named + np.arange(len(new))

@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from contimg.core.beam import PrimaryBeam
-from contimg.core.catalog import flux_density
+from contimg.core.catalog import directions, flux_density, nearest
 from contimg.core.coords import cosines_to_sky, direction_cosines, separation
 from contimg.core.errors import DataQualityError
 from contimg.core.ms import Axes
@@ -33,14 +33,6 @@ def beam_response(table: pd.DataFrame, beam: PrimaryBeam, axes: Axes) -> NDArray
     ra, dec = (np.radians(table[c].to_numpy(dtype=float)) for c in ("ra_deg", "dec_deg"))
     offset = separation(ra[:, None], dec[:, None], *axes.pointing_rad)
     return beam.power(offset, float(axes.freq_hz.mean())).mean(axis=1)
-
-
-def extended(wanted: pd.DataFrame, deep: pd.DataFrame, limit_arcsec: float) -> pd.DataFrame:
-    """Sources to measure, and those of `deep` that are none of them, by name or by place."""
-    rest = deep[~deep["name"].isin(wanted["name"])]
-    if not wanted.empty and not rest.empty:
-        rest = rest[np.degrees(nearest(rest, wanted)[0]) * 3600 >= limit_arcsec]
-    return pd.concat([wanted, rest[rest.columns.intersection(wanted.columns)]], ignore_index=True)
 
 
 def united(wanted: pd.DataFrame, field: pd.DataFrame | None, limit_arcsec: float) -> pd.DataFrame:
@@ -95,7 +87,7 @@ def choose(
 def _merge(table: pd.DataFrame, limit_arcsec: float) -> NDArray:
     """For each source the name of the brightest of those within the limit, itself if alone."""
     chord = 2 * np.sin(np.radians(limit_arcsec / 3600) / 2)
-    pairs = cKDTree(_unit(table)).query_pairs(chord, output_type="ndarray")
+    pairs = cKDTree(directions(table)).query_pairs(chord, output_type="ndarray")
     n = len(table)
     links = coo_array((np.ones(len(pairs)), pairs.reshape(-1, 2).T), shape=(n, n))
     label = connected_components(links, directed=False)[1]
@@ -103,18 +95,6 @@ def _merge(table: pd.DataFrame, limit_arcsec: float) -> NDArray:
     order = np.lexsort((-flux, label))
     first = order[np.unique(label[order], return_index=True)[1]]
     return table["name"].to_numpy()[first[label]]
-
-
-def _unit(table: pd.DataFrame) -> NDArray[np.float64]:
-    """Unit vectors (source, 3)."""
-    ra, dec = (np.radians(table[c].to_numpy(dtype=float)) for c in ("ra_deg", "dec_deg"))
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
-
-
-def nearest(places: pd.DataFrame, table: pd.DataFrame) -> tuple[NDArray, NDArray]:
-    """Of each of `places` the distance [rad] to the nearest of `table`, and its number."""
-    chord, number = cKDTree(_unit(table)).query(_unit(places))
-    return 2 * np.arcsin(np.minimum(chord / 2, 1)), number
 
 
 def empty_places(
@@ -141,7 +121,7 @@ def empty_places(
     apart = _APART_WIDTHS * width_rad
     free = (places["beam"] >= options.min_beam) & (nearest(places, table)[0] > apart)
     places = places[free]
-    pairs = cKDTree(_unit(places)).query_pairs(apart, output_type="ndarray")
+    pairs = cKDTree(directions(places)).query_pairs(apart, output_type="ndarray")
     crowded = np.zeros(len(places), bool)
     for first, second in pairs[np.lexsort(pairs.T[::-1])]:
         crowded[second] |= not crowded[first]
@@ -174,7 +154,7 @@ def clumped(table: pd.DataFrame, width_rad: float) -> int:
     found = table[table["role"].isin([NEW, UNSURE, COMPONENT])]
     if found.empty:
         return 0
-    tree = cKDTree(_unit(found))
+    tree = cKDTree(directions(found))
     near = tree.query_ball_point(tree.data, _CLUMP_WIDTHS * width_rad, return_length=True)
     return int((near > 2).sum())
 
