@@ -19,10 +19,11 @@ from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import Beam, Image
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.records import write_record
+from contimg.core.scratch import scratch_directory
 from contimg.image import command, process, wsclean
 from contimg.image.imager import check_deconvolution, restoring_beam
 from contimg.image.options import ImageOptions
-from contimg.image.process import run_imager, scratch_directory
+from contimg.image.process import run_imager
 from truth.tiles import FITS, image, sky, with_sky
 
 needs_wsclean = pytest.mark.skipif(shutil.which("wsclean") is None, reason="needs WSClean")
@@ -101,7 +102,7 @@ def test_a_full_disk_while_we_write_is_named(tmp_path):
 def test_what_a_killed_run_left_is_removed(tmp_path):
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from contimg.image.process import scratch_directory\n"
+        "from contimg.core.scratch import scratch_directory\n"
         f"with scratch_directory(Path({str(tmp_path / 'a.fits')!r})): time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", code])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,22 @@ def test_crashes_are_in_the_summary_and_the_report(results, capsys):
 )
 def test_stages_that_only_some_configs_have(config, asked):
     assert {s.name for s in STAGES if s.when and s.asked_for(config)} == asked
+
+
+def test_a_note_that_a_killed_run_left_half_goes_with_the_next_run(results):
+    """Its name comes never again; that of a run on another machine may be being written."""
+    folder = Path(path("run_note", results, run="x")).parent
+    folder.mkdir(parents=True)
+    host = runs.sign()["host"]
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    mine = folder / f"20251005T080000-7.partial-{host}-{ended.pid}.json"
+    other = folder / f"20251005T080000-8.partial-elsewhere-{ended.pid}.json"
+    for note in (mine, other):
+        note.write_text("{")
+    assert runs.damaged(results) == []
+    run = plan(results, GROUPS)
+    try:
+        assert sorted(folder.iterdir()) == sorted([other, run.note])
+    finally:
+        run.end("done")

@@ -50,6 +50,13 @@ def atomic(path: str | Path) -> Iterator[Path]:
             _remove(partial)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left in a folder of files whose names never come again."""
+    for leftover in folder.glob("*.partial-*"):
+        if _abandoned(leftover):
+            _remove(leftover)
+
+
 def _abandoned(partial: Path) -> bool:
     """Whether nobody writes a partial product any more: its process is gone from this host."""
     name = partial.name.rpartition(".partial-")[2].removesuffix(partial.suffix)

@@ -26,6 +26,7 @@ from contimg.core.records import (
     worst,
     write_record,
 )
+from contimg.core.scratch import scratch_directory
 from contimg.image import extended, masks, quality, residual, tclean, wsclean
 from contimg.image.against import settles
 from contimg.image.cube import write_cube
@@ -38,7 +39,6 @@ from contimg.image.outliers import Outliers, describe, subtract_outliers
 from contimg.image.page import draw_validation, write_page
 from contimg.image.preview import draw
 from contimg.image.primary_beam import diameter_slope, drift_averaged_beam
-from contimg.image.process import scratch_directory
 from contimg.image.products import FITS, planes, write_products
 from contimg.image.scaling import Scale, measured_scale, rescaled
 from contimg.image.subbands import checks as subband_checks

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 
 from contimg.core.errors import ContimgError
-from contimg.core.plain import plain
 
 _TAIL = 12  # log lines that go into the message of a failure
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LITTLE_BYTES = 50_000_000
 
 
@@ -66,22 +60,3 @@ def _what_happened(program: str, status: int, tail: str, scratch: Path) -> str:
     if free < _LITTLE_BYTES or any(word in tail for word in words):
         return f"{program}: disk full, {free / 1e9:.2g} GB free in {scratch.parent}; make room"
     return f"{program} crashed with status {status} (run again; is the disk well?)"
-
-
-@contextlib.contextmanager
-def scratch_directory(product: Path) -> Iterator[Path]:
-    """A directory beside `product`; what a killed run of the same product left is removed.
-
-    A full disk is a :class:`ContimgError` that says so.
-    """
-    try:
-        product.parent.mkdir(parents=True, exist_ok=True)
-        prefix = f".{product.stem}.scratch-"
-        for leftover in product.parent.glob(f"{prefix}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=product.parent) as work:
-            yield Path(plain(Path(work) / "tile")).absolute().parent
-    except OSError as error:
-        if error.errno in _FULL:
-            raise ContimgError(f"{product.parent}: disk full ({error}); make room") from None
-        raise

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contimg.core.atomic import sweep
 from contimg.core.jobs import alive, heartbeat, read_note, sign
 from contimg.core.paths import path
 from contimg.core.records import write_text
@@ -53,6 +54,7 @@ def begin(results: str, plan: str, config: Mapping[str, Any]) -> Run:
     }
     name = f"{content['started_utc'][:19].replace('-', '').replace(':', '')}-{os.getpid()}"
     note = Path(path("run_note", results, run=name))
+    sweep(note.parent)
     write_text(note, json.dumps(content, indent=1) + "\n")
     return Run(note, heartbeat(note))
 
@@ -105,7 +107,8 @@ def elsewhere(note: Mapping[str, Any], results: str) -> str:
 
 
 def _notes(results: str) -> list[Path]:
-    return sorted(Path(path("run_note", results, run="x")).parent.glob("*.json"))
+    found = Path(path("run_note", results, run="x")).parent.glob("*.json")
+    return sorted(note for note in found if ".partial-" not in note.name)  # being written
 
 
 def _utc() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from contimg.core.instrument import InstrumentOptions
 from contimg.core.judge import by_checks
 from contimg.core.ms import Axes, read_axes
 from contimg.core.records import Check, atomic, check, require, write_record
+from contimg.core.scratch import scratch_directory
 from contimg.core.steady import subtracted
 from contimg.core.stokes import summed_weight
 from contimg.photometry.table import write_table
@@ -60,9 +60,8 @@ def run(files: TilePhotometryFiles, instrument: InstrumentOptions, options: Flux
         wanted = extended(wanted, read_sources(path), options.duplicate_arcsec)
     catalog = targets.united(wanted, field, options.duplicate_arcsec)
     catalog = catalog.sort_values("name", kind="stable", ignore_index=True)
-    files.table.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fit-", dir=files.table.parent) as scratch:
-        blocks = stokes_i(files.ms, axes, Path(scratch))
+    with scratch_directory(files.table) as scratch:
+        blocks = stokes_i(files.ms, axes, scratch)
         offset = _steadied(files.ms, calibrated, beam, axes)
         fitted = measure_tile(
             axes,
@@ -70,7 +69,7 @@ def run(files: TilePhotometryFiles, instrument: InstrumentOptions, options: Flux
             catalog,
             beam,
             options,
-            Path(scratch),
+            scratch,
             offset=offset,
             threads=files.threads,
         )
