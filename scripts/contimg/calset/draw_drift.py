@@ -48,7 +48,8 @@ def draw_drift(
         values = scale * (_larger(rows, column, zero, names, list(sets["calset"])) - zero)
         _lines(lines, sets["mjd"].to_numpy(), values, names, limit)
         lines.set_title(label, fontsize=10)
-        edge = max(float(np.nanquantile(np.abs(values), 0.98)), _LEAST * limit)
+        there = np.abs(values[np.isfinite(values)])  # of continuum data no delays are
+        edge = max(float(np.quantile(there, 0.98)) if there.size else 0.0, _LEAST * limit)
         signed = column != "bandpass_rms"
         mesh = image.imshow(
             values,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import Field
 
 from contimg.calset.change import Change, change, judge_change, solved_names
@@ -200,12 +201,18 @@ def _of_set(calset: Calset, found: Change, options: CalsetValidationOptions) -> 
         "calibrator": calset.data["calibrator"],
         "verdict": worst(checks),
         "antennas": len(found.names),
-        "delay_change_ns": float(median(np.abs(found.delay_ns))),
-        "amplitude_change": float(median(np.abs(found.amplitude - 1))),
-        "phase_change_deg": float(median(np.abs(found.phase_deg))),
-        "bandpass_rms": float(median(found.bandpass)),
+        "delay_change_ns": _middle(np.abs(found.delay_ns)),
+        "amplitude_change": _middle(np.abs(found.amplitude - 1)),
+        "phase_change_deg": _middle(np.abs(found.phase_deg)),
+        "bandpass_rms": _middle(found.bandpass),
         "flux_scale": found.flux_scale,
     }
+
+
+def _middle(values: NDArray[np.float64]) -> float | None:
+    """Median ignoring NaN; None of nothing else: a record holds no NaN."""
+    middle = float(median(values))
+    return middle if np.isfinite(middle) else None
 
 
 def _worst_of_each(checks: list[list[Check]]) -> list[Check]:

@@ -21,7 +21,10 @@ _OVERSAMPLE = 8  # of the delay at which the search for it starts
 
 @dataclass(frozen=True)
 class Slope:
-    """A line through phases along the last axis, which the fields lack; NaN if not fitted."""
+    """A line through phases along the last axis, which the fields lack; NaN if not fitted.
+
+    Too few channels have a phase, their mean, and nothing else.
+    """
 
     delay_ns: NDArray[np.float64]
     error_ns: NDArray[np.float64]  # one sigma, from the scatter about the line
@@ -131,10 +134,12 @@ def fit_delays(gain: NDArray[np.complex128], freq_hz: NDArray[np.float64]) -> Sl
     slope = (weight * offset * left).sum(axis=-1) / length
     level = (weight * left).sum(axis=-1) / n
     about = (weight * (left - level[..., None] - slope[..., None] * offset) ** 2).sum(axis=-1)
+    few = (count > 0) & (count < LEAST_CHANNELS)
+    mean_phase = np.angle((power * phasor).sum(axis=-1))
     return Slope(
         delay_ns=1e9 * (delay + slope / (2 * np.pi)),
         error_ns=1e9 * np.sqrt(about / (n - 2) / length) / (2 * np.pi),
-        phase_deg=_wrapped(np.degrees(middle + level - slope * x_mean)),
+        phase_deg=_wrapped(np.degrees(np.where(few, mean_phase, middle + level - slope * x_mean))),
         scatter_deg=np.degrees(np.sqrt(about / n)),
     )
 
