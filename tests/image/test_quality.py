@@ -330,6 +330,28 @@ def test_what_could_not_be_measured_warns_with_its_reason():
 
 
 @pytest.mark.parametrize(
+    ("level", "error", "words"),
+    [
+        (0.01, 0.004, None),  # within the limit of 5 %
+        (0.12, 0.010, "0.1275 > 0.05"),  # beyond it
+        (0.06, 0.030, None),  # two errors: nothing is known against it
+        (0.01, 0.060, "could not be measured to the limit of 0.05: 0.01 +- 0.06 of 9 isolated"),
+        (-0.15, 0.060, "could not be measured to the limit"),
+        (0.60, 0.060, "0.8221 > 0.05"),  # so far off that this error will do
+    ],
+)
+def test_a_flux_scale_with_an_error_beyond_its_limit_is_not_measured(level, error, words):
+    found = against.fit_field(matched(np.random.default_rng(1), n=9), 4.65)
+    found |= {"log_level": level, "log_level_err": error}
+    verdicts = against.checks(found, 30 / 3600, ImageOptions())
+    (scale,) = (c for c in verdicts if c.metric == SCALE)
+    assert (scale.verdict, words or "") == ("warn" if words else "pass", words or scale.reason)
+    assert words is None or words in scale.reason
+    unmeasured = words is not None and "measured" in words
+    assert ("unverified" in row_flags([scale], {"verdict": "pass"}, None)) == unmeasured
+
+
+@pytest.mark.parametrize(
     ("amplitude", "phase", "verdicts"),
     [
         ((1, 1, 1.001), (0, 0, 0), ["pass", "pass"]),

@@ -111,14 +111,23 @@ def significant(
     warn_above: float,
     fail_above: float | None = None,
     why_not: str = "too few sources",
+    to_the_limit: bool = False,
 ) -> Check:
-    """|value| against limits that count only at five times its error; a warning if not measured."""
+    """|value| against limits that count only at five times its error; a warning if not measured.
+
+    `to_the_limit`: an error above the limit is no measurement either.
+    """
     limit = f"warn if > {warn_above:g} and 5 errors"
     if value is None or error is None:
         return Check(
             metric, None, unit, limit, "warn", f"{metric} could not be measured: {why_not}"
         )
-    if abs(value) <= _SURE * error:
+    sure = abs(value) > _SURE * error
+    if to_the_limit and error > warn_above and not sure:
+        found = f"{value:.2g} +- {error:.2g} of {why_not}"
+        reason = f"{metric} could not be measured to the limit of {warn_above:g}: {found}"
+        return Check(metric, None, unit, limit, "warn", reason)
+    if not sure:
         return Check(metric, abs(float(value)), unit, limit, "pass")
     return check(metric, abs(float(value)), unit, warn_above=warn_above, fail_above=fail_above)
 
@@ -171,6 +180,14 @@ def checks(found: Mapping[str, Any], minor_deg: float, options: ImageOptions) ->
         ),
     )
     return [
-        significant(name, *value, unit, warn_above=warn, fail_above=fail, why_not=few)
+        significant(
+            name,
+            *value,
+            unit,
+            warn_above=warn,
+            fail_above=fail,
+            why_not=few,
+            to_the_limit=name == SCALE,
+        )
         for name, value, unit, warn, fail in lines
     ]
