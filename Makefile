@@ -23,12 +23,16 @@ demo: setup  ## simulate a small known sky, run everything on it, compare with t
 	@if grep -q ',FAIL$$' results/demo/simulated/comparison.csv; then echo "demo: a line FAILS"; exit 1; fi
 	@$(ENV); python tools/audit.py results/demo --raw results/demo/raw
 
-real: setup  ## the VLA observation of NGC 5921 that comes with CASA, from UVH5 to image
-	@$(ENV); contimg rewrap --telescope VLA --subbands 3 --out-dir results/ngc5921/raw
+real: setup  ## the VLA observations of NGC 5921 and 3C 273 that come with CASA, from UVH5 to image
+	@$(ENV); contimg rewrap --observation ngc5921 --telescope VLA --subbands 3 --out-dir results/ngc5921/raw
+	@$(ENV); contimg rewrap --observation 3c273 --telescope VLA --subbands 1 --out-dir results/3c273/raw
 	@tools/run.sh --configfile config/ngc5921.yaml --cores $(CORES)
-	@echo "report: results/ngc5921/report/index.html"
+	@tools/run.sh --configfile config/3c273.yaml --cores $(CORES)
+	@for name in ngc5921 3c273; do echo "report: results/$$name/report/index.html"; done
 	@$(ENV); contimg check-fluxes --show results/ngc5921/qa/expected.csv
+	@$(ENV); contimg check-fluxes --show results/3c273/qa/expected.csv
 	@$(ENV); python tools/audit.py results/ngc5921 --raw results/ngc5921/raw
+	@$(ENV); python tools/audit.py results/3c273 --raw results/3c273/raw
 
 test-setup:
 	@tools/setup.sh test
@@ -68,7 +72,7 @@ tag:  ## the git tag of the version in scripts/contimg/__init__.py (developers)
 	git tag --annotate "v$$version" --message "contimg $$version" && echo "v$$version"
 
 clean:  ## remove caches and the products of demo and real; other results stay
-	rm -rf results/demo results/ngc5921 .cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf results/demo results/ngc5921 results/3c273 .cache .pytest_cache .ruff_cache .hypothesis
 	find scripts tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean  ## remove the environment as well

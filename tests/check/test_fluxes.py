@@ -85,3 +85,14 @@ def test_doubts_about_tiles_are_what_the_comparison_settles(tmp_path):
         "A": "PASS",
         "B": "FAIL",
     }
+
+
+def test_a_source_that_is_no_point_has_no_position_to_compare(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "EXPECTED", EXPECTED.replace("1.0,0.1,3", "1.0,0.1,"))
+    rows = [row("A"), row("B", flux_jy=1.0, fit_ra_deg=float("nan"), fit_dec_deg=float("nan"))]
+    record, lines = compare(tmp_path, rows)
+    assert lines["quantity"].tolist() == ["flux density", "position offset", "flux density"]
+    assert record["verdict"] == "pass"
+    monkeypatch.setitem(globals(), "EXPECTED", EXPECTED.replace("1.0,0.1,", "1.0,0.1,far"))
+    with pytest.raises(AssertionError):  # words are no empty cell
+        compare(tmp_path, rows)

@@ -27,7 +27,7 @@ def test_default_file_holds_the_defaults():
     assert read_config({**content, "catalog": "c.csv"}) == read_config({"catalog": "c.csv"})
 
 
-@pytest.mark.parametrize("name", ["demo", "tiny", "ngc5921"])
+@pytest.mark.parametrize("name", ["demo", "tiny", "ngc5921", "3c273"])
 def test_examples_are_valid(name):
     read_config(yaml.safe_load((CONFIG / f"{name}.yaml").read_text()))
 

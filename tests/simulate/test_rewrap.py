@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
@@ -14,11 +12,8 @@ from contimg.core.uvh5 import open_uvh5, read_header
 
 def test_a_vla_observation_of_1989_keeps_its_place_on_the_sky(tmp_path):
     """3C 273, one channel, B1950: UVH5 in ICRS at the position of the radio catalogues."""
-    import casadata
-
-    source = Path(casadata.datapath) / "demo" / "3C273XC1.fits"
     words = ["--telescope", "VLA", "--subbands", "1", "--out-dir", str(tmp_path)]
-    assert main(["rewrap", "--data", str(source), *words]) == 0
+    assert main(["rewrap", "--observation", "3c273", *words]) == 0
     first = sorted(tmp_path.glob("*.hdf5"))[0]
     header = read_header(first)
     assert header.n_channels == 1 and header.tracking == "sidereal"

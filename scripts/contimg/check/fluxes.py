@@ -76,9 +76,11 @@ _OF_TILES = ("flux_scale", "position", "image", "calibration")
 def read_expected(path: Path) -> pd.DataFrame:
     """``source``, ``ra_deg``, ``dec_deg``, ``flux_jy``, and how far each may be off.
 
+    A source that is no point has no fitted position: its tolerance may be empty.
+
     Raises :class:`ContimgError` naming file, row, column and remedy.
     """
-    table, problems = read_named(path, "source", _QUANTITIES)
+    table, problems = read_named(path, "source", _QUANTITIES, ["position_tolerance_arcsec"])
     for column in ("flux_jy", "flux_tolerance", "position_tolerance_arcsec"):
         problems.rows(table[column] <= 0, column, "is not positive", table[column])
     problems.refuse()
@@ -86,7 +88,7 @@ def read_expected(path: Path) -> pd.DataFrame:
 
 
 def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
-    """Two lines a source: flux density (inverse-variance mean) and position."""
+    """Two lines a source: flux density (inverse-variance mean) and, with a tolerance, position."""
     lines = []
     for row in expected.itertuples():
         mine = measured[measured["source"] == row.source] if len(measured) else measured
@@ -110,6 +112,8 @@ def compare(expected: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
                 low <= flux <= high,
             )
         )
+        if np.isnan(row.position_tolerance_arcsec):
+            continue
         best = mine.loc[mine["snr"].idxmax()]
         angles = np.radians([best["fit_ra_deg"], best["fit_dec_deg"], row.ra_deg, row.dec_deg])
         offset = float(np.degrees(separation(*angles)) * 3600)

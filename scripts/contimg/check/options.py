@@ -16,7 +16,7 @@ class CheckOptions(Options):
     expected: Path | None = Field(
         None,
         description="table of sources of known flux density and position to compare with: source,"
-        " ra_deg, dec_deg, flux_jy, flux_tolerance, position_tolerance_arcsec",
+        " ra_deg, dec_deg, flux_jy, flux_tolerance, position_tolerance_arcsec (empty: no point)",
     )
 
 

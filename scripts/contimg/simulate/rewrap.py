@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from astropy.coordinates import SkyCoord
@@ -24,8 +25,9 @@ from contimg.core.instrument import InstrumentOptions
 class RewrapFiles(Files):
     """Input and output of a re-wrapping."""
 
-    data: Path | None = Field(
-        None, description="file to read (the VLA observation of NGC 5921 in casadata if unset)"
+    data: Path | None = Field(None, description="file to read (--observation if unset)")
+    observation: Literal["ngc5921", "3c273"] = Field(
+        "ngc5921", description="VLA observation that the casadata package carries"
     )
     out_dir: Path = Field(description="directory of the UVH5 files")
     minutes: float = Field(6.0, gt=0, description="longest group [min]")
@@ -36,7 +38,7 @@ def run(files: RewrapFiles, instrument: InstrumentOptions) -> None:
     """Write the groups; files that are there already are left alone."""
     from pyuvdata import UVData
 
-    source = files.data or observation_in_casadata()
+    source = files.data or observation_in_casadata(files.observation)
     print(f"reading {source}", flush=True)
     data = UVData()
     # pyuvdata does not know a UVFITS file by the ending .fits
@@ -87,11 +89,15 @@ def to_icrs(data) -> None:
         )
 
 
-def observation_in_casadata() -> Path:
-    """The VLA 1.4 GHz observation of NGC 5921 that the casadata package carries."""
+# NGC 5921 at 1.4 GHz in 63 channels; 3C 273 at 8.1 GHz in one, calibrated by the observers
+_OBSERVATIONS = {"ngc5921": "NGC5921.fits", "3c273": "3C273XC1.fits"}
+
+
+def observation_in_casadata(name: str) -> Path:
+    """A VLA observation that the casadata package carries, in UVFITS."""
     import casadata
 
-    path = Path(casadata.datapath) / "demo" / "NGC5921.fits"
+    path = Path(casadata.datapath) / "demo" / _OBSERVATIONS[name]
     if not path.exists():
         raise ContimgError(f"{path}: not in this casadata; install the locked version")
     return path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,11 @@ from contimg.core.tables.units import Quantity, convert, find
 
 
 def read_named(
-    path: str | Path, name: str, quantities: Sequence[Quantity]
+    path: str | Path, name: str, quantities: Sequence[Quantity], may_be_empty: Collection[str] = ()
 ) -> tuple[pd.DataFrame, Problems]:
     """A table of `name` (text, not empty) and `quantities` in their units, all of them finite.
 
+    Cells of the columns that `may_be_empty` are NaN then.
     And its list of problems, for further checks of the caller, who has to raise them. Raises
     :class:`ContimgError` for columns that are missing.
     """
@@ -39,5 +40,8 @@ def read_named(
     problems.rows(names == "", name, "is empty; every row needs one")
     table = pd.DataFrame({name: names} | columns)
     for column in columns:
-        problems.rows(~np.isfinite(table[column]), column, "is not a finite number", table[column])
+        bad = ~np.isfinite(table[column])
+        if column in may_be_empty:
+            bad &= ~table[column].isna()
+        problems.rows(bad, column, "is not a finite number", table[column])
     return table, problems
