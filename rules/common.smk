@@ -22,7 +22,7 @@ from contimg.plan.estimate import mosaic_mb
 from contimg.publish.overrides import read_overrides
 from contimg.run import content
 from contimg.run.kept import CANDIDATES, products, run_wide
-from contimg.run.refresh import OPTIONS
+from contimg.run.options import OPTIONS
 from contimg.run.start import runs_jobs, start
 from contimg.run.tables import check_tables
 from contimg.tile.road import KEPT

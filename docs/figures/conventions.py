@@ -15,7 +15,8 @@ from matplotlib.patches import Patch
 from contimg.core.beam import InstrumentOptions, PrimaryBeam
 from contimg.core.coords import direction_cosines, icrs_on_meridian, mjd_time
 from contimg.core.groups import group_name
-from contimg.core.window import SiteFiles, utc
+from contimg.core.site import SiteFiles
+from contimg.core.window import utc
 
 FIRST_MJD = 60953.6455093  # mid-point of the first integration
 N_TIMES, INTEGRATION_S = 24, 12.884901888

@@ -104,6 +104,11 @@ def load(verb: str) -> Command:
     return import_module(VERBS[verb]).COMMAND
 
 
+def declared(verb: str) -> Command:
+    """What a verb takes, without the libraries that its work needs."""
+    return help.declared(VERBS[verb])
+
+
 def find_verb(argv: list[str]) -> str | None:
     """The verb that `argv` starts with, the longer one of two; None if there is none."""
     for words in (2, 1):
@@ -155,8 +160,8 @@ def _main(argv: list[str], note: Note) -> int:
         return _usage(argv)
     words = argv[len(verb.split()) :]
     if asked := {"-h", "--help"} & set(words):
-        command = help.declared(VERBS[verb]) or load(verb)
-        print(help.verb_help(verb, command, [w for w in words if w not in asked]))
+        flags = [word for word in words if word not in asked]
+        print(help.verb_help(verb, declared(verb), flags))
         return 0
     command = load(verb)
     _note_code(verb)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from contimg.calibrate.options import ApplyOptions, CalibrateOptions, ScaleOptions
 from contimg.calset.options import CalsetValidationOptions
 from contimg.check.options import AllTilesOptions, CheckOptions
-from contimg.cli import load
+from contimg.cli import declared
 from contimg.convert.options import ConvertOptions
 from contimg.core.errors import ContimgError
 from contimg.core.instrument import InstrumentOptions
@@ -169,5 +169,5 @@ def _said(problem: Mapping[str, Any]) -> str:
 
 def flags(config: Config, verb: str) -> str:
     """The option flags of `verb` with the values of `config`, ready for a shell."""
-    words = [to_flags(getattr(config, model.section)) for model in load(verb).options]
+    words = [to_flags(getattr(config, model.section)) for model in declared(verb).options]
     return " ".join(word for word in words if word)

@@ -27,7 +27,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from contimg.cli import VERBS, load
+from contimg.cli import VERBS, declared
 from contimg.core.options import is_limit, is_path
 
 _ROOT = Path(__file__).parent  # of the package
@@ -79,7 +79,7 @@ def files(config: BaseModel, verb: str) -> dict[str, Path]:
     """``section.leaf`` -> file of the path leaves of `verb` that are set."""
     return {
         f"{model.section}.{leaf}": value
-        for model in load(verb).options
+        for model in declared(verb).options
         for leaf, field in model.model_fields.items()
         if is_path(field)
         and (value := getattr(getattr(config, model.section), leaf)) is not None
@@ -103,7 +103,7 @@ def used(verb: str) -> frozenset[str]:
     names = _names(verb)
     mine = {
         leaf
-        for model in load(verb).options
+        for model in declared(verb).options
         for leaf in model.model_fields
         if verb in PLANNERS or leaf not in model.planning
     }
@@ -123,7 +123,7 @@ def _names(verb: str) -> frozenset[str]:
 
 
 def _leaves(config: BaseModel, verb: str) -> Iterator[tuple[str, Any]]:
-    command = load(verb)
+    command = declared(verb)
     for model in command.options:
         section = getattr(config, model.section)
         for leaf, field in model.model_fields.items():

@@ -8,9 +8,10 @@ import importlib.util
 import sys
 import textwrap
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import BaseModel
 
@@ -20,9 +21,10 @@ from contimg.core.options import choices, flag_name, is_bool, is_positional
 WIDTH = 100
 SCREEN = 40  # lines
 # modules of this package that declare and import nothing heavy
-LIGHT = {f"contimg.core.{name}" for name in ("instrument", "command", "errors", "paths")}
-LIGHT |= {"contimg.core.shared", "contimg.catalogs.region", "contimg.calibrate.calset_files"}
-SAID = ("files", "options")  # of a command, what its help is made of
+LIGHT = {f"contimg.core.{name}" for name in ("instrument", "command", "errors", "paths", "shared")}
+LIGHT |= {"contimg.core.site", "contimg.catalogs.region", "contimg.calibrate.calset_files"}
+SAID = {"help", "files", "options"}  # of a command, what its help is made of
+DONE = {"run", "judge"}  # what it does, of which only whether it does it is declared
 COMMON = {
     "--configfile": "config file(s) of a run: their options hold where no flag is given",
     "--help": "this text; --help FLAG ... explains these, --help all explains all",
@@ -51,34 +53,44 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
-def declared(module: str) -> Command | None:
+@cache
+def declared(module: str) -> Command:
     """The command of a module from its declarations alone, without what only its work needs.
 
-    Heavy libraries take seconds to import and say nothing about flags. None where a declaration
-    stands on something that is not one.
+    Heavy libraries take seconds to import and say nothing about flags. What the command does is
+    left out: `judge` of one that judges is :func:`undone`.
     """
     tree = ast.parse(_source(module))
     body: list[ast.stmt] = []
+    names = set()  # that light modules give
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            body += [node] if _is_light(node) else []
-        elif isinstance(node, ast.ClassDef) or _is_plain(node):
+            if _is_light(node):
+                body.append(node)
+                names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.ClassDef) or _is_plain(node, names):
             body.append(node)
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COMMAND":
             call = node.value
             assert isinstance(call, ast.Call)
-            call.keywords = [word for word in call.keywords if word.arg in {"help", *SAID}]
-            call.keywords.append(ast.keyword("run", ast.Constant(None)))
+            call.keywords = [word for word in call.keywords if word.arg in SAID | DONE]
+            for word in call.keywords:
+                if word.arg in DONE:
+                    word.value = ast.Name("undone", ast.Load())
             body.append(ast.fix_missing_locations(node))
     home = ModuleType(f"{module}:declared")
+    vars(home)["undone"] = undone
     sys.modules[home.__name__] = home  # where pydantic looks annotations up
     try:
         exec(compile(ast.Module(body, []), module, "exec"), vars(home))
-    except NameError:
-        return None
     finally:
         del sys.modules[home.__name__]
     return home.COMMAND
+
+
+def undone(*_: Any) -> NoReturn:
+    """What a declared command does."""
+    raise NotImplementedError("a declaration does nothing; contimg.cli.load gives the command")
 
 
 def _is_light(node: ast.Import | ast.ImportFrom) -> bool:
@@ -91,12 +103,12 @@ def _is_light(node: ast.Import | ast.ImportFrom) -> bool:
     return name in LIGHT or name.endswith(".options") or name.startswith("contimg.operate")
 
 
-def _is_plain(node: ast.stmt) -> bool:
-    """A constant, or another name for a type."""
+def _is_plain(node: ast.stmt, names: set[str]) -> bool:
+    """A constant, another name for a type, or a part of what has one of `names`."""
     if not isinstance(node, ast.Assign):
         return False
     used = {part.id for part in ast.walk(node.value) if isinstance(part, ast.Name)}
-    return used <= {"Literal"} and not any(isinstance(p, ast.Call) for p in ast.walk(node.value))
+    return used <= names and not any(isinstance(p, ast.Call) for p in ast.walk(node.value))
 
 
 def _source(module: str) -> str:

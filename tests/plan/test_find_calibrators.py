@@ -34,7 +34,7 @@ def apparent_dec_deg(ra_deg: float, dec_deg: float) -> float:
     from pyuvdata.utils import get_lst_for_time
     from pyuvdata.utils.phasing import calc_app_coords
 
-    from contimg.core.window import SiteFiles
+    from contimg.core.site import SiteFiles
 
     jd, here = np.array([2460953.9]), SiteFiles().location
     _, dec = calc_app_coords(

@@ -17,7 +17,8 @@ from contimg.core.beam import PrimaryBeam
 from contimg.core.coords import mjd_time, transits_between
 from contimg.core.errors import ContimgError
 from contimg.core.instrument import InstrumentOptions
-from contimg.core.window import SiteFiles, parse_time, utc, window
+from contimg.core.site import SiteFiles
+from contimg.core.window import parse_time, utc, window
 from contimg.plan.transits import transit_table, transits
 from contimg.simulate import array
 

@@ -18,7 +18,7 @@ from contimg.core.options import is_path
 from contimg.core.plans import plan_key
 from contimg.run.content import INPUTS
 from contimg.run.judge import JUDGED
-from contimg.run.refresh import OPTIONS
+from contimg.run.options import OPTIONS
 
 ROOT = Path(__file__).parents[2]
 TABLE = Path(__file__).with_name("leaves.csv")

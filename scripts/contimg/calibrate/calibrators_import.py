@@ -10,6 +10,7 @@ person to write ``scale = yes`` or the role ``flux``.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from dataclasses import dataclass, field
@@ -77,7 +78,7 @@ class Entry:
     other_name: str
     codes: dict[str, str] = field(default_factory=dict)
     flux_jy: dict[str, float] = field(default_factory=dict)
-    uv_klambda: tuple[float, float] = (np.nan, np.nan)  # of 20 cm
+    uv_klambda: tuple[float, float] = (math.nan, math.nan)  # of 20 cm
 
 
 def parse(lines: list[str]) -> tuple[list[Entry], list[str]]:

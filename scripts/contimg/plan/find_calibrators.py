@@ -19,7 +19,8 @@ from contimg.core.parquet import read_parquet
 from contimg.core.paths import path
 from contimg.core.plans import latest
 from contimg.core.records import atomic
-from contimg.core.window import SiteFiles, utc, window
+from contimg.core.site import SiteFiles
+from contimg.core.window import utc, window
 from contimg.plan.options import PlanOptions
 from contimg.plan.transits import frequency, transits
 

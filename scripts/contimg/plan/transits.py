@@ -18,7 +18,8 @@ from contimg.core.coords import SIDEREAL_DAY, apparent, mjd_time
 from contimg.core.errors import ContimgError
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.records import atomic
-from contimg.core.window import SiteFiles, utc_of, window
+from contimg.core.site import SiteFiles
+from contimg.core.window import utc_of, window
 from contimg.plan.options import PlanOptions
 
 # centre of the band of DSA-110; used where the options name no band

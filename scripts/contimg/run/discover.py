@@ -11,7 +11,8 @@ from contimg.discover.options import DiscoverOptions
 from contimg.mosaic.options import MosaicOptions
 from contimg.plan.options import PlanOptions
 from contimg.plan.overview import summary
-from contimg.run.refresh import OPTIONS, refresh
+from contimg.run.options import OPTIONS
+from contimg.run.refresh import refresh
 from contimg.simulate.options import SimulateOptions
 
 

@@ -28,15 +28,6 @@ from contimg.plan.plan import make_plan
 from contimg.plan.tables import TABLES
 from contimg.simulate.options import SimulateOptions
 
-OPTIONS = (
-    InstrumentOptions,
-    DiscoverOptions,
-    PlanOptions,
-    MosaicOptions,
-    SimulateOptions,
-    ScaleOptions,
-)
-
 
 def refresh(
     results: str,

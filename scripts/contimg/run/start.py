@@ -24,7 +24,8 @@ from contimg.core.paths import path
 from contimg.plan.estimate import estimate
 from contimg.report import runs
 from contimg.run.judge import judge_again
-from contimg.run.refresh import OPTIONS, refresh
+from contimg.run.options import OPTIONS
+from contimg.run.refresh import refresh
 
 # arguments with which Snakemake looks, cleans or writes elsewhere and runs no job
 _LOOKS = (
