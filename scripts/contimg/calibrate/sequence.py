@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from contimg.calibrate import solver
 from contimg.calibrate.options import CalibrateOptions
 from contimg.calibrate.smooth import smooth_table
 from contimg.core.caltable import LEAST_CHANNELS
@@ -17,14 +18,19 @@ from contimg.core.ms import open_table
 
 
 def run_task(name: str, **arguments: Any) -> None:
-    """Call a function of casatasks; every call of the solution goes through here."""
-    import casatasks
-
+    """Call a task of CASA; every call of the solution goes through here."""
+    task = {"gaincal": solver.gaincal, "bandpass": solver.bandpass, "gencal": _gencal}[name]
     wall, cpu = time.perf_counter(), time.process_time()
-    getattr(casatasks, name)(**arguments)
+    task(**arguments)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     table = Path(arguments["caltable"]).name
     print(f"CASA {name} {table}: {wall:.2f} s, {cpu:.2f} CPU s", file=sys.stderr, flush=True)
+
+
+def _gencal(**arguments: Any) -> None:
+    from casatasks import gencal
+
+    gencal(**arguments)
 
 
 def without_delays(settings: CalibrateOptions, channels: int) -> str:
