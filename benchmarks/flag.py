@@ -30,7 +30,7 @@ import numpy as np
 import yaml
 
 from contimg.config import read_config
-from contimg.core.beam import C_M_S
+from contimg.core.constants import C_M_S
 from contimg.core.groups import read_manifest
 from contimg.core.ms import open_table, read_axes
 from contimg.flag.measurement_set import context_of, flag_measurement_set

@@ -17,7 +17,8 @@ import time
 import numpy as np
 import pandas as pd
 
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.constants import C_M_S
 from contimg.core.coords import direction_cosines, separation
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.ms import Axes

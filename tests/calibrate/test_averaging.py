@@ -10,7 +10,8 @@ import pytest
 
 from contimg.calibrate.averaging import edge_rad, smearing_bin, smearing_loss
 from contimg.calibrate.options import ApplyOptions
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.constants import C_M_S
 from contimg.core.ms import read_axes
 from contimg.core.predict import predict
 from truth.observe import INSTRUMENT, PERFECT, converted, observe

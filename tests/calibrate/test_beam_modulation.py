@@ -7,7 +7,8 @@ import pytest
 
 from contimg.calibrate.beam_modulation import remove_modulation
 from contimg.calibrate.options import ApplyOptions
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.constants import C_M_S
 from contimg.core.coords import direction_cosines
 from contimg.core.ms import open_table, read_axes
 from truth.observe import INSTRUMENT, PERFECT, brightness, converted, observe

@@ -14,8 +14,9 @@ from astropy.wcs import WCS
 
 from contimg.calibrate import model
 from contimg.calibrate.components import read_components
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.casa import casa_session
+from contimg.core.constants import C_M_S
 from contimg.core.coords import direction_cosines
 from contimg.core.errors import ContimgError
 from contimg.core.instrument import InstrumentOptions

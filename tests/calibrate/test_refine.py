@@ -13,8 +13,9 @@ from contimg.calibrate import apply, fit, refine
 from contimg.calibrate.model import write_model
 from contimg.calibrate.options import ApplyOptions
 from contimg.calibrate.sequence import run_task
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.casa import casa_session
+from contimg.core.constants import C_M_S
 from contimg.core.coords import direction_cosines
 from contimg.core.ms import open_table, read_axes
 from contimg.core.predict import predict

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.constants import C_M_S
 from contimg.core.instrument import InstrumentOptions
 
 
@@ -29,6 +30,13 @@ def test_unity_on_axis_and_half_at_half_width(beam: PrimaryBeam) -> None:
         assert float(beam.power(0.0, freq)) == pytest.approx(1, abs=1e-6)
         half = beam.fwhm_rad(freq) / 2
         assert float(beam.power(half, freq)) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_level_is_reached_at_its_radius(beam: PrimaryBeam) -> None:
+    for level in (0.05, 0.2, 0.5, 0.99):
+        radius = beam.radius_rad(level, 1.4e9)
+        assert float(beam.power(radius, 1.4e9)) == pytest.approx(level, rel=1e-9)
+        assert radius < 1.1 * beam.fwhm_rad(1.4e9)
 
 
 def test_width_scales_with_wavelength(beam: PrimaryBeam) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from contimg.core import dirty
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.constants import C_M_S
 from contimg.core.coords import direction_cosines
 from contimg.core.instrument import InstrumentOptions
 from contimg.core.predict import predict

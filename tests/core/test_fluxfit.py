@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.catalog import flux_density
+from contimg.core.constants import C_M_S
 from contimg.core.coords import cosines_to_sky, direction_cosines, separation
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fluxfit.design import design

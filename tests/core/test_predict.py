@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from contimg.core import predict as module
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.constants import C_M_S
 from contimg.core.coords import direction_cosines, separation
 from contimg.core.errors import ContimgError
 from contimg.core.instrument import InstrumentOptions

@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.beam import C_M_S
+from contimg.core.constants import C_M_S
 from contimg.flag.context import SubbandContext
 from contimg.flag.options import FlagOptions, split_steps
 from contimg.flag.stream import run_steps

@@ -9,8 +9,8 @@ import pytest
 from contimg.core.catalog import COLUMNS as CATALOG
 from contimg.core.paths import PATTERNS
 from contimg.photometry.table import COLUMNS as PHOTOMETRY
+from contimg.photometry.tile.columns import TILE_COLUMNS
 from contimg.photometry.tile.combine import COLUMNS as COMBINED
-from contimg.photometry.tile.table import TILE_COLUMNS
 from contimg.variability.columns import CANDIDATES
 from contimg.variability.lightcurves import COLUMNS as LIGHTCURVES
 

@@ -12,8 +12,8 @@ from contimg.cli import main
 from contimg.core.records import write_record
 from contimg.core.rowflags import usable
 from contimg.photometry.table import write_table
+from contimg.photometry.tile.columns import TILE_SCHEMA
 from contimg.photometry.tile.combine import combine
-from contimg.photometry.tile.table import TILE_SCHEMA
 
 BEAM = {"major_arcsec": 40.0, "minor_arcsec": 30.0, "pa_deg": 10.0}
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from astropy.coordinates import SkyCoord
 
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.constants import C_M_S
 from contimg.core.coords import direction_cosines, separation
 from contimg.core.groups import Group
 from contimg.core.instrument import InstrumentOptions

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.beam import C_M_S
 from contimg.core.caltable import read_table, table_freq_hz
+from contimg.core.constants import C_M_S
 from contimg.core.groups import Group
 from contimg.core.ms import Axes, read_axes
 from contimg.core.predict import antenna_uvw

@@ -11,7 +11,7 @@ from astropy.coordinates import SkyCoord
 from contimg.convert.command import ConvertFiles
 from contimg.convert.command import run as convert
 from contimg.convert.options import ConvertOptions
-from contimg.core.beam import C_M_S
+from contimg.core.constants import C_M_S
 from contimg.core.coords import direction_cosines
 from contimg.core.groups import Group, write_manifest
 from contimg.core.instrument import InstrumentOptions

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.constants import C_M_S
 from contimg.core.fits import read_image
 from contimg.core.ms import open_table, read_axes
 from contimg.core.predict import predict

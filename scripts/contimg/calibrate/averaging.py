@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.calibrate.options import ApplyOptions
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.constants import C_M_S
 from contimg.core.ms import Axes
 
 _DIRECTIONS = 12
@@ -31,11 +32,7 @@ def smearing_bin(
 
 def edge_rad(axes: Axes, beam: PrimaryBeam, response: float) -> float:
     """Distance from the axis at which the beam falls to `response` at the middle of the band."""
-    from scipy.optimize import brentq
-
-    freq = float(axes.freq_hz.mean())
-    width = beam.fwhm_rad(freq)
-    return brentq(lambda t: float(beam.power(t, freq)) - response, width / 1000, width)
+    return beam.radius_rad(response, float(axes.freq_hz.mean()))
 
 
 def smearing_loss(

@@ -33,9 +33,10 @@ import numpy as np
 import pandas as pd
 
 from contimg.calibrate.components import read_components
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.calibrators import read_calibrators, scale_origin
 from contimg.core.catalog import COLUMNS, SIZES, extended, flux_density, read_sources
+from contimg.core.constants import C_M_S
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError
 from contimg.core.ms import Axes, open_table

@@ -18,8 +18,8 @@ import numpy as np
 from astropy.coordinates import EarthLocation
 from astropy.time import Time
 from numpy.typing import NDArray
-from scipy.constants import c as C_M_S
 
+from contimg.core.constants import C_M_S
 from contimg.core.coords import apparent, icrs, mjd_time
 
 _HALF_ARC = np.radians(0.5)

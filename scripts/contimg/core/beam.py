@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from contimg.core.constants import C_M_S
 from contimg.core.instrument import InstrumentOptions
-
-C_M_S = 299_792_458.0
+from contimg.core.roots import falling
 
 
 class PrimaryBeam:
@@ -42,7 +42,10 @@ class PrimaryBeam:
 
     def fwhm_rad(self, freq_hz: float) -> float:
         """Full width at half power at `freq_hz` [rad]."""
-        from scipy.optimize import brentq
-
         upper = 1.6 * C_M_S / freq_hz / self.options.dish_diameter_m
-        return 2 * brentq(lambda t: float(self.power(t, freq_hz)) - 0.5, 1e-6, min(upper, 1.5))
+        return 2 * falling(lambda t: float(self.power(t, freq_hz)) - 0.5, 1e-6, min(upper, 1.5))
+
+    def radius_rad(self, level: float, freq_hz: float) -> float:
+        """Distance from the axis, in the main lobe, where the response falls to `level` [rad]."""
+        reach = 1.1 * self.fwhm_rad(freq_hz)
+        return falling(lambda t: float(self.power(t, freq_hz)) - level, 0, reach)

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from contimg.core.earth import covered_mjd, outside, use_bundled_earth_orientation
 from contimg.core.errors import ContimgError
+from contimg.core.links import linked
 
 use_bundled_earth_orientation()
 
@@ -124,15 +125,7 @@ def clusters(
     ra_rad: NDArray[np.float64], dec_rad: NDArray[np.float64], radius_rad: float
 ) -> NDArray[np.int64]:
     """Number of the cluster of each position: positions nearer than `radius_rad` are linked."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    n = ra_rad.size
-    if n < 2:
-        return np.zeros(n, np.int64)
-    first, second = _near_pairs(ra_rad, dec_rad, radius_rad).T
-    links = coo_array((np.ones(first.size), (first, second)), shape=(n, n))
-    return connected_components(links, directed=False)[1].astype(np.int64)
+    return linked(ra_rad.size, *_near_pairs(ra_rad, dec_rad, radius_rad).T)
 
 
 def _near_pairs(

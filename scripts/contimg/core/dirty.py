@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from contimg.core.beam import C_M_S
+from contimg.core.constants import C_M_S
 from contimg.core.fits import Beam
 
 

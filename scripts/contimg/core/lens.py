@@ -18,9 +18,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from contimg.core.constants import C_M_S
+
 ALPHA_CAUSTIC = float(np.exp(1.5) / 2)  # 2.2408: the weakest lens with caustics
 MAX_IMAGE_GAIN = 1e3  # of one image: a point source on a caustic would give infinity
-_C_M_S = 299_792_458.0
+
 _BISECTIONS = 60  # halves the largest bracket to rounding
 _BINS_PER_SIGMA = 8
 _BINS_PER_RING = 5  # per sigma of the source, of radial profiles
@@ -35,7 +37,7 @@ def alpha(freq_hz: ArrayLike, n0_pc_cm3: float, distance_kpc: float, a_au: float
     from scipy.constants import astronomical_unit, parsec, physical_constants
 
     electron_radius_m = physical_constants["classical electron radius"][0]
-    wavelength_m = _C_M_S / np.asarray(freq_hz, dtype=float)
+    wavelength_m = C_M_S / np.asarray(freq_hz, dtype=float)
     column_m2 = n0_pc_cm3 * parsec * 1e6
     distance_m = distance_kpc * 1e3 * parsec
     width_m = a_au * astronomical_unit

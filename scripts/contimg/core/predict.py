@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
 from contimg.core.catalog import flux_density
+from contimg.core.constants import C_M_S
 from contimg.core.coords import direction_cosines, separation
 from contimg.core.errors import ContimgError
 from contimg.core.ms import Axes

@@ -10,10 +10,10 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
+from contimg.core.constants import C_M_S
 from contimg.core.paths import path
 from contimg.report.weblog.facts import Fact
 
-_C_M_S = 299_792_458.0
 # name: (unit, UCD, description), the mandatory columns of the standard in its order
 COLUMNS: dict[str, tuple[str, str, str]] = {
     "dataproduct_type": ("", "meta.code.class", "kind of the product"),
@@ -117,7 +117,7 @@ def _common(name: str, groups: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         **{"obs_publisher_did": f"ivo://contimg/{quote(name)}", "access_format": "image/fits"},
         **{"target_name": name, "t_min": min(g["start_mjd"] for g in groups)},
         **{"t_max": max(g["end_mjd"] for g in groups), "t_resolution": np.nan, "t_xel": 1},
-        **{"em_min": _C_M_S / high, "em_max": _C_M_S / low, "em_res_power": np.nan, "em_xel": 1},
+        **{"em_min": C_M_S / high, "em_max": C_M_S / low, "em_res_power": np.nan, "em_xel": 1},
         **{"o_ucd": "phot.flux.density;em.radio", "pol_states": "/I/", "pol_xel": 1},
         **{"facility_name": telescope, "instrument_name": telescope},
     }

@@ -209,10 +209,7 @@ def _sum_threshold(amplitude, flags, level, scatter, sigma, floor, first, last):
             for time in range(n_time):
                 for chan in range(n_chan):
                     turned[chan, time] = tile[time, chan]
-            if found:
-                turned_hit[:] = hit.T
-            else:
-                turned_hit[:] = False
+                    turned_hit[chan, time] = hit[time, chan]
             found = _search(turned, turned_hit, found, turned_prefix, 3, sigma, noise, mean_t, work)
             if found:
                 for time in range(n_time):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from contimg.core.beam import C_M_S
+from contimg.core.constants import C_M_S
 from contimg.core.finder import find_peaks
 from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image
 from contimg.core.records import Check, check

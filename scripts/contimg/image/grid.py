@@ -9,6 +9,7 @@ import numpy as np
 from contimg.core.beam import PrimaryBeam
 from contimg.core.coords import separation
 from contimg.core.fits import Beam
+from contimg.core.roots import falling
 from contimg.image.options import ImageOptions, parse_center
 from contimg.image.synthesis import expected_beam
 from contimg.image.visibilities import Sampling, mean_frequency
@@ -63,8 +64,6 @@ def field_radius(
 
     Along right ascension the drift widens the field, so all four directions are tried.
     """
-    from scipy.optimize import brentq
-
     freq = mean_frequency(sampling)
     weight = sampling.weight.sum(axis=1)
     ra, dec = sampling.axes.pointing_rad
@@ -76,7 +75,7 @@ def field_radius(
         return float((weight * beam.power(separation(*there, ra, dec), freq)).sum() / weight.sum())
 
     radii = [
-        brentq(lambda d, a=angle: response(d, a) - pb_edge, 0, 1.05 * fwhm + drift)
+        falling(lambda d, a=angle: response(d, a) - pb_edge, 0, 1.05 * fwhm + drift)
         for angle in np.radians([0, 90, 180, 270])
         if response(0, angle) > pb_edge > response(1.05 * fwhm + drift, angle)
     ]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.core.fits import Beam, Image
-from contimg.core.pictures import label_sky
+from contimg.core.pictures import label_sky, sky_axes
 from contimg.core.records import atomic
 
 _LOW, _HIGH, _KNEE = -3.0, 30.0, 3.0  # of the grey scale [rms]
@@ -46,7 +46,7 @@ def draw(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 6.5), layout="constrained")
-    axes = figure.add_subplot(projection=content.wcs)
+    axes = sky_axes(figure, content.wcs)
     picture = show(axes, content.data, rms)
     label_sky(axes)
     axes.set_title(title)

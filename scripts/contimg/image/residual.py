@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 
 from contimg.core import dirty
-from contimg.core.beam import C_M_S
+from contimg.core.constants import C_M_S
 from contimg.core.coords import direction_cosines
 from contimg.core.errors import DataQualityError
 from contimg.core.fits import FWHM_TO_SIGMA, Beam, Image

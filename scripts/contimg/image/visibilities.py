@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.beam import C_M_S
+from contimg.core.constants import C_M_S
 from contimg.core.errors import DataQualityError
 from contimg.core.ms import Axes, open_table, read_axes
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.csgraph import connected_components
 
 from contimg.core.coords import clusters
+from contimg.core.links import linked
 from contimg.mosaic.options import MosaicOptions
 from contimg.mosaic.sources import Sources, find_sources
 from contimg.mosaic.tiles import Tile
@@ -116,7 +116,7 @@ def solve_offsets(
         right = np.bincount(tile, weight * (value - mean[source]), minlength=n_tiles)
         inverse = np.linalg.pinv(normal, hermitian=True, rcond=1e-9)
         offset = inverse @ right
-        labels = connected_components(np.abs(normal) > 0, directed=False)[1]
+        labels = linked(n_tiles, *np.nonzero(np.abs(normal) > 0))
         at_source = np.bincount(source, weight * (value - offset[tile])) / sums
         pull = np.abs(value - offset[tile] - at_source[source]) / error
         weight = np.minimum(1, 3 / np.maximum(pull, 1e-9)) / error**2

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.constants import C_M_S
 from contimg.core.coords import direction_cosines, unit_vectors
 from contimg.image.options import ImageOptions
 from contimg.mosaic.options import MosaicOptions
@@ -62,11 +63,8 @@ def expected_pixels(
 
 def _reach_deg(group: dict[str, Any], beam: PrimaryBeam, pb_limit: float) -> float:
     """How far from its centre a tile is used: the beam, and half of what it drifts [deg]."""
-    from scipy.optimize import brentq
-
     freq = (group["freq_min_hz"] + group["freq_max_hz"]) / 2
-    width = beam.fwhm_rad(freq)
-    edge = np.degrees(brentq(lambda r: float(beam.power(r, freq)) - pb_limit, 0, 1.05 * width))
+    edge = np.degrees(beam.radius_rad(pb_limit, freq))
     if group["tracking"] != "drift":
         return float(edge)
     days = group["end_mjd"] - group["start_mjd"]

@@ -9,7 +9,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from contimg.core.fits import Beam
-from contimg.core.pictures import label_sky
+from contimg.core.pictures import label_sky, sky_axes
 from contimg.core.records import atomic
 from contimg.mosaic.beams import beam_of
 
@@ -35,7 +35,7 @@ def plot_mosaic(
     width = 9.0
     figure = Figure(figsize=(width, float(np.clip(width * ny / nx, 3.0, 14.0)) + 0.8))
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot(projection=small_wcs)
+    axes = sky_axes(figure, small_wcs)
     shown = axes.imshow(
         small * 1e3,
         origin="lower",

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, sparse
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from contimg.core.links import linked
 from contimg.core.progress import progress
 from contimg.photometry.geometry import Sources
 from contimg.photometry.noise import Correlation
@@ -45,13 +45,7 @@ class Fluxes:
 
 def group(sources: Sources, distance: float) -> Index:
     """Label of the group of each source: sources nearer than `distance` [pixel] are linked."""
-    return connected_components(_links(sources, distance), directed=False)[1].astype(np.int64)
-
-
-def _links(sources: Sources, distance: float) -> sparse.coo_array:
-    n = len(sources)
-    pairs = near_pairs(sources, distance)
-    return sparse.coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    return linked(len(sources), *near_pairs(sources, distance).T)
 
 
 def near_pairs(sources: Sources, distance: float) -> Index:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2 as chi2_distribution
+from scipy.special import chdtrc, chdtri
 
 from contimg.photometry.forced import NEGLIGIBLE, chunks, near_pairs, subtract_neighbours
 from contimg.photometry.geometry import Sources
@@ -60,8 +60,8 @@ def judge(
     freedom = degrees_of_freedom(sources.take(np.array([0])), maps, correlation)
     finite = np.isfinite(chi2)
     value = np.where(finite, chi2, 1.0)
-    ordinary = chi2_distribution.ppf(_ORDINARY, freedom) / freedom
-    unlikely = chi2_distribution.sf(value * freedom, freedom) < _UNLIKELY
+    ordinary = chdtri(freedom, 1 - _ORDINARY) / freedom
+    unlikely = chdtrc(freedom, value * freedom) < _UNLIKELY
     highest, lowest = _extremes(sources, flux, maps)
     least = _PART * np.abs(np.nan_to_num(flux)) / rms
     flags = {

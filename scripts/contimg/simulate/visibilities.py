@@ -21,7 +21,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.constants import C_M_S
 from contimg.core.coords import SIDEREAL_DAY, apparent, mjd_time, separation
 from contimg.core.groups import Group
 from contimg.simulate import array

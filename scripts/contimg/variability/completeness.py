@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from scipy.stats import beta, chi2
+from scipy.special import betaincinv, chdtri
 
 # Fiedler et al. 1994 (ApJ 430, 581): ten events in 594 source-years at 2.7 GHz
 FIEDLER_EVENTS, FIEDLER_SOURCE_YEARS = 10, 594.0
@@ -63,8 +63,8 @@ def _fraction(found: pd.Series) -> tuple[int, int, float, float, float]:
 
 def interval(good: int, number: int) -> tuple[float, float]:
     """Central 68 % interval of a fraction."""
-    low = float(beta.ppf(0.16, good, number - good + 1)) if good else 0.0
-    high = float(beta.ppf(0.84, good + 1, number - good)) if good < number else 1.0
+    low = float(betaincinv(good, number - good + 1, 0.16)) if good else 0.0
+    high = float(betaincinv(good + 1, number - good, 0.84)) if good < number else 1.0
     return low, high
 
 
@@ -72,7 +72,7 @@ def rate(source_years: float, events: int) -> tuple[float, int, float, float]:
     """Effective source-years, events, their rate and its upper limit [per source and year]."""
     if source_years <= 0:
         return source_years, events, np.nan, np.nan
-    limit = 0.5 * float(chi2.ppf(0.95, 2 * (events + 1)))
+    limit = 0.5 * float(chdtri(2 * (events + 1), 0.05))
     return source_years, events, events / source_years, limit / source_years
 
 

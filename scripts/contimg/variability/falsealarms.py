@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from contimg.core.records import Check, check
 from contimg.variability.banks import typical_gap
@@ -87,10 +87,10 @@ def judged(made: pd.DataFrame, agreement: float) -> list[Check]:
     lines = []
     for level in LEVELS:
         # chance to have so many or more if p were uniform
-        odds = float(binom.sf((p < level).sum() - 1, len(p), level))
+        odds = float(bdtrc((p < level).sum() - 1, len(p), level))
         lines.append(check(f"chance_of_p_below_{level:g}", odds, fail_below=IMPROBABLE))
     rivals = made[made["kind"] != "population"]
-    odds = float(binom.sf(rivals["announced"].sum() - 1, len(rivals), MOST_RAISED))
+    odds = float(bdtrc(rivals["announced"].sum() - 1, len(rivals), MOST_RAISED))
     lines.append(check("chance_of_rivals_announced", odds, fail_below=IMPROBABLE))
     if np.isfinite(agreement):
         lines.append(check("null_tail_agreement", agreement, warn_below=0.1, warn_above=10.0))

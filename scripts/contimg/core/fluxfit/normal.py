@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.beam import C_M_S
+from contimg.core.constants import C_M_S
 from contimg.core.errors import DataQualityError
 from contimg.core.fluxfit.design import Design, columns, decay
 from contimg.core.fluxfit.kernels import add_squares, power_extended

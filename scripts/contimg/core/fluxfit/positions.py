@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.beam import C_M_S
+from contimg.core.constants import C_M_S
 from contimg.core.fluxfit.design import Design, columns, of_points
 from contimg.core.fluxfit.sweep import Block
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.beam import C_M_S
+from contimg.core.constants import C_M_S
 from contimg.core.fluxfit.design import Design, columns, decay
 from contimg.core.fluxfit.kernels import add_extended, project_extended
 

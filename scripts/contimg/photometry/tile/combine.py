@@ -15,19 +15,18 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.stats import chi2 as chi2_distribution
+from scipy.special import chdtrc
 
 from contimg.core.command import Command, Files
 from contimg.core.coords import separation
 from contimg.core.errors import ContimgError, DataQualityError
+from contimg.core.links import linked
 from contimg.core.parquet import read_parquet
 from contimg.core.records import Check, check, inherited, read_record, write_record
 from contimg.core.rowflags import usable
 from contimg.photometry.table import schema_of, write_table
 from contimg.photometry.tile import targets
-from contimg.photometry.tile.table import PARTS, TILE_COLUMNS, TILE_SCHEMA
+from contimg.photometry.tile.columns import PARTS, TILE_COLUMNS, TILE_SCHEMA
 
 _INCONSISTENT = 1e-5  # chance of so great a chi^2 below which a row is flagged
 _SAME_RAD = np.radians(15 / 3600)  # new sources of two tiles that are one
@@ -139,9 +138,7 @@ def combine(tiles: list[pd.DataFrame]) -> pd.DataFrame:
         total = (grouped[column] * weight).groupby(by).sum()
         return (total / weight.groupby(by).sum()).to_numpy()
 
-    improbable = (count > 1) & (
-        chi2_distribution.sf(chi2, np.maximum(count - 1, 1)) < _INCONSISTENT
-    )
+    improbable = (count > 1) & (chdtrc(np.maximum(count - 1, 1), chi2) < _INCONSISTENT)
     flags = [
         ";".join(sorted({f for text in texts for f in text.split(";") if f}
                         | ({"tiles_disagree"} if bad else set())))
@@ -200,8 +197,7 @@ def _joint(rows: pd.DataFrame, number: pd.Index) -> tuple[NDArray, NDArray]:
     first = np.repeat(number.get_indexer(rows["source"]), rows["neighbours"].map(len))
     second = number.get_indexer([name for listed in rows["neighbours"] for name in listed])
     known = second >= 0
-    links = coo_array((np.ones(known.sum()), (first[known], second[known])), shape=(n, n))
-    label = connected_components(links, directed=False)[1]
+    label = linked(n, first[known], second[known])
     of_row = label[number.get_indexer(rows["source"])]
     for group, part in rows.groupby(of_row):
         members = np.flatnonzero(label == group)

@@ -23,11 +23,12 @@ from contimg.core.steady import subtracted
 from contimg.core.stokes import summed_weight
 from contimg.photometry.table import write_table
 from contimg.photometry.tile import targets
+from contimg.photometry.tile.columns import TILE_SCHEMA
 from contimg.photometry.tile.measure import TileFit, measure_tile
 from contimg.photometry.tile.model import MODEL_SCHEMA, model_table
 from contimg.photometry.tile.options import FluxFitOptions
 from contimg.photometry.tile.rounds import Offset
-from contimg.photometry.tile.table import TILE_SCHEMA, tile_table
+from contimg.photometry.tile.table import tile_table
 
 
 class TilePhotometryFiles(Files):

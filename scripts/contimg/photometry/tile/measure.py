@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from contimg.core.beam import C_M_S, PrimaryBeam
+from contimg.core.beam import PrimaryBeam
+from contimg.core.constants import C_M_S
 from contimg.core.errors import DataQualityError
 from contimg.core.fluxfit.design import Design
 from contimg.core.fluxfit.normal import normal

@@ -325,8 +325,4 @@ def _cosines(table: pd.DataFrame, axes: Axes) -> NDArray[np.float64]:
 
 def _field_radius(beam: PrimaryBeam, axes: Axes, level: float) -> float:
     """Distance from the centre [rad] at which the beam has fallen to `level`."""
-    from scipy.optimize import brentq
-
-    freq = float(axes.freq_hz.mean())
-    width = beam.fwhm_rad(freq)
-    return float(brentq(lambda r: float(beam.power(r, freq)) - level, 0, 1.1 * width))
+    return beam.radius_rad(level, float(axes.freq_hz.mean()))

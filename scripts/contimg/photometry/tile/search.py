@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.core import dirty
-from contimg.core.beam import C_M_S
+from contimg.core.constants import C_M_S
 from contimg.core.coords import cosines_to_sky
 from contimg.core.fits import Beam
 from contimg.core.fluxfit.sweep import Arrays

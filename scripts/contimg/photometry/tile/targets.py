@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from contimg.core.beam import PrimaryBeam
 from contimg.core.catalog import directions, flux_density, nearest
 from contimg.core.coords import cosines_to_sky, direction_cosines, separation
 from contimg.core.errors import DataQualityError
+from contimg.core.links import linked
 from contimg.core.ms import Axes
 from contimg.photometry.tile.options import FluxFitOptions
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 # `role` of a row: a source that is measured, one of the model of the field that only takes part,
 # one of either farther out that does, a part of another source that the residual showed, a source
@@ -87,14 +90,19 @@ def choose(
 def _merge(table: pd.DataFrame, limit_arcsec: float) -> NDArray:
     """For each source the name of the brightest of those within the limit, itself if alone."""
     chord = 2 * np.sin(np.radians(limit_arcsec / 3600) / 2)
-    pairs = cKDTree(directions(table)).query_pairs(chord, output_type="ndarray")
-    n = len(table)
-    links = coo_array((np.ones(len(pairs)), pairs.reshape(-1, 2).T), shape=(n, n))
-    label = connected_components(links, directed=False)[1]
+    pairs = _tree(table).query_pairs(chord, output_type="ndarray").reshape(-1, 2)
+    label = linked(len(table), *pairs.T)
     flux = table["flux_jy"].fillna(0).to_numpy()
     order = np.lexsort((-flux, label))
     first = order[np.unique(label[order], return_index=True)[1]]
     return table["name"].to_numpy()[first[label]]
+
+
+def _tree(table: pd.DataFrame) -> cKDTree:
+    """The places of a table, to ask for near ones."""
+    from scipy.spatial import cKDTree
+
+    return cKDTree(directions(table))
 
 
 def empty_places(
@@ -121,7 +129,7 @@ def empty_places(
     apart = _APART_WIDTHS * width_rad
     free = (places["beam"] >= options.min_beam) & (nearest(places, table)[0] > apart)
     places = places[free]
-    pairs = cKDTree(directions(places)).query_pairs(apart, output_type="ndarray")
+    pairs = _tree(places).query_pairs(apart, output_type="ndarray")
     crowded = np.zeros(len(places), bool)
     for first, second in pairs[np.lexsort(pairs.T[::-1])]:
         crowded[second] |= not crowded[first]
@@ -154,7 +162,7 @@ def clumped(table: pd.DataFrame, width_rad: float) -> int:
     found = table[table["role"].isin([NEW, UNSURE, COMPONENT])]
     if found.empty:
         return 0
-    tree = cKDTree(directions(found))
+    tree = _tree(found)
     near = tree.query_ball_point(tree.data, _CLUMP_WIDTHS * width_rad, return_length=True)
     return int((near > 2).sum())
 
