@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 
 from contimg.core.fits import FWHM_TO_SIGMA
 from contimg.photometry.forced import NEGLIGIBLE, chunks, near_pairs, subtract_neighbours
@@ -93,6 +92,8 @@ def _fit(
     result: Extents,
 ) -> None:
     """Fit one source; kept when its size is significant and changes its flux density."""
+    from scipy.optimize import least_squares
+
     beam = np.linalg.inv(sources.precision[index])
     used = stamps.used[row]
     y, x = np.broadcast_arrays(stamps.y[row] - sources.y[index], stamps.x[row] - sources.x[index])
