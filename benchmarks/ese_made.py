@@ -6,7 +6,7 @@ arrive, with a source of Gaussian brightness.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Made:
     error: np.ndarray
     truth: dict
     freq: np.ndarray | None = None  # of each measurement [Hz], if there are several parts
+    bad: np.ndarray | None = None  # which epochs are bad data
 
 
 def strengths(parts: int) -> np.ndarray:
@@ -191,6 +192,7 @@ def rival(kind: str, snr: float, random, parts: int = 1) -> Made:
     times = epochs(random)
     since = times - times[0]
     at = random.uniform(10, 90)
+    bad = None
     if kind == "flare":
         after = np.exp(-(since - at).clip(0) / random.uniform(5, 30))
         rise = np.exp(np.minimum(since - at, 0) / random.uniform(0.2, 3))
@@ -199,7 +201,7 @@ def rival(kind: str, snr: float, random, parts: int = 1) -> Made:
         relative = 1 + random.choice([-1, 1]) * random.uniform(0.1, 0.4) * (since > at)
     elif kind == "bad_block":
         inside = (since > at) & (since < at + random.uniform(3, 6))
-        relative = 1 - random.uniform(0.1, 0.3) * inside
+        relative, bad = 1 - random.uniform(0.1, 0.3) * inside, inside
     elif kind == "coloured_block":
         inside = (since > at) & (since < at + random.uniform(3, 6))
         relative = 1 - random.uniform(0, 0.4, parts)[:, None] * inside
@@ -219,4 +221,13 @@ def rival(kind: str, snr: float, random, parts: int = 1) -> Made:
         relative = 1 + 0.02 * random.uniform(-1, 1) * slow
     else:
         relative = np.ones(len(times))
-    return observe(kind, relative, times, snr, random, None, parts)
+    return replace(observe(kind, relative, times, snr, random, None, parts), bad=bad)
+
+
+def warnings(made: Made, seen: float, random, false: float = 0.03) -> np.ndarray:
+    """Epochs that quality assurance warns of: a part `seen` of the blocks of bad data, and any
+    epoch with probability `false`."""
+    warned = random.uniform(size=len(made.mjd)) < false
+    if made.bad is not None and random.uniform() < seen:
+        warned |= made.bad
+    return warned

@@ -18,10 +18,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from ese_made import DEPTHS, Made, epochs, event, host, observe, rival
+from ese_made import DEPTHS, Made, epochs, event, host, observe, rival, warnings
 from scipy.stats import beta
 
 from contimg.cli import main
+from contimg.variability.doubt import block_odds
+from contimg.variability.ese import LightCurve
+from contimg.variability.options import VariabilityOptions
+from contimg.variability.parallel import parallel_map
+from contimg.variability.search import Search, search_all
 
 WIDTHS = (5, 15, 40, 80)
 EVENTS = ("line", "disc", "smooth")
@@ -37,12 +42,18 @@ LEVELS = (0.3, 0.1, 0.03, 0.01, 1e-3)
 EXPECTED = 0.01 / 1000  # false candidates a source
 
 
-def search(made: list[Made], folder: Path, name: str) -> pd.DataFrame:
-    """The table of sources that `contimg ese` makes of `made`, with `found`."""
+def search(made: list[Made], folder: Path, name: str, qa: float | None) -> pd.DataFrame:
+    """The table of sources that `contimg ese` makes of `made`, with `found`.
+
+    With `qa` rows have a column ``qa_warning``, which is true for this part of bad blocks.
+    """
     rows = []
     for k, m in enumerate(made):
         columns = {"source": f"s{k:05d}", "mjd": m.mjd, "flux_jy": m.flux, "flux_err_jy": m.error}
-        rows.append(pd.DataFrame(columns | ({} if m.freq is None else {"freq_hz": m.freq})))
+        columns |= {} if m.freq is None else {"freq_hz": m.freq}
+        if qa is not None:
+            columns["qa_warning"] = warnings(m, qa, np.random.default_rng([5, k]))
+        rows.append(pd.DataFrame(columns))
     table, out = folder / f"{name}.parquet", folder / f"{name}_sources.parquet"
     pd.concat(rows).to_parquet(table, index=False)
     words = [f"--lightcurves={table}", f"--sources={out}", f"--candidates={folder}/{name}.csv"]
@@ -73,7 +84,7 @@ def completeness(given: argparse.Namespace, random) -> None:
                     made.append(event(kind, deep, width, mixed, given.snr, random, given.parts))
                     cells.append((depth, f"{width} d", kind))
     made += population(given.population, mixed, given, random)
-    sources = search(made, given.folder, f"events_{given.hosts}")
+    sources = search(made, given.folder, f"events_{given.hosts}", given.qa)
     events = sources.iloc[: len(cells)].copy()
     events[["depth_bin", "width", "shape"]] = cells
     for name, least in BOUNDS.items():
@@ -122,10 +133,40 @@ def classes(given: argparse.Namespace, random) -> None:
     number = 4 * given.number
     made = [rival(kind, given.snr, random, given.parts) for kind in RIVALS for _ in range(number)]
     made += population(2 * len(made), True, given, random)
-    sources = search(made, given.folder, "rivals")
+    sources = search(made, given.folder, "rivals", given.qa)
     print("kind (rows) and class (columns)")
     print(pd.crosstab(sources["kind"], sources["class"]).to_string())
     print("\nannounced: " + sources.groupby("kind")["found"].sum().to_string().replace("\n", "; "))
+
+
+def one_at_a_time(given: argparse.Namespace, random) -> None:
+    """What is made of rivals of which the run knows no other, among quiet sources."""
+    quiet = population(given.population, False, given, random)
+    kinds = given.kinds.split(",")
+    tried = [rival(k, given.snr, random) for k in kinds for _ in range(4 * given.number)]
+    if given.qa is not None:
+        warned = [warnings(m, given.qa, random) for m in (*quiet, *tried)]
+        odds = block_odds(np.concatenate(warned))
+        odds = np.split(odds, np.cumsum([len(m.mjd) for m in (*quiet, *tried)])[:-1])
+    else:
+        odds = [None] * (len(quiet) + len(tried))
+    curves = [
+        LightCurve(str(k), m.mjd, m.flux, m.error, o)
+        for k, (m, o) in enumerate(zip((*quiet, *tried), odds, strict=True))
+    ]
+    run = search_all(curves[: len(quiet)], VariabilityOptions(), 2)
+    items = list(enumerate(curves[len(quiet) :]))
+    found = pd.DataFrame(parallel_map(_examined, items, (run,), 2), columns=["class", "p"])
+    found["kind"] = [m.kind for m in tried]
+    print("one at a time: kind (rows) and class (columns)")
+    print(pd.crosstab(found["kind"], found["class"]).to_string())
+    announced = (found["class"] == "ese") & (found["p"] < EXPECTED)
+    print("announced: " + announced.groupby(found["kind"]).sum().to_string().replace("\n", "; "))
+
+
+def _examined(item: tuple[int, LightCurve], run: Search) -> tuple[str, float]:
+    event = run.examine(item[1], 0, item[0])
+    return event.kind, event.false_alarm_probability
 
 
 def parse() -> argparse.Namespace:
@@ -137,7 +178,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--snr", type=float, default=20.0, help="of an epoch")
     parser.add_argument("--parts", type=int, default=1, help="of the band")
     parser.add_argument("--folder", type=Path, default=Path("results/benchmarks/ese"))
-    parser.add_argument("--only", choices=("events", "rivals"), default=None)
+    parser.add_argument("--only", choices=("events", "rivals", "alone"), default=None)
+    parser.add_argument("--kinds", default="bad_block", help="that `--only alone` tries")
+    parser.add_argument("--qa", type=float, default=None, help="part of bad blocks warned of")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
@@ -146,7 +189,9 @@ if __name__ == "__main__":
     given = parse()
     given.folder.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(given.seed)
-    if given.only != "rivals":
+    if given.only in (None, "events"):
         completeness(given, generator)
-    if given.only != "events":
+    if given.only in (None, "rivals"):
         classes(given, generator)
+    if given.only in (None, "alone"):
+        one_at_a_time(given, generator)

@@ -39,7 +39,7 @@ def test_evidence_of_a_template_by_integration(name):
         times, 1 + 0.3 * bank.templates[:, 0] + error * random.normal(size=20), error
     )
     noise = noise_grid(1.0, 20.0)[4]
-    banks = Banks({name: bank}, bank.templates, {name: slice(0, 1)})
+    banks = Banks({name: bank})
     found = weigh(series, lambda: banks, [noise])
     inverse = np.linalg.inv(covariance(noise, times, np.sqrt(series.variance), 1.0))
     means = np.linspace(0.3, 1.7, 700)[:, None]

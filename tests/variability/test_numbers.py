@@ -80,7 +80,7 @@ def test_an_alert_needs_no_later_epoch(search):
     random = np.random.default_rng([search.options.seed, 3])
     drawn = [injection.draw(search, list(range(16)), random) for _ in range(number + 1)][number]
     curve = drawn.into(search.curves[drawn.host])
-    alert = injection._alert(search, curve, drawn.host, number)
+    alert = injection._alert(search, curve, drawn.host, number, 0)
     part = [values[: alert + 1] for values in (curve.mjd, curve.flux, curve.error)]
     event = search.examine(type(curve)(curve.source, *part), drawn.host, number)
     assert search.announces(event)

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from contimg.variability.filters import supports
 from contimg.variability.profiles import ALPHAS, KINDS, POWERS, SIZES, Dips, changes, depths, place
 
 CLASSES = ("ese", "flare", "step", "bad_block", "periodic")
@@ -38,6 +39,7 @@ MIN_BASELINE = 3  # epochs with less than a fifth of the depth
 STEP_EPOCHS = 3  # on either side of a step
 MAX_FLARE, MAX_CHANGE = 5.0, 1.0  # largest amplitudes, in baselines
 MIN_SPAN_DAYS = 0.5  # of a light curve
+FADED = 12.0  # rise or decay times from its peak on a flare is zero: e^-12 of it is left
 _RESOLUTION_DAYS = 0.01
 
 
@@ -77,25 +79,37 @@ class Bank:
     parameters: NDArray[np.float64]  # (K, P): what the class knows its templates by
     pairs: bool = False  # cosine, sine and their sum for every row of parameters
 
+    @cached_property
+    def support(self) -> NDArray[np.int64]:
+        """(blocks, 2) where blocks of neighbours are not zero, as :func:`filters.supports`."""
+        return supports(self.templates)
+
 
 @dataclass(frozen=True)
 class Banks:
-    """The banks of all classes that the epochs allow, side by side."""
+    """The banks of all classes that the epochs allow."""
 
     of_class: dict[str, Bank]
-    templates: NDArray[np.float32]  # (N, all K)
-    columns: dict[str, slice]
 
 
 def make_banks(times: NDArray, min_points: int, width_min: float, width_max: float | None) -> Banks:
     """Banks for epochs at `times` [days]."""
-    ticks = np.round((times - times[0]) / _RESOLUTION_DAYS).astype(int)
-    return _make_banks(tuple(ticks.tolist()), min_points, width_min, width_max)
+    return _make_banks(sampling(times), min_points, width_min, width_max)
+
+
+def sampling(times: NDArray) -> bytes:
+    """Times after the first in units of the resolution: equal samplings share templates."""
+    return np.round((times - times[0]) / _RESOLUTION_DAYS).astype(np.int64).tobytes()
+
+
+def _sampled(ticks: bytes) -> NDArray[np.float64]:
+    """The times [days] of a sampling."""
+    return np.frombuffer(ticks, np.int64) * _RESOLUTION_DAYS
 
 
 @lru_cache(maxsize=1)
 def _make_banks(ticks, min_points, width_min, width_max) -> Banks:
-    times = np.array(ticks) * _RESOLUTION_DAYS
+    times = _sampled(ticks)
     banks = {
         "ese": _dip_bank(times, min_points, width_min, width_max or times[-1]),
         "flare": _flare_bank(times),
@@ -103,13 +117,7 @@ def _make_banks(ticks, min_points, width_min, width_max) -> Banks:
         "bad_block": _block_bank(times),
         "periodic": _sine_bank(times),
     }
-    banks = {name: bank for name, bank in banks.items() if bank.templates.shape[1]}
-    ends = np.cumsum([0] + [bank.templates.shape[1] for bank in banks.values()])
-    columns = {name: slice(ends[k], ends[k + 1]) for k, name in enumerate(banks)}
-    joined = np.concatenate([bank.templates for bank in banks.values()], axis=1)
-    # views of the one array: that of a long light curve is large
-    views = {n: replace(bank, templates=joined[:, columns[n]]) for n, bank in banks.items()}
-    return Banks(views, joined, columns)
+    return Banks({name: bank for name, bank in banks.items() if bank.templates.shape[1]})
 
 
 def typical_gap(times: NDArray) -> float:
@@ -133,49 +141,93 @@ def constrained(change: NDArray, min_points: int) -> NDArray[np.bool_]:
     a fifth of it: without the first a template would fit single outliers, without the second
     anything that rises or falls.
     """
-    in_dip = (change < -0.5).sum(axis=0)
-    baseline = (np.abs(change) < 0.2).sum(axis=0)
-    seen = change.min(axis=0) < -0.8
-    return (in_dip >= min_points) & (baseline >= MIN_BASELINE) & seen
+    in_dip, baseline, lowest = _counted(change)
+    return (in_dip >= min_points) & (baseline >= MIN_BASELINE) & (lowest < -0.8)
+
+
+@numba.njit(cache=True, nogil=True)
+def _counted(change):
+    """Of every dip (N, K) the epochs below half, those near the baseline, and the lowest value."""
+    number, width = change.shape
+    in_dip, baseline = np.zeros(width, np.int64), np.zeros(width, np.int64)
+    lowest = np.zeros(width)
+    for n in range(number):
+        for k in range(width):
+            value = change[n, k]
+            in_dip[k] += value < -0.5
+            baseline[k] += abs(value) < 0.2
+            lowest[k] = min(lowest[k], value)
+    return in_dip, baseline, lowest
 
 
 def _dip_bank(times: NDArray, min_points: int, width_min: float, width_max: float) -> Bank:
-    gap, span, step = typical_gap(times), times[-1], spacing(times)
-    rows, weights = [], []
     chosen = widths(times, width_min, width_max)
+    rows, weights = [], []
     for width in chosen:
-        number = NARROW_SHAPES if width < NARROW_EPOCHS * gap else len(SHAPES)
-        shapes = SHAPES[: min(number, step.shapes)]
-        centres = np.arange(-width / 3, span + width / 3 + 1e-9, step.t0_step * width)
-        for name, alpha, size in shapes:
-            a = float(place(alpha, POWERS if name == "smooth" else ALPHAS))
-            shape = KINDS.index(name), a, float(place(size, SIZES)), 0.0
-            rows += [(*shape, width, t0) for t0 in centres]
-        number = len(chosen) * len(shapes) * len(centres)
-        weights += [-np.log(number)] * (len(shapes) * len(centres))
-    columns = np.array(rows).T
-    dips = Dips(columns[0].astype(int), *columns[1:])
-    change = changes(dips, times)
+        own = _dips_of_width(times, float(width))
+        rows += own
+        weights += [-np.log(len(chosen) * len(own))] * len(own)
+    change, columns = _dip_changes(rows, times)
     keep = constrained(change, min_points)
     return Bank(
-        np.ascontiguousarray(change[:, keep], dtype=np.float32),
+        change.astype(np.float32)[:, keep],
         np.array(weights)[keep],
         np.zeros(keep.sum()),
-        depths(dips[keep]),
+        depths(_as_dips(columns[:, keep])),
         columns.T[keep],
     )
 
 
+def allows_dips(times: NDArray, min_points: int, width_min: float, width_max: float | None) -> bool:
+    """Whether epochs at `times` [days] constrain any dip of the bank.
+
+    Widths near a fifth of the light curve are tried first: few dips, one of which is nearly always
+    constrained.
+    """
+    times = _sampled(sampling(times))
+    chosen = widths(times, width_min, width_max or times[-1])
+    for width in chosen[np.argsort(np.abs(np.log(5 * chosen / times[-1])))]:
+        change, _ = _dip_changes(_dips_of_width(times, float(width)), times)
+        if constrained(change, min_points).any():
+            return True
+    return False
+
+
+def _dips_of_width(times: NDArray, width: float) -> list[tuple]:
+    """Parameters of the dips of one width, in the order of :class:`Dips`."""
+    gap, span, step = typical_gap(times), times[-1], spacing(times)
+    number = NARROW_SHAPES if width < NARROW_EPOCHS * gap else len(SHAPES)
+    centres = np.arange(-width / 3, span + width / 3 + 1e-9, step.t0_step * width)
+    rows = []
+    for name, alpha, size in SHAPES[: min(number, step.shapes)]:
+        a = float(place(alpha, POWERS if name == "smooth" else ALPHAS))
+        shape = KINDS.index(name), a, float(place(size, SIZES)), 0.0
+        rows += [(*shape, width, t0) for t0 in centres]
+    return rows
+
+
+def _dip_changes(rows: list[tuple], times: NDArray) -> tuple[NDArray, NDArray]:
+    """Templates (N, K) of dips and their parameters (6, K)."""
+    columns = np.array(rows).T
+    return changes(_as_dips(columns), times), columns
+
+
+def _as_dips(columns: NDArray) -> Dips:
+    return Dips(columns[0].astype(int), *columns[1:])
+
+
 @numba.njit(cache=True, nogil=True)
 def flares(peak, rise, decay, times):
-    """(N, K) flares of amplitude one: exponential `rise` and `decay` times [days].
+    """(N, K) float32 flares of amplitude one: exponential `rise` and `decay` times [days].
 
     A negative rise is that of a symmetric bump, Gaussian of this FWHM.
     """
-    result = np.zeros((len(times), len(peak)))
+    result = np.zeros((len(times), len(peak)), np.float32)
     for n in range(len(times)):
         for k in range(len(peak)):
             since = times[n] - peak[k]
+            if since > FADED * decay[k] or since < -FADED * max(abs(rise[k]), 1e-6):
+                continue
             if rise[k] < 0:
                 result[n, k] = math.exp(-4 * math.log(2) * (since / rise[k]) ** 2)
             elif since >= -1e-6:
@@ -199,7 +251,7 @@ def _flare_bank(times: NDArray) -> Bank:
         weights += [-np.log(2 * number * len(bumps))] * len(bumps)
     parameters = np.array(rows)
     templates = flares(*parameters.T, times)
-    keep = (templates > 0.5).any(axis=0) & (templates < 0.5).any(axis=0)
+    keep = (templates.max(axis=0) > 0.5) & (templates.min(axis=0) < 0.5)
     return _bank(templates[:, keep], parameters[keep], 0.0, MAX_FLARE, np.array(weights)[keep])
 
 
@@ -224,18 +276,20 @@ def _block_bank(times: NDArray) -> Bank:
         for start in range(len(times) - length + 1)
     ]
     start, length = np.array(rows, dtype=int).reshape(-1, 2).T
-    inside = (epochs >= start) & (epochs < start + length)
+    inside = ((epochs >= start) & (epochs < start + length)).astype(np.float32)
     # every length is as probable
     weight = -np.log(max(len(np.unique(length)), 1) * (len(times) - length + 1.0))
     parameters = np.column_stack([times[start], length])
-    return _bank(-inside.astype(float), parameters, -MAX_CHANGE, MAX_CHANGE, weight)
+    return _bank(-inside, parameters, -MAX_CHANGE, MAX_CHANGE, weight)
 
 
 def sines(frequency: NDArray, times: NDArray) -> NDArray[np.float64]:
-    """(N, 3 K): for each frequency [1/day] the cosine, the sine and their sum."""
+    """(N, 3 K) float32: for each frequency [1/day] the cosine, the sine and their sum."""
     angle = 2 * np.pi * times[:, None] * frequency
-    both = np.cos(angle), np.sin(angle)
-    return np.stack([*both, both[0] + both[1]], axis=2).reshape(len(times), -1)
+    result = np.empty((*angle.shape, 3), np.float32)
+    result[..., 0], result[..., 1] = np.cos(angle), np.sin(angle)
+    result[..., 2] = result[..., 0] + result[..., 1]
+    return result.reshape(len(times), -1)
 
 
 def _sine_bank(times: NDArray) -> Bank:

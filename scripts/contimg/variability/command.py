@@ -16,15 +16,18 @@ from contimg.core.records import atomic, check, require, write_record
 from contimg.core.rowflags import usable
 from contimg.variability import plots
 from contimg.variability.alerts import write_alerts
+from contimg.variability.doubt import block_odds, doubtful
 from contimg.variability.ese import LightCurve, unsearchable
 from contimg.variability.event import Event
 from contimg.variability.lightcurves import UNNORMALISED
 from contimg.variability.numbers import Numbers, page, summary
 from contimg.variability.numbers import measure as measure_search
 from contimg.variability.options import VariabilityOptions
+from contimg.variability.parallel import parallel_map
 from contimg.variability.products import (
     candidate_table,
     choose,
+    measured,
     source_row,
     write_candidates,
     write_table,
@@ -33,6 +36,7 @@ from contimg.variability.search import search_all
 from contimg.variability.spectral import parts_of
 
 NEEDED = ["source", "mosaic", "mjd", "flux_norm_jy", "flux_norm_err_jy", "flag"]
+CURVE = ("mjd", "flux_norm_jy", "flux_norm_err_jy")
 WARN_VARIABLE = 0.3  # of all sources: so many do not vary, their errors are too small
 VARIABLE_P = 0.001
 SHOWN_WITHOUT_CANDIDATES = 8
@@ -71,12 +75,12 @@ def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
     missing = [name for name in NEEDED if name not in table.columns]
     if missing:
         raise ContimgError(f"{files.lightcurves}: lacks the columns {', '.join(missing)}")
-    table = table.sort_values(["source", "mjd", "mosaic"], ignore_index=True)
+    table = in_order(table)
     curves = light_curves(table)
     found = search_all(curves, options, files.threads, progress=True)
     parts = parts_of(files.photometry, table, found.dips()) if found and files.photometry else {}
     events = found.events(parts) if found else {}
-    sources = measure(curves, positions(table, files), events, options)
+    sources = measure(curves, positions(table, files), events, options, files.threads)
     threshold = candidate_threshold(events, options)
     candidates = candidate_table(sources, threshold, options.high_priority_factor)
     with atomic(files.sources) as partial:
@@ -94,20 +98,27 @@ def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
             print(f"alert {alert.kind}: {alert.source} {alert.reason}".rstrip())
 
 
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """By source, time and mosaic, as ``contimg lightcurves`` writes it."""
+    names = [pd.factorize(table[name], sort=True)[0] for name in ("mosaic", "source")]
+    order = np.lexsort((names[0], table["mjd"].to_numpy(dtype=float), names[1]))
+    if (np.diff(order) == 1).all():
+        return table.reset_index(drop=True)
+    return table.iloc[order].reset_index(drop=True)
+
+
 def light_curves(table: pd.DataFrame) -> list[LightCurve]:
     """The good points of every source; those not normalised count, as their errors say so."""
     value, error = table["flux_norm_jy"], table["flux_norm_err_jy"]
     good = usable(table["flag"], also=[UNNORMALISED]) & np.isfinite(value) & (error > 0)
     good &= np.isfinite(error)
+    code, sources = pd.factorize(table["source"], sort=True)
+    odds = block_odds(doubtful(table["flag"][good]))
+    columns = [*(table[name].to_numpy(dtype=float)[good] for name in CURVE), odds]
+    edges = np.searchsorted(code[good], np.arange(len(sources) + 1))
     return [
-        LightCurve(
-            str(source),
-            *(
-                rows[good[rows.index]][name].to_numpy(dtype=float)
-                for name in ("mjd", "flux_norm_jy", "flux_norm_err_jy")
-            ),
-        )
-        for source, rows in table.groupby("source", sort=True)
+        LightCurve(str(source), *(column[first:last] for column in columns))
+        for source, first, last in zip(sources, edges[:-1], edges[1:], strict=True)
     ]
 
 
@@ -136,13 +147,14 @@ def measure(
     position: dict[str, tuple[float, float]],
     events: dict[str, Event],
     options: VariabilityOptions,
+    workers: int = 1,
 ) -> pd.DataFrame:
     """The table of sources."""
     rows = []
-    for c in curves:
+    for c, metrics in zip(curves, parallel_map(measured, curves, (), workers), strict=True):
         ra, dec = position[c.source]
         reason = "" if c.source in events else unsearchable(c, options)
-        row = source_row(c, events.get(c.source), reason)
+        row = source_row(c, metrics, events.get(c.source), reason)
         rows.append({"source": c.source, "ra_deg": ra, "dec_deg": dec, **row})
     return choose(pd.DataFrame(rows), options.false_alarm_probability, options.watch_fdr)
 
@@ -158,7 +170,7 @@ def _plot(
     )
     shown = searched.head(max(number, SHOWN_WITHOUT_CANDIDATES))
     models = {name: events[name] for name in shown["source"]}
-    plots.candidate_page(table, shown, models, path)
+    plots.candidate_page(table[table["source"].isin(list(models))], shown, models, path)
 
 
 def _write_record(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from contimg.variability import banks as templates
 from contimg.variability.banks import ESE, Banks
 from contimg.variability.density import make_problem
+from contimg.variability.doubt import doubting
 from contimg.variability.evidence import (
     Evidence,
     Series,
@@ -36,6 +37,13 @@ class LightCurve:
     mjd: NDArray[np.float64]  # (N,)
     flux: NDArray[np.float64]  # (N,) [Jy]
     error: NDArray[np.float64]  # (N,) [Jy]
+    block_odds: NDArray[np.float64] | None = None  # (N,) as in doubt.py, where it is known
+
+    def until(self, number: int) -> LightCurve:
+        """The first `number` epochs."""
+        odds = None if self.block_odds is None else self.block_odds[:number]
+        values = (v[:number] for v in (self.mjd, self.flux, self.error))
+        return LightCurve(self.source, *values, odds)
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,8 @@ def unsearchable(curve: LightCurve, options: VariabilityOptions) -> str:
         return "the median flux density is not positive"
     if np.ptp(curve.mjd) < templates.MIN_SPAN_DAYS:
         return f"all epochs within {templates.MIN_SPAN_DAYS:g} days"
-    if make_banks(curve.mjd - curve.mjd[0], options) is None:
+    limits = options.min_points_in_dip, options.width_min_days, options.width_max_days
+    if not templates.allows_dips(curve.mjd, *limits):
         return "no dip could be told from the baseline with these epochs"
     return ""
 
@@ -73,7 +82,7 @@ def make_banks(times: NDArray, options: VariabilityOptions) -> Banks | None:
 def _banks(series: Series, options: VariabilityOptions) -> Banks:
     banks = make_banks(series.times, options)
     assert banks is not None, "not searchable"
-    return banks
+    return doubting(banks, series.block_odds)
 
 
 def weigh_one(series: Series, grid: list[Noise], options: VariabilityOptions) -> Evidence:

@@ -11,13 +11,16 @@ from pydantic import Field
 
 from contimg.core.command import Command, Files
 from contimg.variability.bands import Parts, split, together, well_measured
+from contimg.variability.doubt import block_odds
 from contimg.variability.ese import LightCurve, unsearchable
 from contimg.variability.numbers import measure
 from contimg.variability.options import VariabilityOptions
+from contimg.variability.parallel import parallel_map
 from contimg.variability.products import (
     CANDIDATES,
     candidate_table,
     choose,
+    measured,
     source_row,
     write_table,
 )
@@ -33,7 +36,7 @@ class EseFiles(Files):
 
     lightcurves: Path = Field(
         description="table of light curves (.csv, .ecsv, .parquet, .vot) with the columns source, "
-        "mjd, flux_jy, flux_err_jy and, for several bands, freq_hz"
+        "mjd, flux_jy, flux_err_jy and, for several bands, freq_hz; or qa_warning (true, false)"
     )
     sources: Path = Field(description="table of sources to write (.parquet, .csv, .ecsv, .vot)")
     candidates: Path = Field(description="table of candidates to write (likewise)")
@@ -54,12 +57,13 @@ def run(files: EseFiles, options: VariabilityOptions) -> None:
     found = search_all(curves, options, files.threads, progress=True)
     events = found.events(parts) if found else {}
     rows = []
-    for curve in curves:
+    metrics = parallel_map(measured, curves, (), files.threads)
+    for curve, own in zip(curves, metrics, strict=True):
         why = [data.reasons.get(curve.source, "")]
         if curve.source not in events:
             why.insert(0, unsearchable(curve, options))
         reason = "; ".join(filter(None, why))
-        rows.append(source_row(curve, events.get(curve.source), reason))
+        rows.append(source_row(curve, own, events.get(curve.source), reason))
     sources = choose(pd.DataFrame(rows), options.false_alarm_probability, options.watch_fdr)
     threshold = options.false_alarm_probability / max(1, len(events))
     candidates = candidate_table(sources, threshold, options.high_priority_factor)
@@ -86,6 +90,9 @@ def curves_of(data: Measurements) -> tuple[list[LightCurve], dict[str, Parts]]:
     """Light curves of all sources, empty ones too, and the parts of the band by source."""
     curves, parts = [], {}
     columns = [data.rows[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy")]
+    warned = data.rows["qa_warning"].to_numpy() if "qa_warning" in data.rows.columns else None
+    if warned is not None:
+        columns.append(block_odds(warned))
     code = data.rows["source"].cat.codes.to_numpy()
     edges = np.searchsorted(code, np.arange(len(data.sources) + 1))
     for source, first, last in zip(data.sources, edges[:-1], edges[1:], strict=True):
@@ -97,8 +104,12 @@ def curves_of(data: Measurements) -> tuple[list[LightCurve], dict[str, Parts]]:
                 parts[source] = split(several)
                 values = together(several)
             else:
-                rows = several if len(several) else rows.drop_duplicates("mjd")
-                values = [rows[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy")]
+                one = several if len(several) else rows.drop_duplicates("mjd")
+                values = [one[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy")]
+            if warned is not None:
+                # an epoch has the largest odds of its parts
+                odds = pd.Series(columns[3][first:last]).groupby(rows["mjd"].to_numpy()).max()
+                values = [*values, np.interp(values[0], odds.index, odds)]
         curves.append(LightCurve(source, *values))
     return curves, parts
 

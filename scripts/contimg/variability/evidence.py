@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from contimg.variability.banks import CLASSES, LONG_EPOCHS, Bank, Banks
-from contimg.variability.filters import Whitener, log_likelihoods, make_whitener
+from contimg.variability.filters import Whitened, Whitener, log_likelihoods, make_whitener
 from contimg.variability.noise import Noise
 from contimg.variability.screen import promising
 
@@ -45,6 +45,7 @@ class Series:
     flux: NDArray[np.float64]  # (N,) less one
     variance: NDArray[np.float64]  # (N,)
     level_jy: float
+    block_odds: NDArray[np.float64] | None = None  # (N,) as in doubt.py
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class Fit:
     mean_error: float  # of m at given b
 
 
-def make_series(mjd: NDArray, flux: NDArray, error: NDArray) -> Series:
+def make_series(
+    mjd: NDArray, flux: NDArray, error: NDArray, block_odds: NDArray | None = None
+) -> Series:
     """In units of the median; `flux` and `error` (N,) [Jy].
 
     What is brighter than nearly all of the light curve gets ``SPIKE_ERROR`` of its excess added to
@@ -80,7 +83,7 @@ def make_series(mjd: NDArray, flux: NDArray, error: NDArray) -> Series:
     relative = flux / level - 1
     excess = np.maximum(relative - np.quantile(relative, 0.9), 0)
     variance = (error / level) ** 2 + (SPIKE_ERROR * excess) ** 2
-    return Series(mjd - mjd[0], relative, variance, level)
+    return Series(mjd - mjd[0], relative, variance, level, block_odds)
 
 
 def whiteners(series: Series, grid: list[Noise]) -> list[Whitener]:
@@ -97,9 +100,9 @@ def whitener(series: Series, noise: Noise) -> Whitener:
 def weigh(series: Series, banks: Callable[[], Banks], grid: list[Noise]) -> Evidence:
     """The evidence of every class with the templates of its bank.
 
-    A template explains less the more the noise does: a model that could not come within
-    ``NEGLIGIBLE`` of the best even with what the same process of smaller amplitude gains from its
-    best template is not tried, and keeps a class evidence of zero. A light
+    A class explains less the more the noise does: one that could not come within ``NEGLIGIBLE`` of
+    the best under a model even with what it gains under the same process of smaller amplitude is
+    not tried there, and keeps an evidence of zero. A light
     curve in which no window of epochs stands out, and to which no process does any good, is not
     tried at all, nor a long one in which nothing stands out of its noise: their classes get what is
     typical of such sources.
@@ -115,31 +118,31 @@ def weigh(series: Series, banks: Callable[[], Banks], grid: list[Noise]) -> Evid
     made = banks()
     classes = np.full((len(grid), len(CLASSES)), -np.inf)
     best = np.zeros(classes.shape, dtype=int)
-    gains: dict[tuple[str, float], float] = {}
-    white, top = np.inf, null.max()
+    gains: dict[tuple[str, float], NDArray] = {}
+    alone, top = np.full(len(CLASSES), np.inf), null.max()
     for h, noise in enumerate(grid):
         process = noise.kernel, noise.tau_days
-        if null[h] + gains.get(process, white) < top - NEGLIGIBLE:
+        possible = null[h] + gains.get(process, alone) >= top - NEGLIGIBLE
+        tried = [c for c in np.flatnonzero(possible) if CLASSES[c] in made.of_class]
+        if not tried:
             continue
-        most = -np.inf
-        (ones, mean, _), products = whitener(series, noise).products(flux, made.templates)
-        for c, name in enumerate(CLASSES):
-            if name not in made.of_class:
-                continue
-            bank, dots = made.of_class[name], products[:, made.columns[name]]
-            if name == "periodic":
-                total = _sine_fit(dots, ones, mean, bank).log_factor + bank.log_weight[::3]
-                classes[h, c], best[h, c] = log_sum(total), int(total.argmax())
-                gain = classes[h, c] + math.log(len(total))
-            else:
-                limits = bank.log_weight, bank.low, bank.high
-                classes[h, c], best[h, c], gain = _sum_factors(*dots, ones, mean, *limits)
-            most = max(most, gain)
-            top = max(top, null[h] + classes[h, c])
-        gains[process] = most
+        white = whitener(series, noise).of(flux)
+        for c in tried:
+            classes[h, c], best[h, c] = _of_class(white, made.of_class[CLASSES[c]])
+        gains[process] = np.where(possible, classes[h], gains.get(process, alone))
+        top = max(top, null[h] + classes[h].max())
         if h == 0:
-            white = most
+            alone = classes[0]
     return Evidence(null, classes, best)
+
+
+def _of_class(white: Whitened, bank: Bank) -> tuple[float, int]:
+    """ln Bayes factor of a class under one noise model, and its best template."""
+    (ones, mean, _), dots = white.products(bank.templates, bank.support)
+    if bank.pairs:
+        total = _sine_fit(dots, ones, mean, bank).log_factor + bank.log_weight[::3]
+        return float(log_sum(total)), int(total.argmax())
+    return _sum_factors(*dots, ones, mean, bank.log_weight, bank.low, bank.high)
 
 
 def _promising(series: Series, null: NDArray, grid: list[Noise]) -> bool:
@@ -265,8 +268,8 @@ def _log_factors(amplitude, error, mean, low, high):
 
 @numba.njit(cache=True, nogil=True)
 def _sum_factors(tt, ty, t1, ones, mean, log_weight, low, high):
-    """ln of the weighted sum of Bayes factors, the largest term's index, the largest factor."""
-    top, total, which, most = -1e300, 0.0, 0, -1e300
+    """ln of the weighted sum of Bayes factors, and the largest term's index."""
+    top, total, which = -1e300, 0.0, 0
     for k in range(len(tt)):
         square = max(tt[k] - t1[k] ** 2 / ones, 1e-12)
         b, s = (ty[k] - t1[k] * mean / ones) / square, square**-0.5
@@ -277,9 +280,8 @@ def _sum_factors(tt, ty, t1, ones, mean, log_weight, low, high):
             continue
         factor = _log_factor(b, s, m, low[k], high[k])
         value = factor + log_weight[k]
-        most = max(most, factor)
         if value > top:
             total, top, which = total * math.exp(top - value) + 1, value, k
         else:
             total += math.exp(value - top)
-    return top + math.log(total), which, most
+    return top + math.log(total), which

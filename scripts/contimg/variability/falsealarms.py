@@ -6,6 +6,8 @@ waves, as many of each, with shapes that no template has.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -13,7 +15,6 @@ from scipy.special import bdtrc
 
 from contimg.core.records import Check, check
 from contimg.variability.banks import typical_gap
-from contimg.variability.ese import LightCurve
 from contimg.variability.evidence import log_sum
 from contimg.variability.noise import covariance
 from contimg.variability.parallel import parallel_map
@@ -48,7 +49,7 @@ def _one(item: tuple[int, str, int, int], search: Search) -> dict[str, object]:
     matrix = covariance(search.grid[noise], times, curve.error / level, 1.0)
     random_part = np.linalg.cholesky(matrix) @ random.standard_normal(len(times))
     flux = level * (change(kind, times, random) + random_part)
-    event = search.examine(LightCurve(curve.source, curve.mjd, flux, curve.error), host, number)
+    event = search.examine(replace(curve, flux=flux), host, number)
     return {
         "kind": kind,
         "source": curve.source,

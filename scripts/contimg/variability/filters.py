@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from contimg.variability.noise import Noise
 
-_BLOCK = 1024  # templates filtered at a time: their states stay in the nearest cache
+_BLOCK = 16  # templates filtered at a time; neighbours are zero at the same epochs
+_ZERO = 1e-5  # of a template: what it has less than this at its ends is left out
+_FADED = 1e-15  # of a state: the square of less is no normal number, and ten times as slow
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,38 @@ class Whitener:
         pair = np.column_stack([np.ones(len(flux)), flux]).astype(np.float32)
         return _whiten(self.transition, self.gain, self.root, pair).astype(float)
 
+    def of(self, flux: NDArray) -> Whitened:
+        """What all templates for `flux` (N,) have in common."""
+        white = self.white(flux)
+        return Whitened(self, white, afterwards(self.transition, self.gain, self.root, white))
+
     def products(
         self, flux: NDArray, templates: NDArray
     ) -> tuple[tuple[float, float, float], NDArray[np.float64]]:
+        """As :meth:`Whitened.products`, for templates that nothing is known of."""
+        return self.of(flux).products(templates, supports(templates))
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """A light curve under one noise model."""
+
+    filter: Whitener
+    white: NDArray[np.float64]  # (N, 2) of one and f
+    after: NDArray[np.float64]  # (N + 1, 7) of :func:`afterwards`
+
+    def products(
+        self, templates: NDArray, support: NDArray
+    ) -> tuple[tuple[float, float, float], NDArray[np.float64]]:
         """Inner products under C^-1 of f (N,), 1 and t (N, K) float32.
 
-        Returns (1'1, 1'f, f'f) and an array (3, K) of t't, t'f, t'1.
+        Returns (1'1, 1'f, f'f) and an array (3, K) of t't, t'f, t'1. Templates that are zero at
+        the same epochs should be neighbours: only where one is not, as the `support` of
+        :func:`supports` tells, they are filtered, and the end is added in closed form.
         """
-        white = self.white(flux)
-        dots = _products(self.transition, self.gain, self.root, templates, white)
-        ones, values = white.T
+        f = self.filter
+        ones, values = self.white.T
+        dots = _products(f.transition, f.gain, f.root, templates, self.white, self.after, support)
         return (float(ones @ ones), float(ones @ values), float(values @ values)), dots
 
 
@@ -178,17 +202,74 @@ def _whiten(transition, gain, root, columns):
     return result
 
 
+@numba.njit(cache=True, nogil=True)
+def afterwards(transition, gain, root, white):
+    """What a state predicted for an epoch adds from there on to a template's products.
+
+    A template that is zero from an epoch on still is in the state of the filter. (N + 1, 7): of the
+    state (low, high) the factors of low^2, low high and high^2 in t't, those of low and high in
+    t'y, and in t'1.
+    """
+    number = len(root)
+    found = np.zeros((number + 1, 7))
+    for n in range(number - 1, -1, -1):
+        r, g0, g1 = root[n], gain[n, 0], gain[n, 1]
+        later = found[n + 1]
+        row = found[n]
+        if n + 1 < number:
+            f0, f1, f2, f3 = transition[n + 1]
+            a, b = f0 * (1 - g0) - f1 * g1, f1
+            c, d = f2 * (1 - g0) - f3 * g1, f3
+            row[0] = a * a * later[0] + a * c * later[1] + c * c * later[2]
+            row[1] = 2 * a * b * later[0] + (a * d + b * c) * later[1] + 2 * c * d * later[2]
+            row[2] = b * b * later[0] + b * d * later[1] + d * d * later[2]
+            for k in (3, 5):
+                row[k] = a * later[k] + c * later[k + 1]
+                row[k + 1] = b * later[k] + d * later[k + 1]
+        row[0] += r * r
+        row[3] -= r * white[n, 1]
+        row[5] -= r * white[n, 0]
+    return found
+
+
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _products(transition, gain, root, templates, white):
+def supports(templates):
+    """Of every ``_BLOCK`` of templates (N, K) the first epoch at which any is not zero, and the
+    one after the last."""
+    number, width = templates.shape
+    found = np.zeros(((width + _BLOCK - 1) // _BLOCK, 2), np.int64)
+    for block in range(len(found)):
+        start, stop = block * _BLOCK, min(width, (block + 1) * _BLOCK)
+        first, last = 0, number
+        while first < last and _largest(templates, first, start, stop) < _ZERO:
+            first += 1
+        while last > first and _largest(templates, last - 1, start, stop) < _ZERO:
+            last -= 1
+        found[block, 0], found[block, 1] = first, last
+    return found
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, inline="always")
+def _largest(templates, n, start, stop):
+    largest = np.float32(0)
+    for k in range(start, stop):
+        largest = max(largest, abs(templates[n, k]))
+    return largest
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _products(transition, gain, root, templates, white, after, support):
     number, width = templates.shape
     result = np.zeros((3, width))
     smooth = transition[:, 3].any() or transition[:, 1].any()
-    for start in range(0, width, _BLOCK):
-        stop = min(width, start + _BLOCK)
+    zero = np.float32(0)
+    for block in range(len(support)):
+        start, stop = block * _BLOCK, min(width, (block + 1) * _BLOCK)
+        first, last = support[block]
         x, v = np.zeros(stop - start, np.float32), np.zeros(stop - start, np.float32)
         tt, ty = np.zeros(stop - start, np.float32), np.zeros(stop - start, np.float32)
         t1 = np.zeros(stop - start, np.float32)
-        for n in range(number):
+        for n in range(first, last):
             a, b, c, d = transition[n]
             g0, g1, r = gain[n, 0], gain[n, 1], root[n]
             one, value = np.float32(white[n, 0]), np.float32(white[n, 1])
@@ -196,7 +277,9 @@ def _products(transition, gain, root, templates, white):
                 for k in range(stop - start):
                     low, high = a * x[k] + b * v[k], c * x[k] + d * v[k]
                     e = templates[n, start + k] - low
-                    x[k], v[k] = low + g0 * e, high + g1 * e
+                    low, high = low + g0 * e, high + g1 * e
+                    x[k] = low if abs(low) > _FADED else zero
+                    v[k] = high if abs(high) > _FADED else zero
                     w = e * r
                     tt[k] += w * w
                     ty[k] += w * value
@@ -205,10 +288,19 @@ def _products(transition, gain, root, templates, white):
                 for k in range(stop - start):
                     low = a * x[k]
                     e = templates[n, start + k] - low
-                    x[k] = low + g0 * e
+                    low = low + g0 * e
+                    x[k] = low if abs(low) > _FADED else zero
                     w = e * r
                     tt[k] += w * w
                     ty[k] += w * value
                     t1[k] += w * one
         result[0, start:stop], result[1, start:stop], result[2, start:stop] = tt, ty, t1
+        if last < number:
+            a, b, c, d = transition[last]
+            q0, q1, q2, y0, y1, m0, m1 = after[last]
+            for k in range(stop - start):
+                low, high = a * x[k] + b * v[k], c * x[k] + d * v[k]
+                result[0, start + k] += q0 * low * low + q1 * low * high + q2 * high * high
+                result[1, start + k] += y0 * low + y1 * high
+                result[2, start + k] += m0 * low + m1 * high
     return result

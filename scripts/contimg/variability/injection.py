@@ -101,20 +101,20 @@ def _one(item: tuple[int, Injection], search: Search) -> dict[str, object]:
         "before_minimum": np.nan,
     }
     if found:
-        alert = _alert(search, curve, injection.host, number)
         ingress = int(np.argmax(np.abs(injection.change(host)) > INGRESS * injection.depth))
+        alert = _alert(search, curve, injection.host, number, ingress)
         row["epochs_to_alert"] = float(alert - ingress)
         row["before_minimum"] = float(curve.mjd[alert] < row["t0_mjd"])
     return row
 
 
-def _alert(search: Search, curve: LightCurve, host: int, number: int) -> int:
-    """First epoch up to which `curve`, found when whole, is found: halving."""
-    low, high = search.options.min_epochs - 1, len(curve.mjd) - 1
+def _alert(search: Search, curve: LightCurve, host: int, number: int, ingress: int) -> int:
+    """First epoch from `ingress` on up to which `curve`, found when whole, is found: halving."""
+    high = len(curve.mjd) - 1
+    low = min(max(search.options.min_epochs - 1, ingress), high)
     while low < high:
         middle = (low + high) // 2
-        columns = (values[: middle + 1] for values in (curve.mjd, curve.flux, curve.error))
-        part = LightCurve(curve.source, *columns)
+        part = curve.until(middle + 1)
         seen = not unsearchable(part, search.options)
         if seen and search.announces(search.examine(part, host, number)):
             high = middle

@@ -11,6 +11,7 @@ other behaviour, have prior probabilities learnt from the run (empirical Bayes).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,11 +92,17 @@ def believed(grid: list[Noise]) -> NDArray[np.float64]:
 
 
 def learn_priors(
-    null: NDArray, classes: NDArray, rates: NDArray, pseudo: float, base: NDArray, dips: int = 0
+    null: NDArray,
+    classes: Sequence[NDArray],
+    rates: NDArray,
+    pseudo: float,
+    base: NDArray,
+    dips: int = 0,
 ) -> Priors:
     """Priors of noise models and classes for S sources.
 
-    `null` (S, H) are the ln L without a template, `classes` (S, H, C) the ln Bayes factors, `base`
+    `null` (S, H) are the ln L without a template, `classes` S arrays (H, C) of ln Bayes factors, or
+    (1, C) where they are the same under all noise models; `base`
     (H,) what is believed of the noise before, `rates` (C,)
     the same of the classes, with that of `pseudo` sources, `dips` the class of dips. The
     distribution is the one of maximum likelihood (Laird 1978, J. Am. Stat. Assoc. 73, 805) with
@@ -106,20 +113,16 @@ def learn_priors(
     pseudo_sources = PSEUDO_SOURCES + PSEUDO_PART * sources
     base = base * pseudo_sources
     noise, rate = base / base.sum(), rates.copy()
-    # likelihoods over the largest of each source
-    top = null[:, :, None] + np.maximum(classes, 0)
-    top = top.max(axis=(1, 2), keepdims=True)
-    nothing = np.exp(null - top[:, :, 0])
-    of_class = np.exp(null[:, :, None] + classes - top)
+    data = _likelihoods(null, classes)
     # noise and dips may be hard to tell apart: who may be a dip does not say what noise does
     for _ in range(ROUNDS):
         before = noise, rate
-        joint = ((1 - rate.sum()) * nothing + of_class @ rate) * noise
-        total = joint.sum(axis=1, keepdims=True)
-        tells = of_class[:, :, dips] @ noise <= nothing @ noise
-        share = joint / total * tells[:, None]
-        noise = (share.sum(axis=0) + base) / (tells.sum() + pseudo_sources)
-        each = (before[0] / total).ravel() @ of_class.reshape(-1, len(rate))
+        alone, by_class = data.summed(noise)
+        total = (1 - rate.sum()) * alone + by_class @ rate
+        tells = by_class[:, dips] <= alone
+        each = (by_class / total[:, None]).sum(axis=0)
+        noise = noise * data.over_sources(rate, tells / total) + base
+        noise /= tells.sum() + pseudo_sources
         rate = (each * rate + pseudo * rates) / (sources + pseudo)
         rate = np.clip(rate, rates / 4, 0.15)
         if all(
@@ -127,9 +130,62 @@ def learn_priors(
             for pair in zip(before, (noise, rate), strict=True)
         ):
             break
+    share = data.joint(before[1]) * before[0] * (tells / total)[:, None]
     others = share.sum(axis=0) - share + base
     return Priors(
         np.log(others / others.sum(axis=1, keepdims=True)),
         np.log(rate),
         float(np.log1p(-rate.sum())),
     )
+
+
+@dataclass(frozen=True)
+class _Likelihoods:
+    """Likelihoods of S sources over the largest of each.
+
+    Of most a class is as likely under all noise models: they need no array of S H C.
+    """
+
+    nothing: NDArray[np.float64]  # (S, H)
+    factor: NDArray[np.float64]  # (S, C) Bayes factors; of no account where it is not the same
+    loud: NDArray[np.int64]  # (L,) where it is not the same
+    of_class: NDArray[np.float64]  # (L, H, C) of those
+
+    def summed(self, noise: NDArray) -> tuple[NDArray, NDArray]:
+        """Over noise models of probabilities `noise` (H,): without a template (S,), and (S, C)."""
+        alone = self.nothing @ noise
+        by_class = self.factor * alone[:, None]
+        by_class[self.loud] = np.einsum("lhc,h->lc", self.of_class, noise)
+        return alone, by_class
+
+    def joint(self, rate: NDArray) -> NDArray[np.float64]:
+        """(S, H) over classes of probabilities `rate` (C,) and none."""
+        left = 1 - rate.sum()
+        joint = self.nothing * (left + self.factor @ rate)[:, None]
+        joint[self.loud] = left * self.nothing[self.loud] + self.of_class @ rate
+        return joint
+
+    def over_sources(self, rate: NDArray, weight: NDArray) -> NDArray[np.float64]:
+        """Sum (H,) over sources of `weight` (S,) of :meth:`joint`."""
+        left = 1 - rate.sum()
+        own = weight * (left + self.factor @ rate)
+        own[self.loud] = left * weight[self.loud]
+        return own @ self.nothing + weight[self.loud] @ (self.of_class @ rate)
+
+
+def _likelihoods(null: NDArray, classes: Sequence[NDArray]) -> _Likelihoods:
+    alike = np.array([len(c) == 1 for c in classes])
+    loud = np.flatnonzero(~alike)
+    factor = np.zeros((len(null), classes[0].shape[1]))
+    factor[alike] = np.exp([c[0] for c in classes if len(c) == 1]).reshape(-1, factor.shape[1])
+    top = (null + np.log(np.maximum(factor.max(axis=1), 1))[:, None]).max(axis=1)
+    many = (
+        np.stack([classes[k] for k in loud])
+        if len(loud)
+        else np.empty((0, null.shape[1], factor.shape[1]))
+    )
+    joint = null[loud, :, None] + many
+    if len(loud):
+        top[loud] = np.maximum(null[loud], joint.max(axis=2)).max(axis=1)
+    of_class = np.exp(joint - top[loud, None, None])
+    return _Likelihoods(np.exp(null - top[:, None]), factor, loud, of_class)

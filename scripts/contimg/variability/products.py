@@ -37,10 +37,12 @@ METRICS = (
 NOT_SEARCHED = "not_searched"
 
 
-def source_row(curve: LightCurve, event: Event | None, reason: str = "") -> dict[str, object]:
-    """Everything measured of one source; ``nan`` where there are too few epochs for it."""
-    row: dict[str, object] = {"source": curve.source, "n_epochs": len(curve.mjd)}
-    row |= measured(curve)
+def source_row(
+    curve: LightCurve, metrics: dict[str, float], event: Event | None, reason: str = ""
+) -> dict[str, object]:
+    """Everything known of one source, `metrics` as :func:`measured`; ``nan`` where there are too
+    few epochs for it."""
+    row: dict[str, object] = {"source": curve.source, "n_epochs": len(curve.mjd), **metrics}
     row["class"] = NOT_SEARCHED if event is None else event.kind
     row["ese_false_alarm_probability"] = np.nan if event is None else event.false_alarm_probability
     row["ese_log_bayes_factor"] = np.nan if event is None else event.log_factor

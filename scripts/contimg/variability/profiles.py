@@ -126,29 +126,32 @@ def _changes(kind, alpha, size, impact, width, t0, times, table, knots):
     number, reach = len(kind), table.shape[3] - 1
     result = np.zeros((len(times), number))
     corner, weight = np.zeros((8, 3), np.int64), np.zeros(8)
+    profile = np.zeros(reach + 1)
     for k in range(number):
         _corners(kind[k], alpha[k], size[k], impact[k], table.shape, corner, weight)
         first = second = 0.0
+        profile[:] = 0.0
         for c in range(8):
-            first += weight[c] * knots[corner[c, 0], corner[c, 1], corner[c, 2], 0]
-            second += weight[c] * knots[corner[c, 0], corner[c, 1], corner[c, 2], 1]
+            i, j, m = corner[c, 0], corner[c, 1], corner[c, 2]
+            first += weight[c] * knots[i, j, m, 0]
+            second += weight[c] * knots[i, j, m, 1]
+            if weight[c] != 0:
+                for p in range(reach + 1):
+                    profile[p] += weight[c] * table[i, j, m, p]
+        end, scale = second + _STEP * (reach - _INNER - _BETWEEN), 2 / width[k]
+        inner, between = _INNER / first, _BETWEEN / (second - first)
         for n in range(len(times)):
-            distance = abs(times[n] - t0[k]) * 2 / width[k]
+            distance = abs(times[n] - t0[k]) * scale
+            if distance >= end:
+                continue
             if distance < first:
-                x = distance / first * _INNER
+                x = distance * inner
             elif distance < second:
-                x = _INNER + (distance - first) / (second - first) * _BETWEEN
+                x = _INNER + (distance - first) * between
             else:
                 x = _INNER + _BETWEEN + (distance - second) / _STEP
-            if x >= reach:
-                continue
-            i = int(x)
-            low = high = 0.0
-            for c in range(4 if kind[k] != 1 else 8):
-                row = table[corner[c, 0], corner[c, 1], corner[c, 2]]
-                low += weight[c] * row[i]
-                high += weight[c] * row[i + 1]
-            result[n, k] = low + (x - i) * (high - low)
+            i = min(int(x), reach - 1)
+            result[n, k] = profile[i] + (x - i) * (profile[i + 1] - profile[i])
     return result
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.variability.banks import typical_gap
-from contimg.variability.filters import Whitener
+from contimg.variability.filters import Whitener, afterwards
 from contimg.variability.noise import Noise
 
 WIDTH_RATIO, STEP = 1.6, 0.35  # of neighbouring widths; of centres, in widths
@@ -87,42 +87,12 @@ def _shapes(times, centre, width):
 
 
 @numba.njit(cache=True, nogil=True)
-def _afterwards(transition, gain, root, white):
-    """What a state predicted for an epoch adds from there on to a template's products.
-
-    A template that is zero from an epoch on still is in the state of the filter. (N + 1, 7): of the
-    state (low, high) the factors of low^2, low high and high^2 in t't, those of low and high in
-    t'y, and in t'1.
-    """
-    number = len(root)
-    found = np.zeros((number + 1, 7))
-    for n in range(number - 1, -1, -1):
-        r, g0, g1 = root[n], gain[n, 0], gain[n, 1]
-        later = found[n + 1]
-        row = found[n]
-        if n + 1 < number:
-            f0, f1, f2, f3 = transition[n + 1]
-            a, b = f0 * (1 - g0) - f1 * g1, f1
-            c, d = f2 * (1 - g0) - f3 * g1, f3
-            row[0] = a * a * later[0] + a * c * later[1] + c * c * later[2]
-            row[1] = 2 * a * b * later[0] + (a * d + b * c) * later[1] + 2 * c * d * later[2]
-            row[2] = b * b * later[0] + b * d * later[1] + d * d * later[2]
-            for k in (3, 5):
-                row[k] = a * later[k] + c * later[k + 1]
-                row[k + 1] = b * later[k] + d * later[k + 1]
-        row[0] += r * r
-        row[3] -= r * white[n, 1]
-        row[5] -= r * white[n, 0]
-    return found
-
-
-@numba.njit(cache=True, nogil=True)
 def _largest(transition, gain, root, white, first, last, place, value):
     """Largest |sigma| of any of the templates of :func:`_shapes`, the mean fitted too."""
     number = len(root)
     ones = (white[:, 0] ** 2).sum()
     mean = (white[:, 0] * white[:, 1]).sum() / ones
-    after = _afterwards(transition, gain, root, white)
+    after = afterwards(transition, gain, root, white)
     largest = 0.0
     for k in range(len(first)):
         x = v = tt = ty = t1 = low = high = 0.0

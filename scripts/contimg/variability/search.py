@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from contimg.variability.bands import Parts, log_colour_factor
-from contimg.variability.banks import CLASSES, ESE
+from contimg.variability.banks import CLASSES, ESE, sampling
 from contimg.variability.company import Company, company_of
 from contimg.variability.density import width_limits
+from contimg.variability.doubt import doubting
 from contimg.variability.ese import (
     LightCurve,
     Verdict,
@@ -129,7 +131,8 @@ def search_all(
 ) -> Search | None:
     """Search all light curves that are long enough; none if no one is."""
     tables()
-    searched = [c for c in curves if not unsearchable(c, options)]
+    reasons = parallel_map(unsearchable, curves, (options,), workers)
+    searched = [c for c, reason in zip(curves, reasons, strict=True) if not reason]
     if not searched:
         return None
     distinct, which = _distinct(searched)
@@ -137,13 +140,14 @@ def search_all(
     grid = noise_grid(gap, max(float(np.ptp(c.mjd)) for c in distinct))
     common = (grid, options)
     show = "light curves" if progress else ""
-    evidence = parallel_map(_weigh_one, distinct, common, workers, show)
+    evidence = _same_epochs_together(_weigh_one, distinct, distinct, common, workers, show)
     priors = _learn(evidence, grid)
     closer: list[tuple[Evidence, Posterior | None]] = [(e, None) for e in evidence]
     loud = [k for k, e in enumerate(evidence) if e.stands_out]
     items = [(distinct[k], evidence[k], priors.of(k)) for k in loud]
     show = "looked at more closely" if progress else ""
-    found = parallel_map(_closer_one, items, common, workers, show)
+    hosts = [distinct[k] for k in loud]
+    found = _same_epochs_together(_closer_one, items, hosts, common, workers, show)
     for k, pair in zip(loud, found, strict=True):
         closer[k] = pair
     # with lenses and flares that fit, fewer sources look like strong noise
@@ -153,12 +157,29 @@ def search_all(
     return Search(searched, which, verdicts, priors, grid, null, options)
 
 
+def _same_epochs_together(
+    function: Callable,
+    items: list,
+    curves: list[LightCurve],
+    common: tuple,
+    workers: int,
+    show: str,
+) -> list:
+    """As :func:`parallel_map`, but items whose light curves have the same epochs one after the
+    other: they share their templates."""
+    kinds = [sampling(c.mjd) for c in curves]
+    order = sorted(range(len(items)), key=kinds.__getitem__)
+    found = parallel_map(function, [items[k] for k in order], common, workers, show)
+    return [result for _, result in sorted(zip(order, found, strict=True), key=lambda p: p[0])]
+
+
 def _distinct(curves: list[LightCurve]) -> tuple[list[LightCurve], list[int]]:
     """Light curves that differ, and which of them each one is."""
     seen: dict[bytes, int] = {}
     distinct, which = [], []
     for curve in curves:
-        values = np.concatenate([curve.mjd, curve.flux, curve.error])
+        odds = [] if curve.block_odds is None else curve.block_odds
+        values = np.concatenate([curve.mjd, curve.flux, curve.error, odds])
         key = hashlib.blake2b(values.tobytes(), digest_size=16).digest()
         if key not in seen:
             seen[key] = len(distinct)
@@ -168,10 +189,9 @@ def _distinct(curves: list[LightCurve]) -> tuple[list[LightCurve], list[int]]:
 
 
 def _learn(evidence: list[Evidence], grid: list[Noise]) -> Priors:
-    shape = len(grid), len(CLASSES)
     return learn_priors(
         np.stack([e.null for e in evidence]),
-        np.stack([np.broadcast_to(e.classes, shape) for e in evidence]),
+        [e.classes for e in evidence],
         np.array([RATES[name] for name in CLASSES]),
         PSEUDO_SOURCES,
         believed(grid),
@@ -186,7 +206,7 @@ def source_random(seed: int, source: str) -> np.random.Generator:
 
 def series_of(curve: LightCurve) -> Series:
     """In units of its median."""
-    return make_series(curve.mjd, curve.flux, curve.error)
+    return make_series(curve.mjd, curve.flux, curve.error, curve.block_odds)
 
 
 def _weigh_one(curve: LightCurve, grid: list[Noise], options: VariabilityOptions) -> Evidence:
@@ -221,7 +241,8 @@ def _null(
     ]
     own = Priors(average[None], priors.classes, priors.nothing)
     show = "simulated light curves" if progress else ""
-    made = parallel_map(_one_null, items, (own, grid, options), workers, show)
+    hosts = [curves[i] for i in which]
+    made = _same_epochs_together(_one_null, items, hosts, (own, grid, options), workers, show)
     value, dip_weight = np.array(made).T
     return null_distribution(value[:draws], weight, value[draws:], dip_weight[draws:])
 
@@ -242,7 +263,7 @@ def _one_null(
         if not weight:
             return -np.inf, 0.0
     else:
-        banks = make_banks(times, options)
+        banks = doubting(make_banks(times, options), curve.block_odds)
         change = template_of(banks.of_class.get(CLASSES[kind]) if kind >= 0 else None, random)
     made = simulate(curve, grid[noise], change, random)
     return examine(made, priors, grid, options, random).log_factor, weight

@@ -137,7 +137,7 @@ def simulate(
     times = curve.mjd - curve.mjd[0]
     matrix = covariance(noise, times, curve.error / level, 1.0)
     flux = 1 + change + np.linalg.cholesky(matrix) @ random.standard_normal(len(times))
-    return make_series(curve.mjd, level * flux, curve.error)
+    return make_series(curve.mjd, level * flux, curve.error, curve.block_odds)
 
 
 def template_of(bank: Bank | None, random: np.random.Generator) -> NDArray | float:

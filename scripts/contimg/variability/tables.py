@@ -1,7 +1,8 @@
 """Light curves from anybody's table: one row a measurement.
 
 Columns ``source, mjd, flux_jy, flux_err_jy``, and ``freq_hz`` where there are several parts of
-the band. A ``flag`` that is not empty takes a row out, as ``upper_limit`` does where it is true.
+the band. A ``flag`` that is not empty takes a row out, as ``upper_limit`` does where it is true;
+one with a true ``qa_warning`` is kept, but doubted.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ MOST_MJD = 100_000.0  # the year 2132; a JD, seconds or nanoseconds are above it
 class Measurements:
     """The usable rows by source and time, and why others are not."""
 
-    rows: pd.DataFrame  # NEEDED and, perhaps, freq_hz; names are categories
+    rows: pd.DataFrame  # NEEDED and, perhaps, freq_hz and qa_warning; names are categories
     sources: list[str]  # all of the table, in order
     reasons: dict[str, str] = field(default_factory=dict)  # by source: rows left out, and why
 
@@ -77,6 +78,8 @@ def clean(table: pd.DataFrame) -> Measurements:
     sources, code = _coded(table["source"])
     numbers = NEEDED[1:] + (["freq_hz"] if "freq_hz" in table.columns else [])
     columns = {n: pd.to_numeric(table[n], errors="coerce").to_numpy(dtype=float) for n in numbers}
+    if "qa_warning" in table.columns:
+        columns["qa_warning"] = _true(table["qa_warning"])
     rows = pd.DataFrame({"code": code, **columns}, copy=False)
     nameless = sources.index(NO_NAME) if NO_NAME in sources else -1
     lost: list[tuple[str, NDArray]] = []  # reason, sources of the rows
@@ -146,6 +149,10 @@ def _reasons(lost: list[tuple[str, NDArray]], sources: list[str]) -> dict[str, s
     return {name: "; ".join(lines) for name, lines in texts.items()}
 
 
+def _true(column: pd.Series) -> NDArray[np.bool_]:
+    return column.map(_text).str.lower().isin(TRUE).to_numpy()
+
+
 def _text(name: object) -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
@@ -157,8 +164,7 @@ def _faults(rows: pd.DataFrame, table: pd.DataFrame, nameless: int):
         empty = text.isin(["", "nan", "None", "unnormalised"]) | text.isna()
         yield "flagged", ~empty.to_numpy()
     if "upper_limit" in table.columns:
-        text = table["upper_limit"].map(_text).str.lower()
-        yield "upper limit", text.isin(TRUE).to_numpy()
+        yield "upper limit", _true(table["upper_limit"])
     code, mjd, flux, error = (rows[n].to_numpy() for n in ("code", *NEEDED[1:]))
     yield "no name of a source", code == nameless
     yield "no time", ~np.isfinite(mjd)

@@ -1,0 +1,53 @@
+"""Inner products of templates that are zero nearly everywhere, against the inverse covariance."""
+
+import numpy as np
+import pytest
+
+from contimg.variability.banks import allows_dips, make_banks
+from contimg.variability.filters import make_whitener, supports
+from contimg.variability.noise import Noise, covariance
+
+TIMES = np.delete(np.arange(280.0), [3, 50, 51, 200])
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [Noise("white", 0, 1.0), Noise("walk", 0.1, 40.0), Noise("smooth", 0.2, 3.0)],
+)
+def test_products_by_the_inverse(noise):
+    """Of every class; the last process forgets so fast that states fade to nothing."""
+    random = np.random.default_rng(1)
+    flux, error = 0.1 * random.normal(size=len(TIMES)), np.full(len(TIMES), 0.02)
+    inverse = np.linalg.inv(covariance(noise, TIMES, error, 1.0))
+    white = make_whitener(TIMES, error**2, *vars(noise).values()).of(flux)
+    for name, bank in make_banks(TIMES, 3, 2.0, None).of_class.items():
+        first, last = bank.support.T
+        assert name == "periodic" or np.mean(last - first) < 0.8 * len(TIMES)
+        found = white.products(bank.templates, bank.support)[1]
+        rows = random.choice(bank.templates.shape[1], 200)
+        t = bank.templates[:, rows].astype(float)
+        tt = np.einsum("nk,nm,mk->k", t, inverse, t, optimize=True)
+        np.testing.assert_allclose(found[0, rows], tt, rtol=1e-4)
+        for k, other in ((1, flux), (2, np.ones(len(TIMES)))):
+            sigma = np.abs(found[k, rows] - other @ inverse @ t) / np.sqrt(tt)
+            assert sigma.max() < 1e-3 * np.sqrt(other @ inverse @ other)
+
+
+def test_support_of_blocks_of_templates():
+    templates = np.zeros((30, 40), np.float32)
+    templates[5:9, 3], templates[7:20, 30] = 1.0, -0.5
+    assert supports(templates)[:2].tolist() == [[5, 9], [7, 20]]
+    assert np.ptp(supports(templates)[2]) == 0  # nothing
+
+
+def test_a_bank_has_dips_where_epochs_allow_them():
+    random = np.random.default_rng(2)
+    seen = set()
+    for number in (5, 6, 7, 8, 12, 30):
+        for _ in range(8):
+            times = np.cumsum(np.exp(2 * random.normal(size=number)))
+            times -= times[0]
+            has = "ese" in make_banks(times, 3, 2.0, None).of_class
+            assert allows_dips(times, 3, 2.0, None) == has
+            seen.add(has)
+    assert seen == {True, False}
