@@ -8,18 +8,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from workflow.forked import Forked
+
 ROOT = Path(__file__).parents[2]
+SNAKEMAKE = (sys.executable, "-m", "snakemake")
 
 
 class Run:
     """A results directory of its own and Snakemake commands on it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, forked: Forked) -> None:
+        self.forked = forked
         self.results = directory / "results"
         config = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
         config["results"] = str(self.results)
@@ -35,18 +40,16 @@ class Run:
 
     def command(self, *arguments: str) -> list[str]:
         return [
-            *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+            *(*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile")),
             *("--directory", str(self.directory), "--configfile", str(self.configfile)),
             *arguments,
         ]
 
     def snakemake(self, *arguments: str) -> str:
         """Run to the end; everything it printed. Fails the test if Snakemake fails."""
-        process = subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, cwd=ROOT, check=False
-        )
-        output = process.stdout + process.stderr
-        assert process.returncode == 0, output[-6000:]
+        words = self.command(*arguments)[len(SNAKEMAKE) :]
+        status, output = self.forked.snakemake(words, self.directory / "snakemake.txt")
+        assert status == 0, output[-6000:]
         return output
 
     def contimg(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -93,9 +96,17 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def fresh(tmp_path_factory) -> Run:
+def forked() -> Iterator[Forked]:
+    """What carries out the commands of Snakemake that are neither killed nor of two at once."""
+    waiting = Forked()
+    yield waiting
+    waiting.end()
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory, forked) -> Run:
     """A run of which nothing exists yet."""
-    return Run(tmp_path_factory.mktemp("plan"))
+    return Run(tmp_path_factory.mktemp("plan"), forked)
 
 
 @pytest.fixture(scope="session")
@@ -105,9 +116,9 @@ def plan_before(fresh) -> str:
 
 
 @pytest.fixture(scope="session")
-def run(tmp_path_factory) -> Run:
+def run(tmp_path_factory, forked) -> Run:
     """The finished run."""
-    made = Run(tmp_path_factory.mktemp("tiny"))
+    made = Run(tmp_path_factory.mktemp("tiny"), forked)
     made.kill_when("images/*/*/*.json")
     made.snakemake("--unlock")
     made.snakemake("--cores", "2")

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -15,7 +14,7 @@ import pytest
 import yaml
 
 from contimg.core.paths import path
-from workflow.conftest import ROOT, Run
+from workflow.conftest import ROOT, SNAKEMAKE, Run
 
 DAYS = ["2025-10-05", "2025-10-06", "2025-10-07"]
 
@@ -114,6 +113,7 @@ class Survey:
 
     def __init__(self, run: Run, directory: Path) -> None:
         self.directory, self.results = directory, directory / "two words" / "results"
+        self.forked = run.forked
         self.results.parent.mkdir(parents=True)
         self.catalog = directory / "catalog.csv"
         shutil.copyfile(run.results / "simulated/catalog.csv", self.catalog)
@@ -140,15 +140,15 @@ class Survey:
         folder = self.directory / "work"
         folder.mkdir(exist_ok=True)
         return [
-            *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+            *(*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile")),
             *("--directory", str(folder), "--configfile", str(file), *arguments),
         ]
 
     def planned(self, days: list[str]) -> dict[str, int]:
-        done = subprocess.run(
-            self.command(days, "-n", "all"), capture_output=True, text=True, cwd=ROOT, check=True
-        )
-        return counts(done.stdout + done.stderr)
+        words = self.command(days, "-n", "all")[len(SNAKEMAKE) :]
+        status, output = self.forked.snakemake(words, self.directory / "planned.txt")
+        assert status == 0, output[-6000:]
+        return counts(output)
 
 
 @pytest.fixture(scope="module")

@@ -90,11 +90,12 @@ def robust_mean(
 
 def _excess(deviation: NDArray[np.float64], errors: NDArray[np.float64]) -> float:
     """Scatter that, beside the errors, explains the median of absolute deviations; 0 if none."""
-    from scipy.optimize import brentq
 
     def surplus(scatter: float) -> float:
         return float(MAD_TO_SIGMA * np.median(deviation / np.sqrt(errors**2 + scatter**2)) - 1)
 
     if surplus(0.0) <= 0:
         return 0.0
+    from scipy.optimize import brentq
+
     return float(brentq(surplus, 0.0, 2 * MAD_TO_SIGMA * deviation.max()))

@@ -106,12 +106,12 @@ def _lens_gain(
 
     The source size smooths the gain in frequency, so a few nodes over the band give all channels.
     """
+    if abs(u_obs) > _LENS_REACH * (1 + simulate.ese_source_size):
+        return np.ones(freq_hz.shape)
     from scipy.interpolate import CubicSpline
 
     from contimg.core.lens import alpha_at, smoothed_gain
 
-    if abs(u_obs) > _LENS_REACH * (1 + simulate.ese_source_size):
-        return np.ones(freq_hz.shape)
     nodes = np.linspace(BAND_MIN_HZ, BAND_MAX_HZ, _LENS_NODES)
     gains = [
         float(smoothed_gain(u_obs, float(alpha), simulate.ese_source_size))
