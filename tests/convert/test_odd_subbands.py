@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from contimg.convert import stream
 from contimg.convert.agree import agree, full_count
 from contimg.convert.describe import effective_fraction
+from contimg.convert.write import MeasurementSet
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.ms import open_table
 from faults.raw import SUBBANDS, copied, make_group
@@ -130,6 +133,32 @@ def test_a_disk_that_ends_casacore_is_told(observed, tmp_path, monkeypatch):
     with pytest.raises(ContimgError, match=r"ms: it could not be made.*on the disk of"):
         convert(observed, tmp_path, lambda file: None)
     assert not list(tmp_path.glob("*.ms"))
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_two_threads_share_the_threads_of_numba_where_that_can_be(
+    observed, tmp_path, monkeypatch, layer
+):
+    """Its workqueue, all there is without OpenMP, ends a process whose threads both use it."""
+    events = []
+
+    def slow(output, first, *planes):
+        events.append("writes")
+        time.sleep(0.3)
+        put(output, first, *planes)
+        events.append("has written")
+
+    def placed(*args):
+        events.append("next one")
+        return place(*args)
+
+    put, place = MeasurementSet.put_channels, stream._place
+    monkeypatch.setattr(MeasurementSet, "put_channels", slow)
+    monkeypatch.setattr(stream, "_place", placed)
+    monkeypatch.setattr(stream.numba, "threading_layer", lambda: layer)
+    convert(observed, tmp_path, lambda file: None)
+    apart = ["next one", "writes", "has written"] * SUBBANDS
+    assert (events == apart) == (layer == "workqueue")
 
 
 def test_the_first_file_may_be_the_odd_one(observed, tmp_path):

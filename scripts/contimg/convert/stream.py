@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -164,6 +165,8 @@ def convert_subbands(
                 written.result()
             # casacore holds the interpreter while it writes: the next thing here is compiled
             written = writer.submit(output.put_channels, here.start, data, flags)
+            if numba.threading_layer() == "workqueue":
+                wait((written,))  # without OpenMP two threads must not both use several
         if written is not None:
             written.result()
     _without_odd_ones(counts, parts, max_broken)
