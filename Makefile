@@ -44,11 +44,13 @@ test: test-setup lint  ## set-up, lint and all tests (AOFlagger, SLURM, validato
 docs: setup  ## the documentation as a site in site/, with references written from the models
 	@tools/docs.sh
 
-faults: setup  ## two thousand faults of raw files, products and disks of a small run, and 500 kills (two hours)
+faults: setup  ## two thousand faults of raw files, products, plans and disks of a small run, and 500 kills (hours)
 	@tools/run.sh --configfile config/tiny.yaml --cores $(CORES)
 	@$(ENV); export PYTHONPATH=tests:scripts; \
-	python -m faults.campaign --seed 1 --raw 1500 --products 570 --disks 600 --results results/tiny && \
-	python -m faults.kills --seed 1 --kills 500 --work results/kills
+	python -m faults.campaign --seed 1 --raw 1140 --products 380 --sets 204 --inventory 100 --disks 230 \
+		--results results/tiny && \
+	python -m faults.kills --seed 1 --kills 400 --work results/kills && \
+	python -m faults.kills --seed 2 --kills 100 --children --work results/kills-children
 
 mutants: test-setup  ## small errors put into the numeric cores: which would no test notice? (an hour)
 	@$(ENV); python tools/mutants.py --processes $(CORES) $(MUTANTS)

@@ -17,7 +17,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from contimg.flag.options import FlagOptions
-from faults import disks, products, raw
+from faults import disks, inventory, products, raw, sets
 from faults.storage import Storage, compiler
 
 # a process that has threads cannot be copied
@@ -33,8 +33,12 @@ def main() -> int:
     parser.add_argument("--products", type=int, default=0, help="faults of products")
     parser.add_argument("--results", type=Path, help="a finished small run, for faults of products")
     parser.add_argument("--only", default="*", help="pattern of kinds of faults of UVH5 files")
+    parser.add_argument("--sets", type=int, default=0, help="faults of sets and tables of CASA")
+    parser.add_argument("--inventory", type=int, default=0, help="faults of plans and manifests")
     parser.add_argument("--disks", type=int, default=0, help="faults of the disk")
+    parser.add_argument("--stages", default="*", help="pattern of stages on such a disk")
     given = parser.parse_args()
+    given.results = given.results and given.results.absolute()
     if not ALONE.items() <= os.environ.items():
         return in_an_environment_of_its_own()
     table: dict[str, Counter[str]] = {}
@@ -43,8 +47,14 @@ def main() -> int:
             of_raw(given.raw, given.seed, Path(folder), table, given.only)
         if given.products:
             products.campaign(given.results, given.products, given.seed, Path(folder), table)
+        if given.sets:
+            sets.campaign(given.results, given.sets, given.seed, Path(folder), table)
+            os.chdir("/")
+        if given.inventory:
+            inventory.campaign(given.results, given.inventory, given.seed, Path(folder), table)
         if given.disks:
-            disks.campaign(given.results, given.disks, given.seed, Path(folder), table)
+            what = (given.results, given.disks, given.seed, Path(folder), table)
+            disks.campaign(*what, given.stages)
             os.chdir("/")
     print_table(table)
     return int(any(found[bad] for found in table.values() for bad in OUTCOMES[3:]))

@@ -20,6 +20,7 @@ import sys
 import traceback
 from collections import Counter
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -72,14 +73,14 @@ class Stage:
 class Disks:
     """A copy of a finished run, on a disk that fails as told."""
 
-    def __init__(self, results: Path, work: Path) -> None:
+    def __init__(self, results: Path, work: Path, only: str = "*") -> None:
         self.storage, copy = Storage.of_this_process(), work / "copy"
         self.kept, self.said = work / "kept", work / "said"
         shutil.copytree(results, copy / RESULTS)
         (copy / "config").symlink_to(ROOT / "config")
         os.chdir(copy)
         # of the run's backend and method there may be stages less
-        there = [name for name in STAGES if any(RESULTS.glob(STAGES[name]))]
+        there = [n for n in STAGES if fnmatch(n, only) and any(RESULTS.glob(STAGES[n]))]
         self.stages = {name: self._stage(name) for name in there}
 
     def _stage(self, name: str) -> Stage:
@@ -90,7 +91,7 @@ class Disks:
         stage = Stage(words, folder, {}, {})
         self._remove(stage)
         self.storage.count(Path.cwd() / RESULTS)
-        status, said = _ran(words)
+        status, said = ran(words)
         if status:
             raise SystemExit(f"{name} does not run again: {said}")
         stage.calls |= self.storage.counted
@@ -127,7 +128,7 @@ class Disks:
             delay_us=10_000 if error == DELAY else 0,
         )
         try:
-            status, said = isolated(_ran, stage.words, self.said, timeout_s=_SECONDS)
+            status, said = isolated(ran, stage.words, self.said, timeout_s=_SECONDS)
         except ReaderError as ended:
             if "no answer" in str(ended):
                 return "hang"
@@ -171,7 +172,10 @@ class Disks:
 
     def _again(self, stage: Stage) -> str:
         """Whether the same command makes the right products afterwards, and leaves nothing else."""
-        status, said = isolated(_ran, stage.words, self.said, timeout_s=_SECONDS)
+        try:
+            status, said = isolated(ran, stage.words, self.said, timeout_s=_SECONDS)
+        except ReaderError as ended:
+            return f"wrong: not made again: {ended}: {self.said.read_text()[-500:]}"
         whole = not status and self._made(stage) == stage.whole and not self._left(stage)
         return "detected" if whole else f"wrong: not made again: {said}"
 
@@ -204,7 +208,7 @@ class Disks:
         return [str(p) for folder in folders for p in folder.glob("*.partial-*")]
 
 
-def _ran(words: list[str], log: Path | None = None) -> tuple[int, str]:
+def ran(words: list[str], log: Path | None = None) -> tuple[int, str]:
     """(status, what it said) of a command, with no memory of what was verified before.
 
     What libraries say is put into `log`.
@@ -241,12 +245,14 @@ def _unlike(made: dict[str, str], whole: dict[str, str]) -> list[str]:
     return sorted(f for f in made.keys() | whole.keys() if made.get(f) != whole.get(f))[:5]
 
 
-def campaign(results: Path, number: int, seed: int, work: Path, table: dict[str, Counter]) -> None:
-    """`number` faults of the disk, over all stages, errors and calls; counted in `table`."""
+def campaign(
+    results: Path, number: int, seed: int, work: Path, table: dict[str, Counter], only: str = "*"
+) -> None:
+    """`number` faults of the disk, over the stages `only`, all errors and calls; to `table`."""
     from faults.campaign import note
 
     results = results.absolute()
-    disks = Disks(results, work)
+    disks = Disks(results, work, only)
     asked = [(error, call) for error, calls in ERRORS.items() for call in calls]
     kinds = [(stage, *pair) for pair in asked for stage in disks.stages]
     order = np.random.default_rng(seed).permutation(len(kinds))
