@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from contimg.core.rowflags import has
 from contimg.variability.banks import Banks
 
-# part of the bad blocks among what light curves hold that lie on epochs with a warning
-SEEN = 0.8
+# part of the bad blocks among what light curves hold that lie on epochs with a warning: nobody has
+# counted, and where it is less, more blocks on epochs without one are taken for dips
+SEEN = 0.5
 PART = (0.01, 0.5)  # of all epochs with a warning, at least and at most
 # words of photometry of epochs that are kept, but not vouched for
 DOUBTFUL = ("unverified", "edge", "unnormalised")
