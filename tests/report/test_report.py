@@ -159,6 +159,26 @@ def test_a_run_without_mosaics_waits_for_no_light_curves(results: str) -> None:
     assert not {"run", "mosaic"} & {row.kind for row in statuses(plan, results, "standard")}
 
 
+def test_models_of_the_field_and_their_mosaics_are_listed_with_what_they_go_on_from(
+    results: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three windows the last one serves no tile."""
+    plan = json.loads(Path(path("plan", results, plan=PLAN)).read_text())
+    names = [f"deep_2025100{day}_d+55.58" for day in (1, 3, 5)]
+    plan["deep_models"] = {
+        name: {"mosaics": [f"{name}_p1"], "previous": previous}
+        for name, previous in zip(names, ["", *names], strict=False)
+    }
+    plan["tiles"][GROUPS[2]]["deep_model"] = names[1]
+    config = {"photometry_method": "visibilities", "plan": {"deep_days": 2}}
+    monkeypatch.setattr(runs, "latest", lambda results: {"config": config})
+    record(results, "mosaic_record", "mosaic", mosaic=f"{names[0]}_p1")
+    states = {row.item: row.state for row in statuses(plan, results, "standard")}
+    assert [states.get(name) for name in names] == ["pending", "pending", None]
+    mosaics = [states.get(f"{name}_p1") for name in names]
+    assert mosaics == ["incomplete", "pending", None]  # a record without maps beside it
+
+
 def make_pages(results: str) -> dict[str, str]:
     """The text of every page, by its name below the report."""
     status, page = path("status", results), path("report", results)

@@ -122,8 +122,9 @@ def statuses(
     tier = tier or config.get("image", {}).get("tier", "standard")
     kept = kept_sets(config)
     items = {kind: list(plan[f"{kind}s"]) for kind in ("group", "calset", "mosaic")}
-    fitted_with = {tile.get("deep_model") for tile in plan["tiles"].values()}
-    items["deep"] = sorted(fitted_with - {None})
+    items["deep"] = sorted(_fitted_with(plan))
+    models = plan.get("deep_models", {})
+    items["deep_mosaic"] = [name for model in items["deep"] for name in models[model]["mosaics"]]
     elsewhere = plan.get("elsewhere", {})
     items["calsets"] = ["calsets"] if items["calset"] else []
     items["tiles"] = ["tiles"] if items["group"] else []
@@ -141,10 +142,21 @@ def statuses(
     return rows + _others(results, set(items["group"]), begin_s)
 
 
+def _fitted_with(plan: dict[str, Any]) -> set[str]:
+    """The models of the field that tiles and calsets of a plan need, and those they go on from."""
+    models, needed = plan.get("deep_models", {}), set()
+    for tile in plan["tiles"].values():
+        name = tile.get("deep_model")
+        while name in models and name not in needed:
+            needed.add(name)
+            name = models[name]["previous"]
+    return needed
+
+
 def _status(
     stage: Stage, item: str, results: str, tier: str, kept: frozenset[str], begin_s: float
 ) -> Status:
-    key = {stage.kind: item, "tier": tier}
+    key = {stage.kind.removeprefix("deep_"): item, "tier": tier}
     record = path(stage.record, results, **key)
     found = state_of(record)
     state, reason, tries = found.state, found.reason, 0
