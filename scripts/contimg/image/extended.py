@@ -69,7 +69,8 @@ def measure(
     if not tapers:
         return []
     dirty = images["dirty"]
-    noise = np.full(dirty.data.shape, robust_rms(thinned(dirty.data)), np.float32)
+    # one value seen as a plane: the images are large
+    noise = np.broadcast_to(np.float32(robust_rms(thinned(dirty.data))), dirty.data.shape)
     width = beam.major_deg / dirty.cell_deg
     points = [
         (x, y, height)
@@ -81,7 +82,7 @@ def measure(
 
 def _peaks(data: NDArray, noise: NDArray, width: float) -> tuple[NDArray, NDArray, NDArray]:
     """Pixels x and y and heights of what stands out."""
-    found = find_peaks(data, noise, np.ones(data.shape, bool), _POINT_SNR, width)
+    found = find_peaks(data, noise, np.broadcast_to(True, data.shape), _POINT_SNR, width)
     return found.x[:_POINTS], found.y[:_POINTS], found.peak_jy_beam[:_POINTS]
 
 

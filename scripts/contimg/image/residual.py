@@ -174,11 +174,12 @@ def _clean(
         if not done:
             break
         left -= done
-        model[places[0], places[1]] += flux.astype(np.float32)
+        cleaned = model.copy()
+        cleaned[places[0], places[1]] += flux.astype(np.float32)
         if last:  # what is left of faint peaks beyond the larger part is below the noise
             far = min(_FAR_BEAMS * width, middle - 1)
             box = slice(middle - far, middle + far + 1)
-            rest = rest.copy()
+            model, rest = cleaned, rest.copy()
             _take(
                 rest,
                 places[:, flux != 0],
@@ -186,8 +187,16 @@ def _clean(
                 np.ascontiguousarray(psf[box, box]),
             )
             break
-        rest = gridder.image(data - gridder.visibilities(model), weight)
+        after = gridder.image(data - gridder.visibilities(cleaned), weight)
+        if _highest_of(after, allowed) >= _highest_of(rest, allowed):
+            break  # far sidelobes of data that are wrong: what follows would only make it worse
+        model, rest = cleaned, after
     return model, rest
+
+
+def _highest_of(rest: NDArray[np.float32], allowed: NDArray[np.bool_] | None) -> float:
+    """Greatest modulus where components may be."""
+    return float(np.abs(rest if allowed is None else rest[allowed]).max(initial=0))
 
 
 def _candidates(
