@@ -32,7 +32,9 @@ def tile(group, names, flux, covariance, **columns):
             "part_flux_jy": [[f, f] for f in flux],
             "part_err_jy": [[e * np.sqrt(2)] * 2 for e in error],
             "beam": 0.8, "residual_snr": 1.0, "fit_ra_deg": np.nan, "fit_dec_deg": np.nan,
-            "fit_err_arcsec": np.nan, "neighbours": [[names[k] for k in c] for c in close],
+            "fit_err_arcsec": np.nan,
+            "size_major_arcsec": np.nan, "size_minor_arcsec": np.nan, "size_pa_deg": np.nan,
+            "neighbours": [[names[k] for k in c] for c in close],
             "neighbour_cov_jy2": [[covariance[i, k] for k in c] for i, c in enumerate(close)],
             "n_blend": [1 + len(c) for c in close], "flag": "",
         }

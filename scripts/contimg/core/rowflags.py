@@ -29,11 +29,15 @@ LEAVE_OUT = {
     "image": "the image of a tile that covers the source lacks sources, or has too many that are"
     " not real, or holes",
     "shared_data": "a tile of it has been counted in another mosaic's measurement of the source",
+    "resolved": "neither a point nor a Gaussian: the sum of components that the residual shows",
+    "residual": "more than 7 times the noise is left within a beam of it",
+    "not_measured": "the fit says nothing of it",
+    "tiles_disagree": "flux densities in different tiles are not the same (p < 1e-5)",
     "calibration": "a warning about the calibration or the data of a tile that covers the source,"
     " which nothing measured has cleared",
 }
 TELLS = {
-    "extended": "larger than the beam: `flux_jy` is integrated over the fitted Gaussian",
+    "extended": "no point: `flux_jy` is integrated over the fitted Gaussian",
     "unverified": "the flux scale of a tile that covers the source could not be checked: too few"
     " catalogued sources in it",
     "edge": "noise more than three times the lowest of the mosaic: near the edge of the beam",

@@ -31,6 +31,7 @@ from contimg.photometry.tile.columns import PARTS, TILE_COLUMNS, TILE_SCHEMA
 _INCONSISTENT = 1e-5  # chance of so great a chi^2 below which a row is flagged
 _SAME_RAD = np.radians(15 / 3600)  # new sources of two tiles that are one
 
+_SIZES = ("size_major_arcsec", "size_minor_arcsec", "size_pa_deg")
 _OF_TILES = {c[0]: c for c in TILE_COLUMNS}
 COLUMNS = (
     *(_OF_TILES[c] for c in ("source", "role", "ra_deg", "dec_deg")),
@@ -43,6 +44,7 @@ COLUMNS = (
     ("chi2_reduced", pa.float64(), "", "of the tiles about their mean; empty for a single tile"),
     ("tiles", pa.int64(), "", "tiles that measured the source"),
     *(_OF_TILES[c] for c in ("residual_snr", "fit_ra_deg", "fit_dec_deg", "fit_err_arcsec")),
+    *(_OF_TILES[c] for c in _SIZES),
     ("bmaj_deg", pa.float64(), "deg", "beam of the residual image, major axis, FWHM"),
     ("bmin_deg", pa.float64(), "deg", "minor axis"),
     ("bpa_deg", pa.float64(), "deg", "position angle, north through east"),
@@ -159,6 +161,7 @@ def combine(tiles: list[pd.DataFrame]) -> pd.DataFrame:
             "tiles": count,
             "residual_snr": _farthest(grouped["residual_snr"], by),
             **{c: best[c].to_numpy() for c in ("fit_ra_deg", "fit_dec_deg", "fit_err_arcsec")},
+            **{c: best[c].to_numpy() for c in _SIZES},
             "n_blend": grouped["n_blend"].groupby(by).max().to_numpy(),
             "flag": flags,
         }

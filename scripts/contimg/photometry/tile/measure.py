@@ -15,6 +15,7 @@ from contimg.core.constants import C_M_S
 from contimg.core.errors import DataQualityError
 from contimg.core.fluxfit.design import Design
 from contimg.core.fluxfit.normal import normal
+from contimg.core.fluxfit.sizes import Gaussian
 from contimg.core.fluxfit.solve import Solution
 from contimg.core.fluxfit.sweep import Arrays, Block, parts_of
 from contimg.core.ms import Axes
@@ -44,6 +45,7 @@ class TileFit:
     confusion_f2: float
     rounds: list[dict] = field(default_factory=list)
     spectra: Spectra = field(default_factory=dict)  # that are not the catalogue's
+    sizes: dict[str, Gaussian] = field(default_factory=dict)  # that are not the catalogue's
 
 
 def measure_tile(
@@ -82,6 +84,8 @@ def measure_tile(
     rounds = _rounds(state, options.search_rounds)
     if state.find_spectra():
         rounds += _rounds(state, options.search_rounds)
+    while state.find_sizes():
+        rounds += _rounds(state, options.search_rounds)
     f2 = state.weights()
     natural_noise = state.noise
     width = np.radians(state.image.beam.major_deg)
@@ -93,7 +97,9 @@ def measure_tile(
     solution = state.fit(model, state.blocks, None, parts=options.parts)
     covariance, part_error = _formal(model, solution, state, f2, natural_noise, options.parts)
     whole, each = state.over_catalogued(state.table, len(solution.part_hz))
-    covariance, part_error = covariance * np.outer(whole, whole), part_error * each
+    wider = state.inflation()
+    covariance *= np.outer(whole * wider, whole * wider)
+    part_error = part_error * each * wider
     flux = {"flux_jy": solution.flux_jy * whole, "part_flux_jy": solution.part_flux_jy * each}
     solution = replace(solution, **flux)
     null = (state.table["role"] == targets.NULL).to_numpy()
@@ -115,6 +121,7 @@ def measure_tile(
         confusion_f2=f2,
         rounds=rounds,
         spectra=state.spectra,
+        sizes=state.sizes,
     )
     table = _with_first_places(state.table, state.first, others)
     error = np.sqrt(np.diagonal(fitted.covariance))

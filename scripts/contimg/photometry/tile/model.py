@@ -28,7 +28,7 @@ MODEL_COLUMNS = (
     ("log_poly", pa.string(), "", "polynomial of the catalogue"),
     ("factor_hz", _LIST, "Hz", "where the spectrum is known, if it is not the catalogue's"),
     ("factor", _LIST, "", "the spectrum there over that of the catalogue"),
-    *((name, pa.float64(), "", "size of the catalogue") for name in SIZES),
+    *((name, pa.float64(), "", "size in the catalogue, or as fitted") for name in SIZES),
     ("beam", pa.float64(), "", "primary beam at the middle of the band, mean over the tile"),
     ("noise", pa.float64(), "", "of the tile: what 1/sqrt(weight) is to be multiplied by"),
 )

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from contimg.core import dirty
 from contimg.core.beam import PrimaryBeam
-from contimg.core.catalog import flux_density, nearest
-from contimg.core.coords import cosines_to_sky, direction_cosines
+from contimg.core.catalog import SIZES, flux_density, nearest
+from contimg.core.coords import cosines_to_sky, direction_cosines, separation
 from contimg.core.fluxfit.design import Design, design, of_channels
 from contimg.core.fluxfit.measurement import space
 from contimg.core.fluxfit.positions import position_steps
+from contimg.core.fluxfit.sizes import Gaussian, fit_gaussian, turned
 from contimg.core.fluxfit.solve import ROUGH, Solution, fit, thinned
 from contimg.core.fluxfit.sweep import Arrays, parts_of
 from contimg.core.ms import Axes
@@ -35,6 +36,10 @@ _SPECTRUM_SNR = 100.0  # from which a spectrum may be more than a slope and a cu
 _OTHER_SPECTRUM = 10.0  # chi^2 a part that these leave, from which it is
 _DEPTH = 0.1  # of the highest peak: what one search finds
 _PRUNED_SNR = 5.0  # sources of the residual that turn out fainter are dropped again
+_SIZED_SNR = 10.0  # from which a source is given a size
+_SIZED_CHI2 = 30.0  # by which a Gaussian is better than a point
+_SIZINGS = 4  # each better by what those of the others are: one disturbs the next
+_SIZED_BEAMS = 10.0  # larger ones are no sources of this fit
 _NEEDED = 5.0  # errors: a blended source is moved by no smaller step
 _MOVES = 3  # rounds of moving alone; where it goes on, something else is wrong
 _OWN_BEAMS = 1.5  # a peak so near to a source is a part of it
@@ -72,11 +77,14 @@ class Rounds:
             width_hz=axes.width_hz if options.channel_smearing else 0.0,
             integration_s=axes.integration_s if options.time_smearing else 0.0,
         )
-        self.table, self.offset, self.threads = table, offset, threads
+        self.table = table.reindex(columns=table.columns.union(SIZES, sort=False))
+        self.offset, self.threads = offset, threads
         self.left = space(axes, scratch, "residual")
         self.shrinking: float | None = None  # of the last fit
         self.spectra: Spectra = {}
         self.own_spectra: set[str] = set()  # those that are no curved power law
+        self.sizes: dict[str, Gaussian] = {}  # found in these data, by name
+        self.sized: set[str] = set()  # sources that were looked at for that
         self.flux = np.zeros(len(table))
         self.position_error = np.full(len(table), np.nan)
         self.first = table[["ra_deg", "dec_deg"]].copy()
@@ -147,6 +155,68 @@ class Rounds:
             if kind[k] == OWN:
                 self.own_spectra.add(name)
         return bool(kind.any())
+
+    def find_sizes(self) -> bool:
+        """Gaussians in place of points that the residual contradicts; whether there are any.
+
+        Components beside such a source are what a Gaussian may describe better: they go, and
+        come back if the next search finds them still.
+        """
+        wanted = self._misfits()
+        if not wanted:
+            return False
+        part = self.table["same"].isin(wanted) & (self.table["role"] == targets.COMPONENT)
+        self._drop(part.to_numpy())
+        for _ in range(_SIZINGS):
+            model = self.design(self.table)
+            solution = self.fit(model, self.blocks, self.left, tolerance=_ROUGH)
+            found = {
+                row: fit_gaussian(turned(model, self.left, solution.flux_jy, row, solution.noise))
+                for row in np.flatnonzero(self.table["name"].isin(wanted | set(self.sizes)))
+            }
+            for row, gaussian in found.items():
+                self._resize(row, gaussian, model.lmn[:2, row])
+        self.sized |= wanted
+        return True
+
+    def _misfits(self) -> set[str]:
+        """Names of the sources that have components, or a residual that is no noise."""
+        lmn = _cosines(self.table, self.axes)
+        residual = np.abs(np.nan_to_num(self.image.highest(lmn)))
+        table = self.table.assign(residual=residual, apparent=self.flux * self.table["beam"])
+        component = table["role"] == targets.COMPONENT
+        owners = set(table["same"][component])
+        noise = float(np.median(self.image.noise))
+        odd = (table["residual"] > self.options.search_snr) | table["name"].isin(owners)
+        bright = table["apparent"] > _SIZED_SNR * noise
+        return set(table["name"][odd & bright & ~component]) - self.sized
+
+    def _believed(self, found: Gaussian) -> bool:
+        """Whether a Gaussian is surely better than a point, and could be a source."""
+        beam = self.image.beam.major_deg * 3600
+        return (
+            found.chi2 > _SIZED_CHI2
+            and found.flux_jy > 0
+            and 3 * found.size_error_arcsec < found.major_arcsec < _SIZED_BEAMS * beam
+        )
+
+    def _resize(self, row: int, found: Gaussian, place: NDArray[np.float64]) -> None:
+        """Give a row of the table its Gaussian, if that is believed."""
+        ra, dec = cosines_to_sky(*(place + found.step), *self.axes.phase_center_rad)
+        first = np.radians(self.first.iloc[row].to_numpy(dtype=float))
+        off = np.degrees(float(separation(ra, dec, *first))) * 3600
+        if not self._believed(found) or off > self.options.position_limit_arcsec:
+            return
+        size = (found.major_arcsec, found.minor_arcsec, found.pa_deg)
+        columns = ["ra_deg", "dec_deg", *SIZES]
+        self.table.loc[row, columns] = (np.degrees(ra), np.degrees(dec), *size)
+        self.flux[row] = found.flux_jy
+        self.sizes[self.table["name"].iloc[row]] = found
+
+    def inflation(self) -> NDArray[np.float64]:
+        """(row,): errors of flux densities are so much larger where a size was fitted as well."""
+        known = {name: max(1.0, found.inflation) for name, found in self.sizes.items()}
+        return self.table["name"].map(known).fillna(1.0).to_numpy(dtype=float)
 
     def _thinned(self) -> tuple[NDArray[np.int64], Arrays]:
         """Some of the channels, and their data; all where these are few."""
@@ -258,11 +328,15 @@ class Rounds:
         found = self.table["role"].isin([targets.NEW, targets.COMPONENT]).to_numpy()
         drop = np.zeros(len(self.table), bool)
         drop[:n] = weak & found[:n]
-        if drop.any():
-            self.table = self.table[~drop].reset_index(drop=True)
-            self.first = self.first[~drop].reset_index(drop=True)
-            self.flux, self.position_error = self.flux[~drop], self.position_error[~drop]
+        self._drop(drop)
         return int(drop.sum())
+
+    def _drop(self, rows: NDArray[np.bool_]) -> None:
+        """Take rows out of the table."""
+        if rows.any():
+            self.table = self.table[~rows].reset_index(drop=True)
+            self.first = self.first[~rows].reset_index(drop=True)
+            self.flux, self.position_error = self.flux[~rows], self.position_error[~rows]
 
     def _limits(self) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         """Pixels that are searched, and the least height that is believed there [Jy/beam].

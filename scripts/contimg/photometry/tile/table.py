@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from contimg.core.catalog import SIZES
 from contimg.core.coords import j2000_seconds
 from contimg.core.fluxfit.sweep import Arrays
 from contimg.photometry.tile import targets
@@ -35,7 +36,9 @@ def tile_table(fitted: TileFit, blocks: Arrays, group: str) -> pd.DataFrame:
     neighbours = _neighbours(covariance, heads)
     count = wanted["same"].value_counts()
     components = pd.Series(names[(rows["role"] == targets.COMPONENT)[:n]]).value_counts()
+    sized = [fitted.sizes.get(head) for head in heads]
     flags = {
+        "extended": np.array([size is not None for size in sized]),
         "resolved": np.array([components.get(head, 0) > 0 for head in heads]),
         "residual": np.abs(np.nan_to_num(highest)) > _MISFIT_SNR,
         "not_measured": ~np.isfinite(flux),
@@ -55,6 +58,10 @@ def tile_table(fitted: TileFit, blocks: Arrays, group: str) -> pd.DataFrame:
             "beam": own["beam"].to_numpy(),
             "residual_snr": highest,
             **_positions(fitted, own, place),
+            **{
+                f"size_{part}": [np.nan if s is None else getattr(s, part) for s in sized]
+                for part in SIZES
+            },
             **neighbours,
             "flag": [
                 ";".join(f for f, raised in flags.items() if raised[k]) for k in range(len(heads))
