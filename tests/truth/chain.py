@@ -24,12 +24,17 @@ from contimg.mosaic import command as mosaic
 from contimg.mosaic.options import MosaicOptions
 from contimg.photometry import command as photometry
 from contimg.photometry.options import PhotometryOptions
+from contimg.photometry.tile import combine
+from contimg.photometry.tile import command as fluxes
+from contimg.photometry.tile.options import FluxFitOptions
+from contimg.tile import command as tile
 from truth.calsets import Observed, apply_files
 from truth.observe import INSTRUMENT
 
 _TILE = ("image", "residual", "psf", "model", "pb", "pbcor", "rms")
 _MOSAIC = ("image", "residual", "weight", "rms", "coverage", "mjd", "time", "freq")
-IMAGE = ImageOptions(backend="auto", cell_arcsec=7, imsize=1536)
+RESIDUAL = ImageOptions(cell_arcsec=7, imsize=1536)
+CLEANED = RESIDUAL.model_copy(update={"backend": "auto"})  # by WSClean, else tclean
 
 
 @dataclass
@@ -78,21 +83,61 @@ def solved(directory: Path, manifest: Path, options: CalibrateOptions | None = N
     return Observed(directory, read_manifest(manifest)[0], catalog).solved("calset", options)
 
 
-def measured(
-    directory: Path,
-    manifest: Path,
-    calset: Path,
-    catalog: Path,
-    options: ImageOptions = IMAGE,
-    applied: ApplyOptions | None = None,
+def fitted(
+    directory: Path, manifest: Path, calset: Path, catalog: Path, options: ImageOptions = RESIDUAL
 ) -> Measured:
-    """Convert, apply, image, mosaic of one tile, photometry: up to where the data fail."""
+    """The road of the defaults: calibrated in one pass, sources fitted to the visibilities."""
+    directory.mkdir(parents=True, exist_ok=True)
+    found = Measured(pd.DataFrame({"source": []}), {})
+    files = apply_files(directory / "tile.ms", [calset], directory, catalog=catalog)
+    one_pass = tile.TileFiles(manifest=manifest, **files.model_dump(exclude={"ms"}))
+    flags = FlagOptions(steps=[])
+    try:
+        arguments = (one_pass, INSTRUMENT, ConvertOptions(), flags, ApplyOptions())
+        found.keep("apply", files.record, tile.run, *arguments)
+        found.records["convert"] = json.loads(files.ms_record.read_text())
+        _fitted(found, directory, files, catalog, options)
+    except DataQualityError as error:
+        found.failed = str(error)
+    return found
+
+
+def _fitted(found: Measured, directory: Path, files, catalog: Path, options: ImageOptions) -> None:
+    """Fit, image of what is left, and the rows that go into light curves, into `found`."""
+    fit = fluxes.TilePhotometryFiles(
+        ms=files.calibrated,
+        ms_record=files.record,
+        catalog=catalog,
+        table=directory / "fluxes.parquet",
+        model=directory / "model.parquet",
+        new=directory / "new.csv",
+        record=directory / "fluxes.json",
+    )
+    found.keep("fit", fit.record, fluxes.run, fit, INSTRUMENT, FluxFitOptions())
+    seen = _tile_files(directory, files, catalog, fit=fit.model, fit_record=fit.record)
+    found.keep("image", seen.record, image.run, seen, INSTRUMENT, options)
+    rows = combine.CombineFiles(
+        tables=[fit.table],
+        records=[fit.record],
+        images=[seen.record],
+        mosaic="tile",
+        table=directory / "photometry.parquet",
+        record=directory / "photometry.json",
+    )
+    found.keep("photometry", rows.record, combine.run, rows)
+    found.rows = pd.read_parquet(rows.table)
+
+
+def measured(
+    directory: Path, manifest: Path, calset: Path, catalog: Path, options: ImageOptions = CLEANED
+) -> Measured:
+    """The road of images: convert, apply, image, mosaic of one tile, photometry of it."""
     directory.mkdir(parents=True, exist_ok=True)
     found = Measured(pd.DataFrame({"source": []}), {})
     try:
         ms = found.keep("convert", directory / "tile.json", converted, directory, manifest)
         files = apply_files(ms, [calset], directory, catalog=catalog)
-        found.keep("apply", files.record, apply.run, files, INSTRUMENT, applied or ApplyOptions())
+        found.keep("apply", files.record, apply.run, files, INSTRUMENT, ApplyOptions())
         _imaged(found, directory, files, catalog, options)
     except DataQualityError as error:
         found.failed = str(error)
@@ -100,7 +145,7 @@ def measured(
 
 
 def imaged(directory: Path, calset: Path, catalog: Path, options: ImageOptions) -> Measured:
-    """The tile that :func:`measured` calibrated in `directory`, imaged with other options."""
+    """The tile that was calibrated in `directory`, by the road of images from there."""
     found = Measured(pd.DataFrame({"source": []}), {})
     files = apply_files(directory / "tile.ms", [calset], directory, catalog=catalog)
     try:
@@ -112,16 +157,16 @@ def imaged(directory: Path, calset: Path, catalog: Path, options: ImageOptions) 
 
 def _imaged(found: Measured, directory: Path, files, catalog: Path, options: ImageOptions) -> None:
     """Image, mosaic of one tile, photometry, into `found`."""
-    tile = _tile_files(directory, files, catalog)
-    found.keep("image", tile.record, image.run, tile, INSTRUMENT, options)
-    made = _mosaic_files(directory, tile)
+    seen = _tile_files(directory, files, catalog)
+    found.keep("image", seen.record, image.run, seen, INSTRUMENT, options)
+    made = _mosaic_files(directory, seen)
     found.keep("mosaic", made.record, mosaic.run, made, MosaicOptions())
-    seen = _photometry_files(directory, made, catalog)
-    found.keep("photometry", seen.record, photometry.run, seen, PhotometryOptions())
-    found.rows = pd.read_parquet(seen.table)
+    stamps = _photometry_files(directory, made, catalog)
+    found.keep("photometry", stamps.record, photometry.run, stamps, PhotometryOptions())
+    found.rows = pd.read_parquet(stamps.table)
 
 
-def _tile_files(directory: Path, files, catalog: Path) -> image.ImageFiles:
+def _tile_files(directory: Path, files, catalog: Path, **fit: Path) -> image.ImageFiles:
     return image.ImageFiles(
         ms=files.calibrated,
         ms_record=files.record,
@@ -129,6 +174,7 @@ def _tile_files(directory: Path, files, catalog: Path) -> image.ImageFiles:
         plot=directory / "tile.png",
         page=directory / "tile.html",
         record=directory / "image.json",
+        **fit,
         **{name: directory / f"tile.{name}.fits" for name in _TILE},
     )
 
