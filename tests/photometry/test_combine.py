@@ -37,6 +37,7 @@ def tile(group, names, flux, covariance, **columns):
             "neighbours": [[names[k] for k in c] for c in close],
             "neighbour_cov_jy2": [[covariance[i, k] for k in c] for i, c in enumerate(close)],
             "n_blend": [1 + len(c) for c in close], "flag": "",
+            "scale_factor": 1.0, "scale_factor_err": 0.0,
         }
     )  # fmt: skip
     return table.assign(**columns)
@@ -124,6 +125,7 @@ def test_rows_have_the_flags_of_their_tiles_image(tmp_path):
     """A tile whose flux scale is off, one that could not be checked, one whose image failed."""
     images = {
         "off": {"data": {"row_flags": ["flux_scale"]}, "verdict": "warn", "reason": "scale 1.1"},
+        "scaled": {"data": {"flux_scale_applied": {"factor": 1.25, "error": 0.01}}},
         "unchecked": {"data": {"row_flags": ["unverified"]}, "verdict": "warn", "reason": "few"},
         "bad": {"data": {}, "verdict": "fail", "reason": "another sky"},
     }
@@ -142,11 +144,20 @@ def test_rows_have_the_flags_of_their_tiles_image(tmp_path):
     out = ["--mosaic=m", f"--table={tmp_path / 'm.parquet'}", f"--record={tmp_path / 'm.json'}"]
     assert main(["photometry", "combine", *flags, *out]) == 0
     rows = pd.read_parquet(tmp_path / "m.parquet").set_index("source")
-    assert set(rows.index) == {"off1", "unchecked1", "both"} and rows.loc["both", "tiles"] == 2
+    names = {"off1", "scaled1", "unchecked1", "both"}
+    assert set(rows.index) == names and rows.loc["both", "tiles"] == 3
     assert rows["flag"].to_dict() == {
-        "off1": "flux_scale", "unchecked1": "unverified", "both": "flux_scale;unverified",
+        "off1": "flux_scale", "scaled1": "", "unchecked1": "unverified",
+        "both": "flux_scale;unverified",
     }  # fmt: skip
-    assert usable(rows["flag"]).to_dict() == {"off1": False, "unchecked1": True, "both": False}
+    assert usable(rows["flag"]).to_dict() == {
+        "off1": False, "scaled1": True, "unchecked1": True, "both": False,
+    }  # fmt: skip
+    one = rows.loc["scaled1"]
+    assert (one["flux_jy"], one["flux_err_jy"]) == pytest.approx((1 / 1.25, 0.01 / 1.25))
+    assert (one["scale_factor"], one["scale_factor_err"]) == (1.25, 0.01)
+    assert one["part_flux_jy"] == pytest.approx([0.8, 0.8])
+    assert rows.loc["both", "scale_factor"] == pytest.approx((1 + 1.25 + 1) / 3)
     record = json.loads((tmp_path / "m.json").read_text())
     assert record["data"]["tiles_left_out"] == {"bad": "its image: another sky"}
     assert record["verdict"] == "warn"

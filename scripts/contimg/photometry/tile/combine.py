@@ -24,6 +24,7 @@ from contimg.core.links import linked
 from contimg.core.parquet import read_parquet
 from contimg.core.records import Check, check, inherited, read_record, write_record
 from contimg.core.rowflags import usable
+from contimg.photometry.table import COLUMNS as IMAGE_COLUMNS
 from contimg.photometry.table import schema_of, write_table
 from contimg.photometry.tile import targets
 from contimg.photometry.tile.columns import PARTS, TILE_COLUMNS, TILE_SCHEMA
@@ -33,6 +34,8 @@ _SAME_RAD = np.radians(15 / 3600)  # new sources of two tiles that are one
 
 _SIZES = ("size_major_arcsec", "size_minor_arcsec", "size_pa_deg")
 _OF_TILES = {c[0]: c for c in TILE_COLUMNS}
+_SCALE = ("scale_factor", "scale_factor_err")
+_OF_IMAGES = {c[0]: c for c in IMAGE_COLUMNS}
 COLUMNS = (
     *(_OF_TILES[c] for c in ("source", "role", "ra_deg", "dec_deg")),
     ("mosaic", pa.string(), "", "mosaic of the tiles"),
@@ -48,7 +51,9 @@ COLUMNS = (
     ("bmaj_deg", pa.float64(), "deg", "beam of the residual image, major axis, FWHM"),
     ("bmin_deg", pa.float64(), "deg", "minor axis"),
     ("bpa_deg", pa.float64(), "deg", "position angle, north through east"),
-    *(_OF_TILES[c] for c in ("n_blend", "flag")),
+    _OF_TILES["n_blend"],
+    *(_OF_IMAGES[c] for c in _SCALE),
+    _OF_TILES["flag"],
 )
 SCHEMA = schema_of(COLUMNS)
 
@@ -84,6 +89,7 @@ def run(files: CombineFiles) -> None:
             of_tile = [record, *([] if image is None else [_passed(image, "its image: ")])]
             told = of_tile[-1]["data"].get("row_flags", [])
             tile = read_parquet(path, "table of a tile", record_path, TILE_SCHEMA)
+            tile = scaled(tile, of_tile[-1]["data"].get("flux_scale_applied"))
             tiles.append(
                 tile.assign(flag=[";".join(filter(None, [f, *told])) for f in tile["flag"]])
             )
@@ -118,6 +124,19 @@ def _passed(path: Path, whose: str = "") -> dict[str, Any]:
     if record["verdict"] == "fail":
         raise DataQualityError(f"{whose}{record['reason']}")
     return record
+
+
+def scaled(tile: pd.DataFrame, applied: dict[str, float] | None) -> pd.DataFrame:
+    """Rows of a tile, divided by the flux scale that its image was divided by."""
+    factor = 1.0 if applied is None else applied["factor"]
+    error = 0.0 if applied is None else applied["error"]
+    of_lists = {"part_flux_jy": 1, "part_err_jy": 1, "neighbour_cov_jy2": 2}
+    return tile.assign(
+        **{c: tile[c] / factor for c in ("flux_jy", "flux_err_jy", "flux_err_formal_jy")},
+        **{c: [np.divide(v, factor**n) for v in tile[c]] for c, n in of_lists.items()},
+        scale_factor=factor,
+        scale_factor_err=error,
+    )
 
 
 def combine(tiles: list[pd.DataFrame]) -> pd.DataFrame:
@@ -163,6 +182,8 @@ def combine(tiles: list[pd.DataFrame]) -> pd.DataFrame:
             **{c: best[c].to_numpy() for c in ("fit_ra_deg", "fit_dec_deg", "fit_err_arcsec")},
             **{c: best[c].to_numpy() for c in _SIZES},
             "n_blend": grouped["n_blend"].groupby(by).max().to_numpy(),
+            # errors of tiles are of one catalogue, and so do not average down
+            **{c: grouped[c].groupby(by).mean().to_numpy() for c in _SCALE},
             "flag": flags,
         }
     )
