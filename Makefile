@@ -39,7 +39,7 @@ test-setup:
 
 test: test-setup lint  ## set-up, lint and all tests (AOFlagger, SLURM, validators, Chromium where root may install)
 	@$(ENV); export PATH="$$PATH:/usr/sbin:/sbin"; \
-	python -m pytest -n $(CORES) --dist loadgroup --no-loadscope-reorder $(PYTEST)
+	python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 docs: setup  ## the documentation as a site in site/, with references written from the models
 	@tools/docs.sh

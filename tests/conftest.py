@@ -1,39 +1,54 @@
 """Settings of all tests, and which of them stay together when several processes share them."""
 
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 # On a busy machine OpenBLAS's threads wait for each other a hundred times longer than they compute.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-WHOLE_RUNS = "tests/workflow"  # the longest, so that it begins first
+# the longest, so that they begin first
+LONG = ("tests/workflow", "tests/truth/test_skies.py", "tests/truth/test_independent.py")
+
+
+def group_of(nodeid: str) -> str:
+    """Folders whose files share what is made once a session are one group; else each file is."""
+    file = nodeid.split("::")[0]
+    return next((folder for folder in SHARED if file.startswith(f"{folder}/")), file)
+
+
+def sharing(tests: Path) -> tuple[str, ...]:
+    """Folders below `tests` whose own fixtures are of the session."""
+    made = sorted(tests.glob("*/conftest.py"))
+    return tuple(
+        f"tests/{file.parent.name}" for file in made if 'scope="session"' in file.read_text()
+    )
+
+
+SHARED = sharing(Path(__file__).parent)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With ``--dist loadgroup``: files that share what is made once a session are one group.
-
-    Else each process would make it anew. Other files are a group each, as their own fixtures ask.
-    Groups of several files begin first: at the end no process waits long for another.
-    """
-    shared: dict[str, str] = {}
-    for item in items:
-        file = item.nodeid.split("::")[0]
-        shared[file] = min([shared.get(file, file), *_session_places(item)], key=len)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(shared[item.nodeid.split("::")[0]]))
-    items.sort(key=lambda item: _turn(shared[item.nodeid.split("::")[0]]))
-
-
-def _session_places(item: pytest.Item) -> list[str]:
-    """Where the fixtures of the session stand that a test uses, the tests' own alone."""
-    known = item._fixtureinfo.name2fixturedefs.values() if hasattr(item, "_fixtureinfo") else []
-    used = [definitions[-1] for definitions in known]
-    return [u.baseid for u in used if u.scope == "session" and u.baseid.startswith("tests/")]
+    """The long ones first, then folders, then files: no process waits long for another."""
+    items.sort(key=lambda item: _turn(group_of(item.nodeid)))
 
 
 def _turn(group: str) -> int:
-    """0 for whole runs, 1 for other groups of several files, 2 for single ones."""
-    if group == WHOLE_RUNS:
-        return 0
-    return 2 if group.endswith(".py") else 1
+    if group in LONG:
+        return LONG.index(group)
+    return len(LONG) + group.endswith(".py")
+
+
+# the hook is of xdist, which need not be there to run a single test
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each group stays on one process, as else each would make anew what is shared."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Grouped(config, log)
