@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from contimg.core.coords import north_of
 from contimg.core.fluxfit.sizes import FWHM, Turned, fit_gaussian
+from contimg.core.predict import gaussian_shapes
 
 ARCSEC = np.radians(1 / 3600)
 
@@ -54,3 +57,21 @@ def test_a_point_is_not_better_with_a_size():
     """2 (chi^2 of a point - chi^2 of a Gaussian) is small; three parameters more."""
     better = [fit_gaussian(observed(0.2, 0.0, 0.0, 0.0, 0.02, seed)).chi2 for seed in range(40)]
     assert np.max(better) < 25 and np.median(better) < 4
+
+
+@pytest.mark.parametrize("dec0_deg", [0.0, 55.0, 80.0])
+def test_position_angles_are_from_north_at_the_source(dec0_deg):
+    """What is found in the plane of l and m, and the model that is made of it, are one Gaussian."""
+    centre = np.radians([150.0, dec0_deg])
+    place = np.radians([150.0 + 1.5 / np.cos(np.radians(dec0_deg)), dec0_deg + 1.0])
+    pa = 37.0 - np.degrees(north_of(*place, *centre))  # as it is put into the model
+    table = pd.DataFrame(
+        {
+            **{"ra_deg": [np.degrees(place[0])], "dec_deg": [np.degrees(place[1])]},
+            **{"major_arcsec": [60.0], "minor_arcsec": [20.0], "pa_deg": [pa]},
+        }
+    )
+    shape = gaussian_shapes(table, tuple(centre), 1e5)[0, :2]  # of u and v
+    _, axes = np.linalg.eigh(shape @ shape.T)
+    angle = np.degrees(np.arctan2(axes[0, 1], axes[1, 1])) % 180
+    assert angle == pytest.approx(37.0, abs=0.1)

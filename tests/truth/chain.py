@@ -144,17 +144,6 @@ def measured(
     return found
 
 
-def imaged(directory: Path, calset: Path, catalog: Path, options: ImageOptions) -> Measured:
-    """The tile that was calibrated in `directory`, by the road of images from there."""
-    found = Measured(pd.DataFrame({"source": []}), {})
-    files = apply_files(directory / "tile.ms", [calset], directory, catalog=catalog)
-    try:
-        _imaged(found, directory, files, catalog, options)
-    except DataQualityError as error:
-        found.failed = str(error)
-    return found
-
-
 def _imaged(found: Measured, directory: Path, files, catalog: Path, options: ImageOptions) -> None:
     """Image, mosaic of one tile, photometry, into `found`."""
     seen = _tile_files(directory, files, catalog)

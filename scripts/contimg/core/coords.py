@@ -140,6 +140,17 @@ def _near_pairs(
     return cKDTree(unit_vectors(ra_rad, dec_rad)).query_pairs(chord, output_type="ndarray")
 
 
+def north_of(ra: float, dec: float, ra0: float, dec0: float) -> float:
+    """Position angle [rad], in the plane of l and m about (ra0, dec0), of north at (ra, dec) [rad].
+
+    From the axis of m through that of l: the derivatives of both along declination.
+    """
+    d_ra = ra - ra0
+    east = -np.sin(dec) * np.sin(d_ra)
+    north = np.cos(dec) * np.cos(dec0) + np.sin(dec) * np.sin(dec0) * np.cos(d_ra)
+    return float(np.arctan2(east, north))
+
+
 def direction_cosines(
     ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -42,7 +42,7 @@ class Gaussian:
     step: Array  # (2,) of (l, m) [rad]
     major_arcsec: float  # FWHM
     minor_arcsec: float
-    pa_deg: float  # north through east
+    pa_deg: float  # from the axis of m through that of l
     size_error_arcsec: float  # of the major axis
     chi2: float  # by which that of the best point is larger
     inflation: float  # error of the flux density, over that where place and size are known

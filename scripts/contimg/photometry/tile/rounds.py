@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from contimg.core import dirty
 from contimg.core.beam import PrimaryBeam
 from contimg.core.catalog import SIZES, flux_density, nearest
-from contimg.core.coords import cosines_to_sky, direction_cosines, separation
+from contimg.core.coords import cosines_to_sky, direction_cosines, north_of, separation
 from contimg.core.fluxfit.design import Design, design, of_channels
 from contimg.core.fluxfit.measurement import space
 from contimg.core.fluxfit.positions import position_steps
@@ -207,6 +207,9 @@ class Rounds:
         off = np.degrees(float(separation(ra, dec, *first))) * 3600
         if not self._believed(found) or off > self.options.position_limit_arcsec:
             return
+        # north at the source is not that of the plane in which the Gaussian was fitted
+        north = np.degrees(north_of(float(ra), float(dec), *self.axes.phase_center_rad))
+        found = dataclasses.replace(found, pa_deg=(found.pa_deg - north) % 180)
         size = (found.major_arcsec, found.minor_arcsec, found.pa_deg)
         columns = ["ra_deg", "dec_deg", *SIZES]
         self.table.loc[row, columns] = (np.degrees(ra), np.degrees(dec), *size)
