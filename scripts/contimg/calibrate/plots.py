@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.core.caltable import read_table, table_antennas, table_freq_hz
-from contimg.core.records import atomic
+from contimg.core.pictures import write_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,8 +65,7 @@ def plot(tables: dict[str, Path], correlations: list[str], path: Path, title: st
     amplitude.set(xlabel="frequency [GHz]", ylabel="B: amplitude [correlator units / sqrt(Jy)]")
     phase.set(xlabel="frequency [GHz]", ylabel="B: phase [deg]")
     figure.suptitle(title)
-    with atomic(path) as partial:
-        figure.savefig(partial, dpi=90)
+    write_picture(figure, path, dpi=90)
 
 
 def _name_antennas(axes: Axes, names: NDArray[np.str_]) -> None:

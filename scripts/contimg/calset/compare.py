@@ -9,11 +9,12 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from contimg.calset.change import Change, change, common_reference, judge_change
-from contimg.calset.draw import save, titled
+from contimg.calset.draw import DPI, titled
 from contimg.calset.options import CalsetValidationOptions
 from contimg.calset.panels import Antennas, strip
 from contimg.calset.read import Calset, find_solutions, read_calset
 from contimg.core.command import Command, Files
+from contimg.core.pictures import write_picture
 from contimg.core.records import atomic, write_record
 
 
@@ -104,7 +105,7 @@ def draw_change(first: Calset, second: Calset, found: Change, path: Path) -> Non
     strip(axes[3], along, 100 * found.bandpass, "bandpass rms [%]")
     for panel, level in zip(axes, (0, 1, 0, 0), strict=True):
         panel.axhline(level, color="0.6", lw=0.7, zorder=0)
-    save(figure, path)
+    write_picture(figure, path, DPI)
 
 
 COMMAND = Command(

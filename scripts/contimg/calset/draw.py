@@ -21,18 +21,12 @@ from contimg.calset.panels import (
     name_antennas,
     strip,
 )
-from contimg.core.records import atomic
+from contimg.core.pictures import write_picture
 from contimg.core.robust import median
 
 _POINTS = 192  # along each curve: more cannot be seen
-_DPI = 90
+DPI = 90
 _HEAD_IN = 0.5
-
-
-def save(figure: Any, path: Path) -> None:
-    """Write a picture that is the same in every run."""
-    with atomic(path) as partial:
-        figure.savefig(partial, dpi=_DPI, metadata={"Software": None})
 
 
 def titled(antennas: Antennas, height_in: float, title: str) -> Any:
@@ -75,7 +69,7 @@ def draw_bandpass(subject: Subject, path: Path) -> None:
     lower.set_ylabel("B phase, after K and mean phases [deg]", fontsize=9)
     lower.set_xlabel("frequency [MHz]", fontsize=9)
     upper.set_xlabel("frequency [MHz]", fontsize=9)
-    save(figure, path)
+    write_picture(figure, path, DPI)
 
 
 def draw_gains(subject: Subject, path: Path) -> None:
@@ -104,7 +98,7 @@ def draw_gains(subject: Subject, path: Path) -> None:
     if timed:
         mjd = {name: calset.tables[name].mjd for name in timed}
         _courses(subject, axes[2], axes[3], mjd, timed)
-    save(figure, path)
+    write_picture(figure, path, DPI)
 
 
 def _courses(
@@ -188,7 +182,7 @@ def draw_quality(subject: Subject, path: Path) -> None:
     upper.set_ylim(-0.04, 1.04)
     strip(lower, subject.antennas, seen.snr[name], f"{name} S/N")
     lower.set_ylim(0, None)
-    save(figure, path)
+    write_picture(figure, path, DPI)
 
 
 def _subband_labels(subject: Subject) -> list[str]:

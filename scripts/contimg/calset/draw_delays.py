@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.calset.draw import save, title_of, titled
+from contimg.calset.draw import DPI, title_of, titled
 from contimg.calset.gains import mean
 from contimg.calset.panels import Subject, strip
+from contimg.core.pictures import write_picture
 from contimg.core.robust import median
 
 _GAP = 0.2  # of the median distance from the middle: a wider gap ends the core
@@ -76,7 +77,7 @@ def draw_delays(subject: Subject, path: Path) -> None:
         bars = {"color": "0.7", "lw": 0.8, "zorder": 1}
         second.vlines(x, middle_ns - error[:, corr], middle_ns + error[:, corr], **bars)
     second.axhline(0, color="0.6", lw=0.7, zorder=0)
-    save(figure, path)
+    write_picture(figure, path, DPI)
 
 
 def _map(

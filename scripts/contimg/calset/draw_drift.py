@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contimg.calset.draw import save
+from contimg.calset.draw import DPI
 from contimg.calset.options import CalsetValidationOptions
 from contimg.calset.panels import WIDTH_IN
 from contimg.core.coords import mjd_time
 from contimg.core.html import cell, checks_table, document, number, picture, table, verdict
+from contimg.core.pictures import write_picture
 from contimg.core.records import Check, worst
 
 _NAMED = 5  # so many antennas are told by name where they leave the limit
@@ -74,7 +75,7 @@ def draw_drift(
         image.set_xticks(shown, days, rotation=90, fontsize=7)
         image.set_yticks(range(len(names)), names, fontsize=6)
     axes[0, 0].set_ylabel("thin: antennas, thick: median", fontsize=9)
-    save(figure, path)
+    write_picture(figure, path, DPI)
 
 
 def _larger(

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from contimg.core.records import atomic
+from contimg.core.pictures import write_picture
 
 # grey for flagged throughout, so that dead antennas do not hide what else there is
 _COLOURS = "magma"
@@ -64,8 +64,7 @@ def draw(summary: dict[str, Any], path: Path, title: str) -> None:
     course.tick_params(labelleft=False)
     _bottom(figure, grid[3, :2].subgridspec(1, 3, width_ratios=(2, 0.6, 1.4), wspace=0.3), summary)
     figure.suptitle(f"{title}:  {100 * summary['flagged_fraction']:.2f} % flagged", fontsize=13)
-    with atomic(path) as partial:
-        figure.savefig(partial, dpi=100)
+    write_picture(figure, path, dpi=100)
 
 
 def _bottom(figure: Figure, grid, summary: dict[str, Any]) -> None:

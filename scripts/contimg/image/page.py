@@ -11,6 +11,7 @@ import numpy as np
 
 from contimg import __version__
 from contimg.core.fits import Image
+from contimg.core.pictures import print_png
 from contimg.core.records import Check, write_text
 from contimg.image.preview import show
 from contimg.image.validate import SNR_EDGES, Validation
@@ -98,7 +99,7 @@ def draw_validation(image: Image, found: Validation, summary: dict[str, Any], rm
         fluxes.axhline(summary["flux_ratio"], color="C3", lw=0.7)
     _bars(counts, summary["bins"])
     stream = io.BytesIO()
-    figure.savefig(stream, dpi=80, metadata={"Software": None})
+    print_png(figure, stream, dpi=80)
     return stream.getvalue()
 
 

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.core.fits import Beam, Image
-from contimg.core.pictures import label_sky, sky_axes
-from contimg.core.records import atomic
+from contimg.core.pictures import label_sky, sky_axes, write_picture
 
 _LOW, _HIGH, _KNEE = -3.0, 30.0, 3.0  # of the grey scale [rms]
 _BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}  # behind a text
@@ -62,8 +61,7 @@ def draw(
     labels = [f"{t:.3g}" for t in ticks * 1e3 * rms]
     bar.set_ticks(np.arcsinh(ticks / _KNEE), labels=labels)
     bar.set_label("mJy/beam (ticks at -3, 0, 3, 10 and 30 rms)")
-    with atomic(target) as partial:
-        figure.savefig(partial, dpi=110, metadata={"Software": None})
+    write_picture(figure, target, dpi=110)
 
 
 def _circles(axes, x: NDArray, y: NDArray, radius: NDArray, names: list[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.core.records import atomic
+from contimg.core.pictures import write_picture
 from contimg.mosaic.maps import Maps
 from contimg.mosaic.noise import Factors
 from contimg.mosaic.seams import Seam
@@ -24,7 +24,6 @@ def draw_validation(
     title: str,
 ) -> None:
     """Four panels in pixels of the mosaic; the edges of the tiles drawn on the last."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -44,7 +43,6 @@ def draw_validation(
     width = 11.0
     height = float(np.clip(width * ny / nx, 5.0, 12.0))
     figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(2, 2).ravel()
     for axis, (name, data, low, high, colours) in zip(axes, panels, strict=True):
         shown = axis.imshow(
@@ -67,5 +65,4 @@ def draw_validation(
     axes[3].set_ylim(extent[2:])
     figure.suptitle(title, fontsize=10)
     figure.supxlabel("pixel of the mosaic", fontsize=8)
-    with atomic(path) as partial:
-        figure.savefig(partial, dpi=100, metadata={"Software": None})
+    write_picture(figure, path, dpi=100)

@@ -9,11 +9,11 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from contimg.core.fits import Beam
-from contimg.core.pictures import label_sky, sky_axes
-from contimg.core.records import atomic
+from contimg.core.pictures import label_sky, sky_axes, write_picture
 from contimg.mosaic.beams import beam_of
 
 _MAX_PIXELS = 1400  # along the longer side
+_MAP_IN = 7.2  # width of the map without its scales
 _SCALES_DEG = (1 / 60, 2 / 60, 5 / 60, 10 / 60, 0.25, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -26,15 +26,13 @@ def plot_mosaic(
     title: str,
 ) -> None:
     """Grey image from -3 to +12 times the noise, with beam, scale bar and colour bar."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     step = max(1, int(np.ceil(max(image.shape) / _MAX_PIXELS)))
     small, small_wcs = shrink(image, step), wcs[::step, ::step]
     ny, nx = small.shape
-    width = 9.0
-    figure = Figure(figsize=(width, float(np.clip(width * ny / nx, 3.0, 14.0)) + 0.8))
-    FigureCanvasAgg(figure)
+    height = float(np.clip(_MAP_IN * ny / nx, 3.0, 12.0)) + 0.8
+    figure = Figure(figsize=(_MAP_IN + 1.8, height), layout="constrained")
     axes = sky_axes(figure, small_wcs)
     shown = axes.imshow(
         small * 1e3,
@@ -49,8 +47,7 @@ def plot_mosaic(
     axes.set_title(title, fontsize=10)
     _draw_beam(axes, small_wcs, beam, nx, ny)
     _draw_scale(axes, small_wcs, nx, ny)
-    with atomic(path) as partial:
-        figure.savefig(partial, dpi=130, bbox_inches="tight", metadata={"Software": None})
+    write_picture(figure, path, dpi=130)
 
 
 def shrink(image: NDArray[np.floating], step: int) -> NDArray[np.floating]:

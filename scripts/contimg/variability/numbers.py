@@ -11,7 +11,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from contimg.core.records import Check, atomic
+from contimg.core.pictures import write_picture
+from contimg.core.records import Check
 from contimg.variability import completeness, falsealarms, injection
 from contimg.variability.completeness import DEPTH_BINS, FIEDLER_EVENTS, FIEDLER_SOURCE_YEARS
 from contimg.variability.search import Search
@@ -84,9 +85,7 @@ def page(numbers: Numbers, path: Path) -> None:
     _dips(axes[1], numbers.injected)
     _fractions(axes[2], numbers.table)
     _rates(axes[3], numbers.table)
-    with atomic(path) as partial:
-        # without the time of creation two runs give the same bytes
-        figure.savefig(partial, dpi=90, metadata={"Software": None})
+    write_picture(figure, path, dpi=90)
 
 
 def _quantiles(axis, without: pd.DataFrame) -> None:

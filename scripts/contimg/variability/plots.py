@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from contimg.core.records import atomic
+from contimg.core.pictures import write_picture
 from contimg.core.rowflags import usable
 
 MAX_PANELS = 48
@@ -88,6 +88,4 @@ def _finish(figure: Figure, axes: list[Axes], title: str, label: str, path: Path
     figure.suptitle(title, fontsize=10, y=1 - 0.15 / figure.get_figheight())
     figure.supxlabel("MJD [days, UTC]", fontsize=8, y=0.08 / figure.get_figheight())
     figure.supylabel(label, fontsize=8, x=0.005)
-    with atomic(path) as partial:
-        # without the time of creation two runs give the same bytes
-        figure.savefig(partial, dpi=90, metadata={"Software": None})
+    write_picture(figure, path, dpi=90)
