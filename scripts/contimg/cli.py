@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import sys
 import textwrap
 from importlib import import_module
@@ -16,7 +17,7 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ValidationError
 
 from contimg import __version__, help
-from contimg.core import disk, records
+from contimg.core import compiled, disk, records
 from contimg.core.command import Command
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.jobs import Note, noted
@@ -147,7 +148,8 @@ def main(argv: list[str] | None = None) -> int:
             status = _main(argv, note)
             if status and not note.error:
                 note.error = f"exit status {status}"
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by who started this
+            sys.stdout.flush()
     except BrokenPipeError:  # `contimg ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -170,6 +172,13 @@ def _main(argv: list[str], note: Note) -> int:
         return _carried_out(verb, command, namespace, note)
     except (OSError, RuntimeError) as error:  # of the disk: as such, or in a library's words
         if not (why := disk.trouble(error, Path.cwd())):
+            raise
+        return _fail(verb, note, why)
+    except MemoryError as error:
+        why = f"not enough memory ({error}); give the job more, or have it make something smaller"
+        return _fail(verb, note, why)
+    except (EOFError, pickle.UnpicklingError) as error:
+        if not (why := compiled.trouble(error)):
             raise
         return _fail(verb, note, why)
 

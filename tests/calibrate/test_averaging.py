@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from contimg.calibrate.averaging import edge_rad, smearing_bin, smearing_loss
+from contimg.calibrate.averaging import edge_rad, given_bin, smearing_bin, smearing_loss
 from contimg.calibrate.options import ApplyOptions
 from contimg.core.beam import PrimaryBeam
 from contimg.core.constants import C_M_S
+from contimg.core.errors import ContimgError
 from contimg.core.ms import read_axes
 from contimg.core.predict import predict
 from truth.observe import INSTRUMENT, PERFECT, converted, observe
@@ -91,3 +92,11 @@ def test_flagged_baselines_do_not_count(axes):
     size = smearing_bin(axes, np.ones(axes.shape), BEAM, ApplyOptions())
     short = (length < np.median(length)).astype(float)
     assert smearing_bin(axes, short, BEAM, ApplyOptions()) > size
+
+
+def test_more_channels_than_there_are_are_not_averaged():
+    assert (
+        given_bin(ApplyOptions(), 16) is None and given_bin(ApplyOptions(channel_bin=16), 16) == 16
+    )
+    with pytest.raises(ContimgError, match=r"apply\.channel_bin 17: the tile has 16 channels"):
+        given_bin(ApplyOptions(channel_bin=17), 16)

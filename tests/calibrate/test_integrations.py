@@ -11,6 +11,7 @@ from contimg.calibrate.integrations import choose
 from contimg.calibrate.options import CalibrateOptions
 from contimg.core.beam import PrimaryBeam
 from contimg.core.coords import transit_mjd
+from contimg.core.errors import DataQualityError
 from contimg.core.ms import read_axes
 from truth.observe import INSTRUMENT, PERFECT, converted, observe, sky_of
 
@@ -67,6 +68,13 @@ def test_integrations_are_used_down_to_the_limit(tile):
     expected = np.flatnonzero(response >= 0.8)
     assert 1 < expected.size < axes.mjd.size
     assert (some.first, some.last) == (expected[0], expected[-1])
+
+
+def test_a_calibrator_outside_the_beam_is_refused(tile):
+    """Its right ascension in hours: the field around it would be taken for what it is not."""
+    sky = sky_of(tile[0], 0.0, 0.0, 8.8)
+    with pytest.raises(DataQualityError, match=r"outside the beam .*position in the table"):
+        used(tile, sky.assign(ra_deg=sky["ra_deg"] / 15))
 
 
 def test_apparent_flux_is_that_of_the_beam(tile):

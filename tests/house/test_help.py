@@ -84,6 +84,14 @@ def test_a_pipe_that_closes_is_no_error() -> None:
     assert len(done.stdout.splitlines()) == 1
 
 
+def test_an_output_that_is_closed_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} scripts/bin/contimg config >&-",
+        shell=True, executable="/bin/bash", cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+
+
 def test_one_version(capsys) -> None:
     """The package has it; the citation and the newest entry of the change log repeat it."""
     assert main(["--version"]) == 0

@@ -332,6 +332,8 @@ def test_bad_input_is_named(tmp_path):
     far = make_tile(tmp_path, "t1", (100.0, 30.0), sky)
     with pytest.raises(ContimgError, match="from the mosaic's centre"):
         mosaic(tmp_path, [one, far])
+    with pytest.raises(ContimgError, match=r"pixels of 0\.01 arcsec, more than 65536 on a side"):
+        mosaic(tmp_path, [one], cell_arcsec=0.01)
     files = mosaic_files(tmp_path, [one])
     files["pbs"] = []
     with pytest.raises(ContimgError, match="one file a tile"):

@@ -64,6 +64,16 @@ def test_a_verdict_that_stays_changes_nothing_that_follows(results):
     assert record_in(results).stat().st_mtime_ns == stamp
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, "[1]", '{"image": 3}', "\0"])
+def test_damaged_limits_are_written_anew(results, text):
+    """What judged last is not known: nothing is judged again, as in a first run."""
+    limits = Path(path("judged", str(results)))
+    whole = limits.read_text()
+    limits.write_text(text)
+    assert list(judge_again(config_of(results), write=True)) == []
+    assert limits.read_text() == whole
+
+
 def test_multiples_and_fractions_of_a_limit_follow_it():
     limit = LimitValue(2.0, "s.x")
     entry = check("m", 5.0, warn_above=2 * limit, warn_below=1 / limit)

@@ -184,6 +184,20 @@ def test_failed_epochs_only(tmp_path):
     assert json.loads((tmp_path / "v.json").read_text())["verdict"] == "fail"
 
 
+@pytest.mark.parametrize("how", ["cut short", "a directory"])
+def test_a_damaged_record_costs_its_epoch_alone(tmp_path, how):
+    grid, *_ = made.grid(24, 6, 3)
+    tables, records = made.write_photometry(tmp_path / "photometry", grid)
+    text = records[2].read_text()
+    records[2].unlink()
+    records[2].mkdir() if how == "a directory" else records[2].write_text(text[:200])
+    assert lightcurves(tmp_path, tables, records) == 0
+    record = json.loads((tmp_path / "lc.json").read_text())
+    assert record["verdict"] == "warn" and record["data"]["epochs_left_out"].keys() == {"m002"}
+    assert str(records[2]) in record["data"]["epochs_left_out"]["m002"]
+    assert pd.read_parquet(tmp_path / "lc.parquet")["mosaic"].nunique() == 5
+
+
 def test_epochs_without_references_are_flagged(tmp_path):
     grid, _, _ = made.grid(4, 9, 1)
     assert lightcurves(tmp_path, *made.write_photometry(tmp_path / "p", grid)) == 0

@@ -21,7 +21,7 @@ from contimg.calibrate.applied import (
     refuse_failed,
     tables_of,
 )
-from contimg.calibrate.averaging import smearing_bin
+from contimg.calibrate.averaging import given_bin, smearing_bin
 from contimg.calibrate.calset_files import CalsetFiles
 from contimg.calibrate.choose import choose
 from contimg.calibrate.options import ApplyOptions
@@ -59,7 +59,8 @@ def run(files: ApplyFiles, instrument: InstrumentOptions, options: ApplyOptions)
     if not choice.used:
         raise DataQualityError(choice.reason)
     before = usable.tally(files.ms, axes, instrument, values=False)
-    channel_bin = options.channel_bin or smearing_bin(axes, before.weight, beam, options)
+    given = given_bin(options, axes.freq_hz.size)
+    channel_bin = given or smearing_bin(axes, before.weight, beam, options)
     cwd = Path.cwd()
     catalog = None if files.catalog is None else cwd / files.catalog
     made = tempfile.TemporaryDirectory(prefix="contimg-tables-")

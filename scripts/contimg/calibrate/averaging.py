@@ -8,10 +8,21 @@ from numpy.typing import NDArray
 from contimg.calibrate.options import ApplyOptions
 from contimg.core.beam import PrimaryBeam
 from contimg.core.constants import C_M_S
+from contimg.core.errors import ContimgError
 from contimg.core.ms import Axes
 
 _DIRECTIONS = 12
 _MAX_BIN = 64
+
+
+def given_bin(options: ApplyOptions, channels: int) -> int | None:
+    """The ``channel_bin`` of the options; :class:`ContimgError` when there are fewer channels."""
+    if options.channel_bin is not None and options.channel_bin > channels:
+        raise ContimgError(
+            f"apply.channel_bin {options.channel_bin}: the tile has {channels} channels; make it"
+            " smaller, or leave it unset"
+        )
+    return options.channel_bin
 
 
 def smearing_bin(

@@ -12,8 +12,11 @@ from contimg.calibrate.options import CalibrateOptions
 from contimg.core.beam import PrimaryBeam
 from contimg.core.catalog import flux_density
 from contimg.core.coords import mjd_time
+from contimg.core.errors import DataQualityError
 from contimg.core.ms import Axes
 from contimg.core.predict import beam_track
+
+_IN_BEAM = 0.01  # below it lie the sidelobes, of which no model of the beam is to be believed
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,12 @@ def choose(
     response = beam_track(calibrator, beam, freq, axes.pointing_rad)[:, 0, 0]
     apparent = response * flux_density(calibrator, freq)[0, 0]
     peak = first = last = int(np.argmax(apparent))
+    if response[peak] < _IN_BEAM:
+        name = calibrator["name"].iloc[0]
+        raise DataQualityError(
+            f"{name} is outside the beam (response {response[peak]:.2g} at most): its position in"
+            " the table of calibrators is wrong, or these are data of another field"
+        )
     limit = options.min_pb * apparent[peak]
     longest = options.window or apparent.size
     while last - first + 1 < longest:

@@ -32,6 +32,7 @@ from contimg.catalogs.surveys import SURVEYS, Survey
 from contimg.core.catalog import read_sources
 from contimg.core.command import Command
 from contimg.core.errors import ContimgError
+from contimg.core.objects import read_object
 from contimg.core.records import atomic, content_hash, write_record, write_text
 from contimg.core.tables.content import Content
 from contimg.core.tables.delimited import parse
@@ -152,10 +153,8 @@ def fetch_piece(folder: Path, survey: Survey, box: Box, files: FetchFiles) -> tu
     adql = query(survey, box, files.flux_min_jy)
     key = hashlib.sha256(f"{files.service} {adql}".encode()).hexdigest()[:16]
     path, check = folder / f"{key}.csv", folder / f"{key}.json"
-    if path.exists() and check.exists():
-        known = json.loads(check.read_text())
-        if known["sha256"] == content_hash(path):
-            return path.read_text(), False
+    if path.exists() and read_object(check).get("sha256") == content_hash(path):
+        return path.read_text(), False
     number = _count(
         ask(files.service, query(survey, box, files.flux_min_jy, count=True), files.timeout_s),
         files.service,

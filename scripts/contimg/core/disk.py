@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from contimg.core.errors import ContimgError
@@ -23,7 +24,15 @@ _MEDIUM = {
     errno.ENOLCK: f"it has no locks: {_MOUNT}, or put the results elsewhere",
 }
 _RIGHTS = "give the user of the run the right to it, or put the results elsewhere"
-_REMEDIES = _MEDIUM | {errno.EACCES: _RIGHTS, errno.EPERM: _RIGHTS}
+_IN_THE_WAY = "move away what lies there, and run again"
+_HANDLES = "raise the limit (ulimit -n), and run again"
+_REMEDIES = _MEDIUM | {
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    **dict.fromkeys((errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.ELOOP), _IN_THE_WAY),
+    errno.ENAMETOOLONG: "give it a shorter name",
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), _HANDLES),
+}
 
 
 def free_bytes(path: Path) -> tuple[Path, int]:
@@ -44,6 +53,20 @@ def need_space(path: Path, needed: float) -> None:
         )
 
 
+def no_file(path: str | Path) -> str:
+    """What lies at `path`, in words, where it is no file; empty for files and what is not there.
+
+    To be asked before reading: a pipe would let its reader wait for ever, a device have no end.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # its reader tells
+        return ""
+    if stat.S_ISDIR(mode):
+        return "a directory, not a file"
+    return "" if stat.S_ISREG(mode) else "a pipe, socket or device, not a file"
+
+
 def trouble(error: Exception, path: Path) -> str:
     """What an error of a disk means, in words; empty for other errors."""
     number = getattr(error, "errno", None)
@@ -55,7 +78,8 @@ def trouble(error: Exception, path: Path) -> str:
         file = path
     what = f"{file}: {os.strerror(number)}" if file else " ".join(str(error).split())[:500]
     where = Path(os.fsdecode(file)) if file else path
-    return f"{what}: {free_text(where)}; {_REMEDIES[number]}"
+    room = f": {free_text(where)}" if number in _MEDIUM else ""
+    return f"{what}{room}; {_REMEDIES[number]}"
 
 
 def free_text(path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from astropy.coordinates import EarthLocation
 from astropy.time import Time
 
-from contimg.core.disk import named, of_the_medium
+from contimg.core.disk import named, no_file, of_the_medium
 from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.paths import place_of
 from contimg.core.records import write_text
@@ -83,6 +83,8 @@ def read_manifest(path: str | Path) -> tuple[Group, list[dict[str, Any]]]:
 
     :class:`ContimgError` when there is none, :class:`DamagedError` when it is not as written.
     """
+    if why := no_file(path):
+        raise DamagedError(path, why)
     try:
         content = json.loads(Path(path).read_bytes())
         digest = content.pop("digest")

@@ -20,7 +20,7 @@ class InstrumentOptions(Options):
         None,
         description="edges of the whole band [MHz]; fixes the grid when subbands are missing",
     )
-    dish_diameter_m: float = Field(4.65, gt=0, description="dish diameter [m]")
+    dish_diameter_m: float = Field(4.65, ge=0.1, le=1000, description="dish diameter [m]")
     beam_model: Literal["airy", "gaussian", "table"] = Field(
         "airy", description="primary beam model"
     )

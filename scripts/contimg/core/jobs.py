@@ -23,9 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from contimg.core.objects import read_object
+
 BEAT_S = 30
 STALE_S = 300  # a process elsewhere that gave no sign of life for so long is gone
 BEGIN_S = 120  # from the start of a job's shell to its note
+_SIGNED = {"host": str, "pid": int}
 _LOG = re.compile(r".+/logs/\w+/.+\.log")
 _ERROR = re.compile(r"error|exception|killed|not found|no space|denied|fail", re.IGNORECASE)
 # ends with its parent, however that one ends: then there is nothing left that could be read
@@ -59,7 +62,7 @@ def noted() -> Iterator[Note]:
         return
     path = log.with_suffix(".job")
     earlier = read_note(path)
-    content = sign() | {"tries": 1 + (earlier or {}).get("tries", 0)}
+    content = sign() | {"tries": 1 + (_tries(earlier) if earlier else 0)}
     path.write_text(json.dumps(content))
     beat = heartbeat(path)
     done = False
@@ -101,19 +104,20 @@ def alive(note: dict[str, Any], path: Path) -> bool:
     if "ended_utc" in note:
         return False
     if note["host"] == platform.node():
-        return process_began(note["pid"]) == note["began"] is not None
+        return process_began(note["pid"]) == note.get("began") is not None
     with contextlib.suppress(FileNotFoundError):
         return time.time() - path.stat().st_mtime < STALE_S
     return False
 
 
 def read_note(path: Path) -> dict[str, Any] | None:
-    """A note; None where there is none, or one that is being written."""
-    try:
-        content = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
-        return None
-    return content if isinstance(content, dict) else None
+    """A note; None where there is none, or one that is being written or cannot be read."""
+    return read_object(path) or None
+
+
+def signed(note: dict[str, Any] | None) -> bool:
+    """Whether a note says which process wrote it."""
+    return note is not None and all(isinstance(note.get(k), kind) for k, kind in _SIGNED.items())
 
 
 def job_state(log: Path, benchmark: Path, begin_s: float = BEGIN_S) -> JobState | None:
@@ -127,21 +131,26 @@ def job_state(log: Path, benchmark: Path, begin_s: float = BEGIN_S) -> JobState 
         return None
     path = log.with_suffix(".job")
     note = read_note(path)
-    if note is None:
+    if note is None or not signed(note):
         if benchmark.exists() and benchmark.stat().st_mtime >= written:
             return None
         if time.time() - written < begin_s:
             return JobState("running")
         return JobState("crashed", error_line(log) or "ended before it began", 1)
     if alive(note, path):
-        return JobState("running", "", note["tries"])
+        return JobState("running", "", _tries(note))
     if "ended_utc" in note:
-        reason = note["error"] or error_line(log) or "ended with an error"
-        return JobState("crashed", reason, note["tries"])
-    where = f"SLURM job {note['slurm_job']}" if note["slurm_job"] else f"process {note['pid']}"
+        reason = str(note.get("error") or error_line(log) or "ended with an error")
+        return JobState("crashed", reason, _tries(note))
+    where = f"SLURM job {note['slurm_job']}" if note.get("slurm_job") else f"process {note['pid']}"
     words = error_line(log, only_errors=True)
     reason = f"killed ({where} on {note['host']}): out of memory or time, or cancelled"
-    return JobState("crashed", f"{reason}; log: {words}" if words else reason, note["tries"])
+    return JobState("crashed", f"{reason}; log: {words}" if words else reason, _tries(note))
+
+
+def _tries(note: dict[str, Any]) -> int:
+    tries = note.get("tries")
+    return tries if isinstance(tries, int) else 1
 
 
 def error_line(log: Path, only_errors: bool = False) -> str:

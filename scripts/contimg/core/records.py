@@ -34,9 +34,10 @@ from contimg.core.checks import check as check
 from contimg.core.checks import inherited as inherited
 from contimg.core.checks import not_made as not_made
 from contimg.core.checks import only_unmade as only_unmade
-from contimg.core.disk import named
+from contimg.core.disk import named, no_file
 from contimg.core.errors import ContimgError, DamagedError, DataQualityError
 from contimg.core.hashes import file_sha256
+from contimg.core.objects import read_object
 from contimg.core.paths import root_of
 
 _STARTED = time.time()
@@ -103,14 +104,17 @@ def identify(path: str | Path) -> dict[str, Any]:
 
     Of a record, size and hash are those without its ``run`` part. A large FITS file that carries
     the sums of its data (DATASUM of every part) is known by them, so that it is not read again.
+    An input that is damaged, and was left out for it, is what it is: it must not cost the others.
     """
     path = Path(path)
     if path.is_dir():
         record = path.with_suffix(".json")
         return {
             "path": str(path),
-            "record_sha256": content_hash(record) if record.exists() else None,
+            "record_sha256": content_hash(record) if record.is_file() else None,
         }
+    if no_file(path):
+        return {"path": str(path), "bytes": 0, "sha256": None}
     record = _without_run(path)
     if record is not None:
         return {"path": str(path), "bytes": len(record), "sha256": content_hash(path)}
@@ -172,6 +176,8 @@ def followed(content: Mapping[str, Any], record: str | Path) -> Iterator[tuple[P
 
 
 def _json(path: Path) -> dict[str, Any]:
+    if why := no_file(path):
+        raise DamagedError(path, why)
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -180,10 +186,13 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _without_run(path: Path) -> bytes | None:
-    """A record but for what no rerun repeats (``run``, ``seal``); None of other files."""
+    """A record but for what no rerun repeats (``run``, ``seal``); None of other files.
+
+    One that cannot be read is a file like any other.
+    """
     if path.suffix != ".json":
         return None
-    content = _json(path)
+    content = read_object(path)
     if "run" not in content:
         return None
     content.pop("run")
@@ -245,6 +254,8 @@ def read_record(path: str | Path) -> dict[str, Any]:
     :class:`DamagedError` for one that cannot be read, has no verdict that is one, or is not as it
     was written (its ``seal``).
     """
+    if why := no_file(path):
+        raise DamagedError(path, why)
     try:
         text = Path(path).read_bytes()
     except FileNotFoundError:

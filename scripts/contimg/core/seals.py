@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from contimg.core.disk import named, of_the_medium
+from contimg.core.disk import named, no_file, of_the_medium
 from contimg.core.errors import DamagedError
 from contimg.core.hashes import file_sha256
 from contimg.core.paths import records_of
@@ -111,7 +111,9 @@ def promises(record: Path) -> dict[str, dict[str, Any]]:
 def difference(product: Path, promised: dict[str, Any]) -> str:
     """In what a product is not as promised; empty when it is."""
     if product.is_dir() != ("files" in promised):
-        return "not the kind of product that was written"
+        return no_file(product) or "not the kind of product that was written"
+    if not product.is_dir() and (why := no_file(product)):
+        return why
     if not product.is_dir() and (size := product.stat().st_size) != promised["bytes"]:
         return f"{size} bytes, {promised['bytes']} were written"
     try:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from contimg.core.errors import ContimgError
+from contimg.core.disk import no_file
+from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.records import parse_record
 
 
@@ -23,6 +24,8 @@ class State:
 def state_of(record: str | Path) -> State:
     """``done`` (the verdict may be a warning), ``failed`` (or unreadable) or ``pending``."""
     try:
+        if why := no_file(record):
+            raise DamagedError(record, why)
         content = parse_record(record, Path(record).read_bytes())
         verdict, reason = content["verdict"], content["reason"]
     except FileNotFoundError:

@@ -19,7 +19,7 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from numpy.typing import NDArray
 
-from contimg.core.disk import named, of_the_medium
+from contimg.core.disk import named, no_file, of_the_medium
 from contimg.core.errors import ContimgError
 from contimg.core.strips import linked
 
@@ -93,6 +93,8 @@ def open_uvh5(path: str | Path) -> h5py.File:
     """
     import h5py
 
+    if why := no_file(path):
+        raise HeaderError(why, "access")
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(h5py.File(path, "r", locking=False))
         for name in _LONG:

@@ -31,10 +31,13 @@ class ImageOptions(Options):
         description="quality tier: preset of what is unset below, and part of the products' names",
     )
     imsize: int | None = Field(
-        None, ge=64, description="pixels on a side (out to where the beam is pb_edge if unset)"
+        None,
+        ge=64,
+        le=65536,
+        description="pixels on a side (out to where the beam is pb_edge if unset)",
     )
     cell_arcsec: float | None = Field(
-        None, gt=0, description="pixel [arcsec] (from pixels_per_beam if unset)"
+        None, ge=1e-3, le=3600, description="pixel [arcsec] (from pixels_per_beam if unset)"
     )
     pixels_per_beam: float | None = Field(
         None,

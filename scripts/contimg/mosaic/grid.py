@@ -23,6 +23,7 @@ from contimg.mosaic.tiles import Tile
 # radian (more than 10^4 pixels): linear between the nodes it is good to 1e-3 pixel.
 NODE_STEP = 16
 _MIN_PIXELS_A_BEAM = 2.5
+_MOST_PIXELS = 65536
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,12 @@ def choose_grid(tiles: Sequence[Tile], options: MosaicOptions) -> Grid:
         reducer(span[i] for span in spans.values())
         for i, reducer in enumerate((min, max, min, max))
     )
+    if max(y1 - y0, x1 - x0) > _MOST_PIXELS:
+        raise ContimgError(
+            f"the mosaic would have {y1 - y0} x {x1 - x0} pixels of"
+            f" {3600 * abs(wcs.wcs.cdelt[0]):g} arcsec, more than {_MOST_PIXELS} on a side; make"
+            " mosaic.cell_arcsec larger, or several mosaics"
+        )
     wcs.wcs.crpix = wcs.wcs.crpix - (x0, y0)
     wcs.wcs.set()
     wcs.array_shape = (y1 - y0, x1 - x0)

@@ -105,7 +105,10 @@ class MosaicOptions(Options):
         "common beam",
     )
     cell_arcsec: float | None = Field(
-        None, gt=0, description="pixel of the mosaic [arcsec] (the smallest of the tiles if unset)"
+        None,
+        ge=1e-3,
+        le=3600,
+        description="pixel of the mosaic [arcsec] (the smallest of the tiles if unset)",
     )
     spline_order: int = Field(5, description="degree of the regridding spline, 3 or 5")
     rms_box_beams: float = Field(

@@ -7,7 +7,6 @@ file against the manifest of its publication, at the speed of the disk.
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
 import shutil
 import sys
@@ -24,6 +23,7 @@ from contimg.core import plans
 from contimg.core.command import Command
 from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.groups import read_manifest
+from contimg.core.objects import published_files
 from contimg.core.paths import MADE_WITH, PATTERNS, fields, path, place_of
 from contimg.core.records import read_record
 from contimg.core.seals import difference
@@ -148,11 +148,8 @@ def _plans(results: str) -> dict[Path, str]:
 
 def _published(manifest: Path) -> Iterator[Promised]:
     """The files of a publication; none of one that holds nothing, or is damaged itself."""
-    try:
-        entries = json.loads(manifest.read_bytes())["files"]
-        yield from (Promised(manifest.parent / entry["name"], entry) for entry in entries)
-    except (ValueError, KeyError, TypeError):
-        return
+    for entry in published_files(manifest):
+        yield Promised(manifest.parent / entry["name"], entry)
 
 
 def _may_be_gone(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import statistics
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from contimg.tile.road import KEPT, Keep
 # A full group: 96 antennas with autocorrelations, 24 integrations, 768 channels, XX and YY;
 # complex64 visibility, float32 sample count and a flag each.
 _BYTES_A_SAMPLE = 13
+_LONGEST_S = 1e7  # no job takes a third of a year
 FULL_BYTES = 4656 * 24 * 768 * 2 * _BYTES_A_SAMPLE
 
 # rule: (CPU seconds that grow with the data, CPU seconds to start), a full group on one core of a
@@ -152,10 +154,16 @@ def medians(benchmarks: Path) -> dict[str, tuple[float, float]]:
 
 
 def _rows(table: Path) -> list[tuple[float, float]]:
-    """(CPU, wall) seconds; jobs too short to be measured have no CPU time, their wall is taken."""
+    """(CPU, wall) seconds; jobs too short to be measured have no CPU time, their wall is taken.
+
+    A table that is damaged has no rows, or rows without numbers: it says nothing.
+    """
+    if not table.is_file():
+        return []
     rows = []
-    with table.open(newline="") as stream:
-        for row in csv.DictReader(stream, delimiter="\t"):
+    lines = table.read_text(errors="replace").splitlines()
+    with contextlib.suppress(csv.Error):
+        for row in csv.DictReader(lines, delimiter="\t"):
             wall, cpu = _number(row.get("s")), _number(row.get("cpu_time"))
             if wall is not None:
                 rows.append((cpu or wall, wall))
@@ -163,8 +171,12 @@ def _rows(table: Path) -> list[tuple[float, float]]:
 
 
 def _number(text: str | None) -> float | None:
-    """Snakemake writes ``-`` or ``NA`` where it measured nothing."""
-    return None if text in {None, "", "-", "NA"} else float(text or 0)
+    """Seconds, where they are a number: Snakemake writes ``-`` or ``NA`` for what it missed."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < _LONGEST_S else None
 
 
 def simulated_bytes(simulate: SimulateOptions, subbands: int) -> int:

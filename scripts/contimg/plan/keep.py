@@ -6,11 +6,11 @@ were calibrated stay as they are, unless the config asks for better calsets.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from contimg.core.objects import read_object
 from contimg.core.paths import path
 
 
@@ -27,7 +27,7 @@ def keep_calsets(
     lent: Mapping[str, Any] = others or {"calsets": {}, "tiles": {}}
     borrowed: dict[str, dict[str, Any]] = {"calsets": {}, "tiles": {}}
     for name, tile in plan["tiles"].items():
-        choice = _choice(Path(path("calset_choice", results, group=name)))
+        choice = read_object(Path(path("calset_choice", results, group=name)))
         used = [entry["calset"] for entry in choice.get("used", [])]
         offered = [entry["calset"] for entry in choice.get("candidates", [])]
         foreign = [calset for calset in offered if calset not in plan["calsets"]]
@@ -52,12 +52,3 @@ def _lends(plan: Mapping[str, Any], calset: str) -> bool:
 def _before(calsets: list[str], name: str) -> list[str]:
     """Those offered before `name`; offers are nearest in time first."""
     return calsets[: calsets.index(name)] if name in calsets else calsets
-
-
-def _choice(file: Path) -> dict[str, Any]:
-    """The choice of a tile's calset; empty where there is none that can be read."""
-    try:
-        content = json.loads(file.read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
-        return {}
-    return content if isinstance(content, dict) else {}

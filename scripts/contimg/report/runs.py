@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from contimg.core.atomic import sweep
-from contimg.core.jobs import alive, heartbeat, read_note, sign
+from contimg.core.jobs import alive, heartbeat, read_note, sign, signed
 from contimg.core.paths import path
 from contimg.core.records import write_text
 
-# what every note of a run says
-_WRITTEN = frozenset({"host", "pid", "began", "started_utc", "directory", "plan", "config"})
+# what every note of a run says, besides who signed it
+_WRITTEN = {"started_utc": str, "directory": str, "plan": str, "config": dict}
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def latest(results: str) -> dict[str, Any] | None:
     """
     for note in reversed(_notes(results)):
         content = read_note(note)
-        if content is None or not content.keys() >= _WRITTEN:
+        if content is None or not _whole(content):
             print(f"runs: {note}: not a readable note of a run; delete it", file=sys.stderr)
             continue
         return content | {"alive": alive(content, note)}
@@ -82,14 +82,18 @@ def latest(results: str) -> dict[str, Any] | None:
 
 def damaged(results: str) -> list[Path]:
     """Notes of runs that cannot be read."""
-    read = {note: read_note(note) for note in _notes(results)}
-    return [note for note, content in read.items() if not (content or {}).keys() >= _WRITTEN]
+    return [note for note in _notes(results) if not _whole(read_note(note) or {})]
 
 
 def going_on(results: str) -> int:
     """How many runs work on the results now."""
     notes = ((read_note(note) or {}, note) for note in _notes(results))
-    return sum(content.keys() >= _WRITTEN and alive(content, note) for content, note in notes)
+    return sum(_whole(content) and alive(content, note) for content, note in notes)
+
+
+def _whole(note: dict[str, Any]) -> bool:
+    """Whether a note says what every note of a run does."""
+    return signed(note) and all(isinstance(note.get(k), kind) for k, kind in _WRITTEN.items())
 
 
 def elsewhere(note: Mapping[str, Any], results: str) -> str:

@@ -12,12 +12,12 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from contimg import dependencies
 from contimg.cli import load
 from contimg.config import Config
 from contimg.core.errors import ContimgError
+from contimg.core.objects import read_object
 from contimg.core.paths import PATTERNS, fields, path, place_of
 from contimg.core.records import read_record, write_text
 from contimg.core.seals import seal
@@ -40,7 +40,7 @@ def judge_again(config: Config, *, write: bool) -> Iterator[str]:
     Without `write` it is only said which limits changed.
     """
     target = Path(path("judged", config.results))
-    before = _before(target)
+    before = {k: v for k, v in read_object(target).items() if isinstance(v, dict)}
     now = {verb: dependencies.limits(config, verb) for verb in JUDGED}
     for verb in JUDGED:
         changed = {
@@ -75,15 +75,6 @@ def _make_again(converted: list[Path], results: str) -> None:
         found = place_of(file)
         if found is not None and found[0] == "ms_record":
             Path(path("calibrated_record", results, **found[2])).unlink(missing_ok=True)
-
-
-def _before(target: Path) -> dict[str, Any]:
-    """The limits of the last run; empty where there are none that can be read."""
-    try:
-        content = json.loads(target.read_text())
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _records(name: str, results: str) -> list[Path]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
-import json
 import os
 import platform
 import sys
@@ -20,6 +19,7 @@ from typing import IO, Any
 from contimg.config import Config
 from contimg.core.disk import free_bytes
 from contimg.core.errors import ContimgError
+from contimg.core.objects import published_files
 from contimg.core.paths import path
 from contimg.plan.estimate import estimate
 from contimg.report import runs
@@ -105,10 +105,7 @@ def check_space(config: Config, plan: dict[str, Any]) -> str:
 def withdraw_broken(results: str, *, write: bool) -> Iterator[str]:
     """Take away the manifests of publications that have lost files, so that they are made again."""
     for manifest in sorted(Path(results).glob("published/*/manifest.json")):
-        try:
-            names = [entry["name"] for entry in json.loads(manifest.read_text())["files"]]
-        except (ValueError, KeyError, TypeError):
-            continue  # a placeholder: nothing is published
+        names = [entry["name"] for entry in published_files(manifest)]
         lost = [name for name in names if not (manifest.parent / name).exists()]
         if lost:
             yield f"{manifest.parent}: {', '.join(lost)} gone: published again by the next run"

@@ -27,7 +27,7 @@ from contimg.calibrate.applied import (
     refuse_failed,
     tables_of,
 )
-from contimg.calibrate.averaging import smearing_bin
+from contimg.calibrate.averaging import given_bin, smearing_bin
 from contimg.calibrate.calset_files import CalsetFiles
 from contimg.calibrate.choose import Choice, choose_for, strip_deg
 from contimg.calibrate.corrections import corrections
@@ -166,12 +166,13 @@ def _pass(
         return _Passed(streamed, _before(streamed, axes, three[0]), 1, None)
     gains = corrections(tables.paths, axes.mjd, axes.freq_hz, calwt=options.calwt)
     unflagged = smearing_bin(axes, np.ones(axes.shape), beam, options)
-    width = options.channel_bin or max(unflagged // 2, 1)
+    given = given_bin(options, channels)
+    width = given or max(unflagged // 2, 1)
     while True:
         sums = Sums(gains, axes.ant1, axes.ant2, channels, channels // three[0].subbands, width)
         streamed = stream(sums, group, *three)
         before = _before(streamed, axes, three[0])
-        wanted = options.channel_bin or smearing_bin(axes, before.weight, beam, options)
+        wanted = given or smearing_bin(axes, before.weight, beam, options)
         if wanted % width == 0:
             return _Passed(streamed, before, wanted, sums)
         width = gcd(wanted, width)

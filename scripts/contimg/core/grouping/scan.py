@@ -8,6 +8,7 @@ import errno
 import hashlib
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from contimg.core.disk import no_file
 from contimg.core.errors import ContimgError
 from contimg.core.grouping.form import form_groups
 from contimg.core.grouping.readers import read_all
@@ -57,8 +59,8 @@ def find_files(raw_dir: Path, problems: list[Rejected] | None = None) -> list[Fo
     """(path, bytes, mtime_ns) of every ``*.hdf5`` below `raw_dir`, in order of name.
 
     Links to files and directories are followed, each directory once; directories whose name
-    begins with a dot (snapshots) are left out. What cannot be listed, a dangling link and a
-    directory named like a file are appended to `problems`.
+    begins with a dot (snapshots) are left out. What cannot be listed, a dangling link, and a
+    directory or pipe named like a file are appended to `problems`.
     """
     if not raw_dir.is_dir():
         raise FileNotFoundError(f"{raw_dir}: no such directory; set discover.raw_dir")
@@ -95,7 +97,7 @@ def _look(
             problems.append(Rejected(shown, "its name is not UTF-8; rename it", "name"))
         elif entry.is_dir():
             if data:
-                problems.append(Rejected(entry.path, "a directory, not a file", "access"))
+                problems.append(Rejected(entry.path, no_file(entry.path), "access"))
             elif not entry.name.startswith("."):
                 below.append(entry.path)
         elif data:
@@ -103,6 +105,9 @@ def _look(
                 status = entry.stat()
             except OSError as error:
                 problems.append(_no_access(entry.path, error))
+                continue
+            if not stat.S_ISREG(status.st_mode):
+                problems.append(Rejected(entry.path, no_file(entry.path), "access"))
             else:
                 found.append((entry.path, status.st_size, status.st_mtime_ns))
     return sorted(below, reverse=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError
 from contimg.core.fits import read_image
+from contimg.core.objects import read_object
 from contimg.core.paths import path
 from contimg.core.progress import progress
 from contimg.core.seals import verified
@@ -51,7 +52,7 @@ def write_cutouts(
         kept = f"data/cutouts/{mosaic}/blocks.json"
         sources = measured[mosaic]
         stamp = digest(_FORMAT, pixels, _stamp(image), sources["source"].tolist())
-        content = json.loads((site.home / kept).read_text()) if site.has(kept) else {}
+        content = read_object(site.home / kept)
         if content.get("stamp") != stamp:
             try:
                 written = _write(site, mosaic, image, sources, pixels)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from contimg.core.errors import ContimgError
+from contimg.core.objects import read_object
 from contimg.core.paths import day_of
 from contimg.core.records import read_record
 from contimg.report.status import Status
@@ -131,7 +132,7 @@ def read_day(site: Site, name: str, rows: list[dict[str, str]], code: str) -> Da
     """The facts of a day: those kept, when nothing changed since, or read from the records."""
     fingerprint = digest(code, [(row, _stamp(row["record"])) for row in rows])
     kept = f"data/days/{name}.json"
-    content = _kept(site.home / kept)
+    content = read_object(site.home / kept)
     site.names.add(kept)
     if content.get("fingerprint") != fingerprint:
         content = {"fingerprint": fingerprint} | _read(rows)
@@ -158,14 +159,6 @@ def _read(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = {name: _find(data, where) for name, where in wanted.items() if data}
         facts.append(dict(row) | {"tries": int(row["tries"]), "values": values})
     return {"facts": facts, "software": {name: sorted(v) for name, v in versions.items()}}
-
-
-def _kept(file: Path) -> dict[str, Any]:
-    """What was kept of a day; nothing where it is not there or cannot be read."""
-    try:
-        return json.loads(file.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
 
 
 def record_of(row: Mapping[str, str]) -> dict[str, Any]:
