@@ -39,6 +39,7 @@ MIN_BASELINE = 3  # epochs with less than a fifth of the depth
 STEP_EPOCHS = 3  # on either side of a step
 MAX_FLARE, MAX_CHANGE = 5.0, 1.0  # largest amplitudes, in baselines
 MIN_SPAN_DAYS = 0.5  # of a light curve
+BUMP = 1.2  # FWHM of a bump over the decay time of the flare that it goes with
 FADED = 12.0  # rise or decay times from its peak on a flare is zero: e^-12 of it is left
 _RESOLUTION_DAYS = 0.01
 
@@ -237,15 +238,21 @@ def flares(peak, rise, decay, times):
     return result
 
 
+def flare_decays(times: NDArray) -> NDArray[np.float64]:
+    """Decay times [days] of the flares of a bank, one as probable as the other."""
+    gap, ratio = typical_gap(times), spacing(times).decay_ratio
+    longest = max(times[-1], 1.1 * gap)
+    return np.geomspace(gap, longest, 2 + int(np.ceil(np.log(longest / gap) / np.log(ratio))))
+
+
 def _flare_bank(times: NDArray) -> Bank:
-    gap, span, step = typical_gap(times), times[-1], spacing(times)
-    number = 2 + int(np.ceil(np.log(max(span / gap, 1.1)) / np.log(step.decay_ratio)))
-    rows, weights = [], []
-    for decay in np.geomspace(gap, max(span, 1.1 * gap), number):
+    span, step, decays = times[-1], spacing(times), flare_decays(times)
+    rows, weights, number = [], [], len(decays)
+    for decay in decays:
         peaks = _thinned(times, step.peak_step * decay)
         rows += [(peak, rise * decay, decay) for rise in step.rises for peak in peaks]
         bumps = np.arange(-decay / 3, span + decay / 3, step.peak_step * decay)
-        rows += [(peak, -1.2 * decay, decay) for peak in bumps]
+        rows += [(peak, -BUMP * decay, decay) for peak in bumps]
         kinds = len(step.rises)
         weights += [-np.log(2 * number * kinds * len(peaks))] * (kinds * len(peaks))
         weights += [-np.log(2 * number * len(bumps))] * len(bumps)
@@ -292,9 +299,14 @@ def sines(frequency: NDArray, times: NDArray) -> NDArray[np.float64]:
     return result.reshape(len(times), -1)
 
 
+def sine_frequencies(times: NDArray) -> NDArray[np.float64]:
+    """Frequencies [1/day] of the sine waves of a bank, one as probable as the other."""
+    step = spacing(times).frequency_step / times[-1]
+    return np.arange(1.5 / times[-1], 0.45 / typical_gap(times), step)
+
+
 def _sine_bank(times: NDArray) -> Bank:
-    gap, span = typical_gap(times), times[-1]
-    frequency = np.arange(1.5 / span, 0.45 / gap, spacing(times).frequency_step / span)
+    frequency = sine_frequencies(times)
     weight = np.full(3 * len(frequency), -np.log(max(len(frequency), 1)))
     bank = _bank(sines(frequency, times), frequency[:, None], 0.0, MAX_CHANGE, weight)
     return replace(bank, pairs=True)

@@ -35,7 +35,6 @@ UNSEEN_BASELINE = {"depth": 0.13, "baseline_jy": 0.13}
 SURE_DEPTH, SURE_PART = 0.97725, 0.5
 # ln of the evidence of a dip over that of any other class; a bad block looks most like one
 MIN_ODDS = {"flare": 0.0, "step": 1.5, "bad_block": 3.0, "periodic": 0.0}
-OVER_NOISE = 3.0  # ln of the odds at which another class is told from noise
 ACHROMATIC_BELOW = -3.0  # ln Bayes factor of a lens's colour against none
 MODEL_EPOCHS = 3000  # more cannot be drawn with the process in bearable memory
 
@@ -114,7 +113,7 @@ def _kind(verdict: Verdict, dip: bool = True) -> str:
     """The class of a light curve, or with `dip` false the one it has if it is no dip.
 
     A dip must be better than every other class, however rare that is in the run: the first bad
-    block of a run would else be a lens. What is not much more probable than noise is noise.
+    block of a run would else be a lens. What is no more probable than all noise together is noise.
     """
     probability = verdict.probability.copy()
     noise = probability[:NOISES]
@@ -124,7 +123,7 @@ def _kind(verdict: Verdict, dip: bool = True) -> str:
         return nearest if odds[nearest] < MIN_ODDS[nearest] else CLASSES[ESE]
     probability[NOISES + ESE] = 0.0
     best = int(probability.argmax())
-    if best >= NOISES and probability[best] < np.exp(OVER_NOISE) * noise.sum():
+    if best >= NOISES and probability[best] < noise.sum():
         best = int(noise.argmax())
     return NAMES[best]
 
