@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from contimg.variability.banks import allows_dips, make_banks
-from contimg.variability.filters import make_whitener, supports
+from contimg.variability.filters import draw_process, make_whitener, supports
 from contimg.variability.noise import Noise, covariance
 
 TIMES = np.delete(np.arange(280.0), [3, 50, 51, 200])
@@ -51,3 +51,24 @@ def test_a_bank_has_dips_where_epochs_allow_them():
             assert allows_dips(times, 3, 2.0, None) == has
             seen.add(has)
     assert seen == {True, False}
+
+
+class OneNormal:
+    """In place of random numbers: zeros but for one of them."""
+
+    def __init__(self, place: int):
+        self.place = place
+
+    def standard_normal(self, shape):
+        values = np.zeros(shape)
+        values.flat[self.place] = 1.0
+        return values
+
+
+@pytest.mark.parametrize("noise", [Noise("walk", 0.1, 40.0), Noise("smooth", 0.2, 8.0)])
+def test_draws_of_a_process_have_its_covariance(noise):
+    """A draw is linear in its normal numbers: their columns times themselves are the covariance."""
+    times = TIMES[::7] + np.arange(40) % 3 * 0.3
+    columns = [draw_process(times, noise, OneNormal(k)) for k in range(2 * len(times))]
+    expected = covariance(noise, times, np.zeros(len(times)), 1.0)
+    np.testing.assert_allclose(np.transpose(columns) @ columns, expected, rtol=1e-6, atol=1e-12)

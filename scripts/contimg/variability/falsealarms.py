@@ -16,7 +16,7 @@ from scipy.special import bdtrc
 from contimg.core.records import Check, check
 from contimg.variability.banks import typical_gap
 from contimg.variability.evidence import log_sum
-from contimg.variability.noise import covariance
+from contimg.variability.filters import draw_process
 from contimg.variability.parallel import parallel_map
 from contimg.variability.search import Search
 
@@ -46,9 +46,9 @@ def _one(item: tuple[int, str, int, int], search: Search) -> dict[str, object]:
     random = np.random.default_rng([search.options.seed, 5, number])
     curve = search.curves[host]
     times, level = curve.mjd - curve.mjd[0], float(np.median(curve.flux))
-    matrix = covariance(search.grid[noise], times, curve.error / level, 1.0)
-    random_part = np.linalg.cholesky(matrix) @ random.standard_normal(len(times))
-    flux = level * (change(kind, times, random) + random_part)
+    errors = curve.error / level * random.standard_normal(len(times))
+    process = draw_process(times, search.grid[noise], random)
+    flux = level * (change(kind, times, random) + process + errors)
     event = search.examine(replace(curve, flux=flux), host, number)
     return {
         "kind": kind,

@@ -7,6 +7,7 @@ gains: whitened vectors have the inner products x' C^-1 y. The cost is N a templ
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numba
@@ -96,6 +97,34 @@ def log_likelihoods(
         np.array([n.tau_days for n in grid]),
         np.array([n.kernel == "smooth" for n in grid]),
     )
+
+
+def draw_process(times: NDArray, noise: Noise, random: np.random.Generator) -> NDArray[np.float64]:
+    """The process of `noise` (N,) drawn at ascending `times` [days], in units of the median."""
+    normal = random.standard_normal((len(times), 2))
+    if noise.amplitude == 0:
+        return np.zeros(len(times))
+    return _process(times, noise.amplitude**2, noise.tau_days, noise.kernel == "smooth", normal)
+
+
+@numba.njit(cache=True, nogil=True)
+def _process(times, power, tau, smooth, normal):
+    """The state from epoch to epoch: what is left of it, and as much anew as it has lost."""
+    result = np.empty(len(times))
+    rate = _rate(tau, smooth)
+    speed = power * rate**2 if smooth else 0.0
+    x, v = math.sqrt(power) * normal[0, 0], math.sqrt(speed) * normal[0, 1]
+    result[0] = x
+    for n in range(1, len(times)):
+        a, b, c, d = _transition(rate, times[n] - times[n - 1], smooth)
+        p00, p01, p11 = _predicted(0.0, 0.0, 0.0, power, speed, a, b, c, d)
+        root = math.sqrt(max(p00, 0.0))
+        both = p01 / root if root > 0 else 0.0
+        x, v = a * x + b * v, c * x + d * v
+        x += root * normal[n, 0]
+        v += both * normal[n, 0] + math.sqrt(max(p11 - both * both, 0.0)) * normal[n, 1]
+        result[n] = x
+    return result
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

@@ -263,7 +263,10 @@ def _one_null(
         if not weight:
             return -np.inf, 0.0
     else:
-        banks = doubting(make_banks(times, options), curve.block_odds)
-        change = template_of(banks.of_class.get(CLASSES[kind]) if kind >= 0 else None, random)
+        bank = None
+        if kind >= 0:
+            banks = doubting(make_banks(times, options), curve.block_odds)
+            bank = banks.of_class.get(CLASSES[kind])
+        change = template_of(bank, random)
     made = simulate(curve, grid[noise], change, random)
     return examine(made, priors, grid, options, random).log_factor, weight

@@ -29,8 +29,8 @@ from scipy.special import logsumexp
 from contimg.variability.banks import CLASSES, Bank, constrained
 from contimg.variability.density import draw_prior
 from contimg.variability.evidence import Series, make_series
-from contimg.variability.filters import Whitener
-from contimg.variability.noise import Noise, Priors, covariance
+from contimg.variability.filters import Whitener, draw_process
+from contimg.variability.noise import Noise, Priors
 from contimg.variability.profiles import changes, depths
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ def simulate(
     """A light curve with the epochs and errors of `curve`, noise, and a relative `change` (N,)."""
     level = float(np.median(curve.flux))
     times = curve.mjd - curve.mjd[0]
-    matrix = covariance(noise, times, curve.error / level, 1.0)
-    flux = 1 + change + np.linalg.cholesky(matrix) @ random.standard_normal(len(times))
+    errors = curve.error / level * random.standard_normal(len(times))
+    flux = 1 + change + draw_process(times, noise, random) + errors
     return make_series(curve.mjd, level * flux, curve.error, curve.block_odds)
 
 
