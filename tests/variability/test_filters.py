@@ -34,8 +34,8 @@ def test_products_by_the_inverse(noise):
 
 
 def test_support_of_blocks_of_templates():
-    templates = np.zeros((30, 40), np.float32)
-    templates[5:9, 3], templates[7:20, 30] = 1.0, -0.5
+    templates = np.zeros((30, 70), np.float32)
+    templates[5:9, 3], templates[7:20, 40] = 1.0, -0.5
     assert supports(templates)[:2].tolist() == [[5, 9], [7, 20]]
     assert np.ptp(supports(templates)[2]) == 0  # nothing
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from contimg.variability.noise import Noise
 
-_BLOCK = 16  # templates filtered at a time; neighbours are zero at the same epochs
+_BLOCK = 32  # templates filtered at a time; neighbours are zero at the same epochs
 _ZERO = 1e-5  # of a template: what it has less than this at its ends is left out
-_FADED = 1e-15  # of a state: the square of less is no normal number, and ten times as slow
+# of a state: the square of less is no normal number, and ten times as slow
+_FADED = np.float32(1e-15)
 
 
 @dataclass(frozen=True)
@@ -292,43 +293,53 @@ def _products(transition, gain, root, templates, white, after, support):
     result = np.zeros((3, width))
     smooth = transition[:, 3].any() or transition[:, 1].any()
     zero = np.float32(0)
+    pair = white.astype(np.float32)
+    # the state (low, high) and the three sums of all templates of a block in one array: of several
+    # arrays the compiler cannot know that they do not overlap, and takes one template at a time
+    kept, row = np.zeros(5 * _BLOCK, np.float32), np.zeros(_BLOCK, np.float32)
     for block in range(len(support)):
-        start, stop = block * _BLOCK, min(width, (block + 1) * _BLOCK)
+        start = block * _BLOCK
+        stop = min(width, start + _BLOCK)  # so that it is known to be a block at most
         first, last = support[block]
-        x, v = np.zeros(stop - start, np.float32), np.zeros(stop - start, np.float32)
-        tt, ty = np.zeros(stop - start, np.float32), np.zeros(stop - start, np.float32)
-        t1 = np.zeros(stop - start, np.float32)
+        kept[:] = zero
+        row[:] = zero
         for n in range(first, last):
             a, b, c, d = transition[n]
             g0, g1, r = gain[n, 0], gain[n, 1], root[n]
-            one, value = np.float32(white[n, 0]), np.float32(white[n, 1])
+            one, value = pair[n, 0], pair[n, 1]
+            for k in range(stop - start):
+                row[k] = templates[n, start + k]
             if smooth:
-                for k in range(stop - start):
-                    low, high = a * x[k] + b * v[k], c * x[k] + d * v[k]
-                    e = templates[n, start + k] - low
+                for k in range(_BLOCK):
+                    x, v = kept[k], kept[_BLOCK + k]
+                    low, high = a * x + b * v, c * x + d * v
+                    e = row[k] - low
                     low, high = low + g0 * e, high + g1 * e
-                    x[k] = low if abs(low) > _FADED else zero
-                    v[k] = high if abs(high) > _FADED else zero
+                    kept[k] = low if abs(low) > _FADED else zero
+                    kept[_BLOCK + k] = high if abs(high) > _FADED else zero
                     w = e * r
-                    tt[k] += w * w
-                    ty[k] += w * value
-                    t1[k] += w * one
+                    kept[2 * _BLOCK + k] += w * w
+                    kept[3 * _BLOCK + k] += w * value
+                    kept[4 * _BLOCK + k] += w * one
             else:
-                for k in range(stop - start):
-                    low = a * x[k]
-                    e = templates[n, start + k] - low
+                for k in range(_BLOCK):
+                    low = a * kept[k]
+                    e = row[k] - low
                     low = low + g0 * e
-                    x[k] = low if abs(low) > _FADED else zero
+                    kept[k] = low if abs(low) > _FADED else zero
                     w = e * r
-                    tt[k] += w * w
-                    ty[k] += w * value
-                    t1[k] += w * one
-        result[0, start:stop], result[1, start:stop], result[2, start:stop] = tt, ty, t1
+                    kept[2 * _BLOCK + k] += w * w
+                    kept[3 * _BLOCK + k] += w * value
+                    kept[4 * _BLOCK + k] += w * one
+        for k in range(stop - start):
+            for j in range(3):
+                result[j, start + k] = kept[(2 + j) * _BLOCK + k]
         if last < number:
             a, b, c, d = transition[last]
             q0, q1, q2, y0, y1, m0, m1 = after[last]
             for k in range(stop - start):
-                low, high = a * x[k] + b * v[k], c * x[k] + d * v[k]
+                x, v = kept[k], kept[_BLOCK + k]
+                low, high = a * x + b * v, c * x + d * v
                 result[0, start + k] += q0 * low * low + q1 * low * high + q2 * high * high
                 result[1, start + k] += y0 * low + y1 * high
                 result[2, start + k] += m0 * low + m1 * high
