@@ -196,7 +196,7 @@ def test_smearing(fine):
         spectral_index=0.0, flux_jy=1.0,
     )  # fmt: skip
     model = design(source, BEAM, axes, fine_jy=0.0 if fine else np.inf)
-    assert model.fine.size == fine
+    assert [one.size for one in model.fine] == [fine, fine]
     found = np.stack(list(model_of(model, np.ones(1))))
     expected = smeared(axes, source.iloc[0])
     plain = np.stack(list(predict(source, BEAM, axes)))

@@ -8,9 +8,9 @@ channel and an integration, times the Fourier transform of a Gaussian where a so
 
 The loss is sinc(x) of half the change of phase x across the average, x = x_p - x_q, nearly
 exp(-x^2/6) = d_p d_q exp(x_p x_q / 3) with d_p = exp(-x_p^2/6). So every source is one *column*, a
-vector over antennas d_p e_p, and of those that need it (`fine`) the next term of the exponential
-adds one column of x_p d_p e_p / sqrt(3) for the channel and one for the integration: the model is
-always a sum over columns of (real number) times (column) (column)^H, a matrix product.
+vector over antennas d_p e_p, and where the next term of the exponential is not small (`fine`) it
+adds one column of x_p d_p e_p / sqrt(3), one for the channel and one for the integration: the model
+is always a sum over columns of (real number) times (column) (column)^H, a matrix product.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from contimg.core.ms import Axes
 from contimg.core.predict import RUN, antenna_uvw, beam_track, gaussian_shapes, turn
 
 _EARTH_RAD_S = 2 * np.pi / (SIDEREAL_DAY * 86400)
-FINE_LOSS_JY = 2e-4  # amplitude error of a long baseline above which a source gets its own terms
+FINE_LOSS_JY = 2e-4  # amplitude error of the longest baselines above which a term is not left out
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Design:
     shape: NDArray[np.float64]  # (extended, 3, 2), of predict.gaussian_shapes
     points: NDArray[np.int64]  # numbers of the sources that are points
     extended: NDArray[np.int64]  # and of those that are not
-    fine: NDArray[np.int64]  # places in `points` of those with terms of the second order
+    # places in `points` of those with terms of the second order: of the channel, of the integration
+    fine: tuple[NDArray[np.int64], NDArray[np.int64]]
     # (time, source, channel) [Jy], in the data on top of flux * amplitude; None for nothing
     offset: NDArray[np.float32] | None = field(default=None)
 
@@ -65,8 +66,7 @@ class Design:
     @property
     def owner(self) -> NDArray[np.int64]:
         """The source that each column belongs to."""
-        fine = self.points[self.fine]
-        return np.concatenate([self.points, fine, fine])
+        return np.concatenate([self.points, *(self.points[fine] for fine in self.fine)])
 
 
 def design(
@@ -104,8 +104,8 @@ def design(
     sized = shape.any(axis=(1, 2))
     points = np.flatnonzero(~sized)
     drift = _drift(lmn, axes)
-    loss = _cross_loss(position, lmn, drift, axes)
     bright = np.nan_to_num(np.abs(flux_density(sources, unit)[:, 0])) * amplitude.max(axis=(0, 2))
+    loss = _cross_loss(position, lmn, drift, axes) * bright
     return Design(
         axes=axes,
         unit_hz=unit,
@@ -117,7 +117,7 @@ def design(
         shape=shape[sized],
         points=points,
         extended=np.flatnonzero(sized),
-        fine=np.flatnonzero((loss * bright)[points] > fine_jy),
+        fine=(np.flatnonzero(loss[0][points] > fine_jy), np.flatnonzero(loss[1][points] > fine_jy)),
         offset=None if offset_jy is None else np.asarray(offset_jy, np.float32),
     )
 
@@ -144,7 +144,7 @@ def of_points(design: Design, chosen: NDArray[np.int64]) -> Design:
         shape=design.shape[:0],
         points=np.arange(source.size),
         extended=design.extended[:0],
-        fine=design.fine[:0],
+        fine=(design.fine[0][:0], design.fine[1][:0]),
         offset=None if design.offset is None else design.offset[:, source],
     )
 
@@ -180,10 +180,13 @@ def half_turns(
 
 
 def _cross_loss(position: NDArray, lmn: NDArray, drift: NDArray, axes: Axes) -> NDArray:
-    """Largest |x_p x_q| / 3 of each source, (source,), at the middle of the data."""
+    """Largest |x_p x_q| / 3 of each source at the middle of the data.
+
+    (2, source): across a channel, and across an integration.
+    """
     time = axes.mjd.size // 2
     turns = half_turns(position[time], lmn, drift[time], axes)
-    return sum((np.abs(x).max(axis=0, initial=0) ** 2) / 3 for x in turns)
+    return np.stack([np.abs(x).max(axis=0, initial=0) ** 2 / 3 for x in turns])
 
 
 def columns(
@@ -200,16 +203,16 @@ def columns(
         x.T for x in half_turns(design.position_m[time], lmn, design.drift[time], axes)
     )
     loss = np.exp(-(x_channel**2 + x_time**2) / 6)
-    points, fine = design.points, design.points[design.fine]
+    points, (wide, long) = design.points, (design.points[fine] for fine in design.fine)
     size = np.concatenate(
         [
             loss[points],
-            (loss * x_channel)[fine] / np.sqrt(3),
-            (loss * x_time)[fine] / np.sqrt(3),
+            (loss * x_channel)[wide] / np.sqrt(3),
+            (loss * x_time)[long] / np.sqrt(3),
             np.ones((design.extended.size, path.shape[1])),
         ]
     ).astype(np.float32)
-    path = path[np.concatenate([points, fine, fine, design.extended])]
+    path = path[np.concatenate([design.owner, design.extended])]
     split = path.shape[0] - design.extended.size
     wavenumber = axes.freq_hz / C_M_S
     wanted = np.arange(wavenumber.size) if channels is None else channels

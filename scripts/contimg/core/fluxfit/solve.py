@@ -27,7 +27,16 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from contimg.core.errors import DataQualityError
 from contimg.core.fluxfit.design import Design, of_channels
 from contimg.core.fluxfit.normal import normal
-from contimg.core.fluxfit.sweep import Arrays, Block, Blocks, Sums, model_of, parts_of, sweep
+from contimg.core.fluxfit.sweep import (
+    Arrays,
+    Block,
+    Blocks,
+    Sums,
+    model_of,
+    parts_of,
+    sweep,
+    take_out,
+)
 
 Array = NDArray[np.float64]
 _MOST_ITERATIONS = 40
@@ -150,6 +159,12 @@ class _Passes:
         known = np.tile(flux, (self.part.max() + 1, 1)) if flux.any() else None
         return sweep(self.design, self.blocks, self.part, known, left_over=left_over)
 
+    def take_out(self, step: Array, left_over: Arrays) -> None:
+        """Subtract the model of `step` (free source,)."""
+        flux = np.zeros(self.free.size)
+        flux[self.free] = step
+        take_out(self.design, flux, left_over)
+
     def product_of(self, used: NDArray[np.int64]) -> Callable[[Array], Array]:
         """A^H W A of parts `used`, each (part, source), or one for all, to (part, source)."""
 
@@ -180,7 +195,9 @@ class _Whole:
         free = passes.free
         self.begin, self.descent = begin.copy(), _Descent(matrix, tolerance, together=True)
         far = self._first(passes, left_over)
-        if left_over is not None and far > _STALE:
+        stale = left_over is not None and far > _STALE
+        known = shrinking is not None and far * _SAFETY * shrinking < tolerance
+        if stale and not known:
             self.begin[free] += self.step[0]
             last, far = far, self._first(passes, left_over)
             shrinking = far / last
@@ -190,6 +207,8 @@ class _Whole:
         gain = (self.descent.x * (left + self.descent.left).sum(axis=0)).sum()
         self.chi2 = float(self.first.chi2.sum() - gain)
         self.noise = float(np.sqrt(max(self.chi2, 0) / self._freedom()))
+        if left_over is not None and stale and known:  # half of what another pass would cost
+            passes.take_out(self.descent.x[0], left_over)
 
     def _first(self, passes: _Passes, left_over: Arrays | None) -> float:
         """The sums at `begin` and the first step from there; its size in errors.

@@ -8,7 +8,7 @@ are in single precision, sums over times and channels in double.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -105,6 +105,13 @@ def sweep(
     return sums
 
 
+def take_out(design: Design, flux_jy: NDArray[np.float64], blocks: Arrays) -> None:
+    """Subtract the model of `flux_jy` (source,) [Jy], without the design's offset, in place."""
+    model = model_of(replace(design, offset=None), flux_jy)
+    for data, there in zip(blocks.data, model, strict=True):
+        data -= there
+
+
 def model_of(design: Design, flux: NDArray[np.float64]) -> Iterator[NDArray[np.complex64]]:
     """Yield the model of each time, (baseline, channel) [Jy], the design's offset included.
 
@@ -157,7 +164,7 @@ class _Time:
         self.turned = np.flatnonzero(design.pair[0] > design.pair[1])
         self.right = np.zeros((n, n), np.complex64, order="F")
         self.extended = design.extended
-        self.points = design.points.size + 2 * design.fine.size
+        self.points = design.owner.size
         self.n_sources = design.n_sources
         self.square = (design.axes.freq_hz / C_M_S) ** 2
         self.decay = decay(design, time) if design.extended.size else None

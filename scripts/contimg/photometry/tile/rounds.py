@@ -126,10 +126,12 @@ class Rounds:
         """Flux densities and positions to begin with, from some of the channels."""
         chosen, blocks = self._thinned()
         left = Arrays(np.zeros_like(blocks.data), np.zeros_like(blocks.weight))
-        for _ in range(_MOVES):
+        for turn in range(_MOVES):
+            # the first model has no terms of the second order, and shrinks as no later one does
+            self.shrinking = None
             model = of_channels(self.design(self.table), chosen)
             solution = self.fit(model, blocks, left, tolerance=ROUGH)
-            if not self._move(model, solution, left, least=_REAL):
+            if not self._move(model, solution, left, least=_REAL) and turn:
                 break
 
     def find_spectra(self) -> bool:
