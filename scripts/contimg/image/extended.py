@@ -29,6 +29,7 @@ _BLOCKS = 4.0  # across one of them, as which the image is smoothed
 _POINT_SNR = 5.0
 _POINTS = 50  # the highest of either sign
 _OVER_POINTS = 2.0
+_ROWS = 8192  # of the data at once
 
 
 def tapers(
@@ -45,18 +46,42 @@ def tapers(
     sum(w T^2), of the variance n^2 sum(w^2 T^2 / natural) / sum(w T^2)^2, where n^2 / natural is
     that of one part of a visibility.
     """
-    used = weight > 0
-    noise2 = float((natural * np.abs(data) ** 2)[used].mean(dtype=np.float64) / 2)
-    square = np.divide(weight**2, natural, out=np.zeros_like(weight), where=used)
-    total = weight.sum(dtype=np.float64)
-    distance2 = (rows[:, 0] ** 2 + rows[:, 1] ** 2)[:, None] * (freq_hz / C_M_S) ** 2
-    found = []
-    for beams in _SCALES:
-        sigma = np.radians(beams * _width_deg(beam)) * FWHM_TO_SIGMA
-        taper = np.exp(-2 * (np.pi * sigma) ** 2 * distance2).astype(np.float32)
-        two, noise = (float((w * taper**2).sum(dtype=np.float64)) for w in (weight, square))
-        found.append(Taper(beams, total / two, np.sqrt(noise2 * noise) / two))
-    return found
+    sigma = [np.radians(beams * _width_deg(beam)) * FWHM_TO_SIGMA for beams in _SCALES]
+    sums = np.zeros(3)
+    by_scale = np.zeros((2, len(sigma)))
+    for at in range(0, len(rows), _ROWS):  # of all rows each term is as large as the data
+        block = slice(at, at + _ROWS)
+        terms = _Terms(data[block], natural[block], weight[block])
+        sums += terms.sums
+        distance2 = (rows[block, :2] ** 2).sum(axis=1)[:, None] * (freq_hz / C_M_S) ** 2
+        for number, width in enumerate(sigma):
+            by_scale[:, number] += terms.tapered(np.exp(-4 * (np.pi * width) ** 2 * distance2))
+    count, power, total = sums
+    noise2 = power / count / 2
+    return [
+        Taper(beams, total / two, np.sqrt(noise2 * noise) / two)
+        for beams, two, noise in zip(_SCALES, *by_scale, strict=True)
+    ]
+
+
+class _Terms:
+    """Sums over visibilities of those with weight."""
+
+    def __init__(self, data: NDArray, natural: NDArray, weight: NDArray) -> None:
+        self.weight, used = weight, weight > 0
+        self.square = np.divide(weight**2, natural, out=np.zeros_like(weight), where=used)
+        power = np.where(used, natural * np.abs(data) ** 2, 0)
+        # number of them, n^2 of both parts times their number, weight
+        self.sums = np.array([used.sum(), _sum(power), _sum(weight)])
+
+    def tapered(self, taper2: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums of w T^2 and of w^2 T^2 / natural."""
+        taper2 = taper2.astype(np.float32)
+        return np.array([_sum(self.weight * taper2), _sum(self.square * taper2)])
+
+
+def _sum(values: NDArray) -> float:
+    return float(values.sum(dtype=np.float64))
 
 
 def measure(
