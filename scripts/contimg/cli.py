@@ -23,7 +23,7 @@ from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.jobs import Note, noted
 from contimg.core.options import add_flags, flag_name, from_namespace
 from contimg.core.seals import seal, verified
-from contimg.environment import without_locks
+from contimg.environment import one_thread_each, without_locks
 
 # verb (one word or two) -> module that holds its COMMAND; imported only when the verb is used
 VERBS = {
@@ -143,6 +143,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one verb; return its exit status."""
     argv = sys.argv[1:] if argv is None else argv
     without_locks()
+    one_thread_each()
     try:
         with noted() as note:
             status = _main(argv, note)

@@ -22,6 +22,15 @@ def without_locks() -> None:
         os.environ["CASARCFILES"] = f"{ours}:{files}"
 
 
+def one_thread_each() -> None:
+    """Keep matrix products to one thread unless told otherwise, as of the libraries loaded next.
+
+    They are of a hundred antennas: threads of OpenBLAS wait for each other three times as long as
+    they compute.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def prepare(base: str | Path) -> None:
     """Let jobs find the package and its command without installing either into their environment.
 
@@ -37,5 +46,5 @@ def prepare(base: str | Path) -> None:
         if folder not in folders:
             folders.insert(0, folder)
     os.environ["PATH"] = os.pathsep.join(folders)
-    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
+    one_thread_each()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
