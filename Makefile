@@ -1,10 +1,13 @@
 # Every target does its own set-up (tools/setup.sh) and can be the first one typed in a new checkout.
 # Variables: CORES (processors to use), PYTHON (interpreter for the environment), VENV (where the
-# environment goes), PYTEST (more arguments for the tests), MUTANTS (more for tools/mutants.py).
+# environment goes), PYTEST (more arguments for the tests), MUTANTS (more for tools/mutants.py),
+# PART (of as many faults, one).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 CORES ?= $(shell nproc)
+PART ?= 1
+part = $$(( ($(1) + $(PART) - 1) / $(PART) ))
 ENV := . tools/env.sh
 
 .DEFAULT_GOAL := help
@@ -44,13 +47,14 @@ test: test-setup lint  ## set-up, lint and all tests (AOFlagger, SLURM, validato
 docs: setup  ## the documentation as a site in site/, with references written from the models
 	@tools/docs.sh
 
-faults: setup  ## two thousand faults of raw files, products, plans and disks of a small run, and 500 kills (hours)
+faults: setup  ## two thousand faults of raw files, products, plans and disks of a small run, and 500 kills (hours; PART=100: a sample)
 	@tools/run.sh --configfile config/tiny.yaml --cores $(CORES)
 	@$(ENV); export PYTHONPATH=tests:scripts; \
-	python -m faults.campaign --seed 1 --raw 1140 --products 380 --sets 204 --inventory 100 --disks 230 \
+	python -m faults.campaign --seed 1 --raw $(call part,1140) --products $(call part,380) \
+		--sets $(call part,204) --inventory $(call part,100) --disks $(call part,230) \
 		--results results/tiny && \
-	python -m faults.kills --seed 1 --kills 400 --work results/kills && \
-	python -m faults.kills --seed 2 --kills 100 --children --work results/kills-children
+	python -m faults.kills --seed 1 --kills $(call part,400) --work results/kills && \
+	python -m faults.kills --seed 2 --kills $(call part,100) --children --work results/kills-children
 
 mutants: test-setup  ## small errors put into the numeric cores: which would no test notice? (an hour)
 	@$(ENV); python tools/mutants.py --processes $(CORES) $(MUTANTS)

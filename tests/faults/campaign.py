@@ -37,23 +37,30 @@ def main() -> int:
     parser.add_argument("--inventory", type=int, default=0, help="faults of plans and manifests")
     parser.add_argument("--disks", type=int, default=0, help="faults of the disk")
     parser.add_argument("--stages", default="*", help="pattern of stages on such a disk")
+    parser.add_argument("--every", type=int, default=1, help="of as many, one: a sample of kinds")
     given = parser.parse_args()
     given.results = given.results and given.results.absolute()
     if not ALONE.items() <= os.environ.items():
         return in_an_environment_of_its_own()
     table: dict[str, Counter[str]] = {}
+
+    def numbers(number: int) -> range:
+        return range(0, number * given.every, given.every)
+
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        place = Path(folder)
         if given.raw:
-            of_raw(given.raw, given.seed, Path(folder), table, given.only)
-        if given.products:
-            products.campaign(given.results, given.products, given.seed, Path(folder), table)
-        if given.sets:
-            sets.campaign(given.results, given.sets, given.seed, Path(folder), table)
-            os.chdir("/")
-        if given.inventory:
-            inventory.campaign(given.results, given.inventory, given.seed, Path(folder), table)
+            of_raw(numbers(given.raw), given.seed, place, table, given.only)
+        for kind, number in (
+            (products, given.products),
+            (sets, given.sets),
+            (inventory, given.inventory),
+        ):
+            if number:
+                kind.campaign(given.results, numbers(number), given.seed, place, table)
+                os.chdir("/")
         if given.disks:
-            what = (given.results, given.disks, given.seed, Path(folder), table)
+            what = (given.results, numbers(given.disks), given.seed, place, table)
             disks.campaign(*what, given.stages)
             os.chdir("/")
     print_table(table)
@@ -68,8 +75,10 @@ def in_an_environment_of_its_own() -> int:
         return subprocess.run(command, env=os.environ | disk | ALONE, check=False).returncode
 
 
-def of_raw(number: int, seed: int, work: Path, table: dict[str, Counter[str]], only: str) -> None:
-    """`number` faults of UVH5 files, all kinds alike; counted in `table`."""
+def of_raw(
+    numbers: range, seed: int, work: Path, table: dict[str, Counter[str]], only: str
+) -> None:
+    """Faults of UVH5 files by number, all kinds alike; counted in `table`."""
     group = raw.make_group(work / "group")
     clean = {}
     for few in (True, False):  # here: what is copied for every fault is warm
@@ -77,7 +86,7 @@ def of_raw(number: int, seed: int, work: Path, table: dict[str, Counter[str]], o
         raw.copied(group, work / f"whole{few}")
         _, clean[few] = raw.converted(work / f"whole{few}", flag)
     kinds = [kind for kind in raw.KINDS if fnmatch(kind, only)]
-    for count in range(number):
+    for count in numbers:
         kind = kinds[count % len(kinds)]
         place = work / "fault"
         like = clean[kind not in raw.FLAGGED]

@@ -12,9 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-import json
 import os
-import shlex
 import shutil
 import sys
 import traceback
@@ -28,6 +26,7 @@ import numpy as np
 from contimg.cli import find_verb, main
 from contimg.core import seals
 from contimg.core.isolate import ReaderError, isolated
+from faults.commands import words_of
 from faults.kills import hashed, is_product
 from faults.storage import DELAY, FOREVER, POWER_CUT, Storage
 
@@ -81,12 +80,16 @@ class Disks:
         os.chdir(copy)
         # of the run's backend and method there may be stages less
         there = [n for n in STAGES if fnmatch(n, only) and any(RESULTS.glob(STAGES[n]))]
-        self.stages = {name: self._stage(name) for name in there}
+        # before any of them runs again, as its records then have the command of this process
+        words = {name: words_of(self._record(name), RESULTS, RESULTS) for name in there}
+        self.stages = {name: self._stage(name, words[name]) for name in there}
 
-    def _stage(self, name: str) -> Stage:
+    def _record(self, name: str) -> Path:
+        return min(RESULTS.glob(STAGES[name]))
+
+    def _stage(self, name: str, words: list[str]) -> Stage:
         """A stage, after it ran once undisturbed; this process is warm from then on."""
-        record = min(RESULTS.glob(STAGES[name]))
-        words = shlex.split(json.loads(record.read_bytes())["run"]["command"])[1:]
+        record = self._record(name)
         folder = record.parent / record.stem if name == "publish" else record.parent
         stage = Stage(words, folder, {}, {})
         self._remove(stage)
@@ -246,9 +249,9 @@ def _unlike(made: dict[str, str], whole: dict[str, str]) -> list[str]:
 
 
 def campaign(
-    results: Path, number: int, seed: int, work: Path, table: dict[str, Counter], only: str = "*"
+    results: Path, numbers: range, seed: int, work: Path, table: dict[str, Counter], only: str = "*"
 ) -> None:
-    """`number` faults of the disk, over the stages `only`, all errors and calls; to `table`."""
+    """Faults of the disk by number, over the stages `only`, all errors and calls; to `table`."""
     from faults.campaign import note
 
     results = results.absolute()
@@ -256,7 +259,7 @@ def campaign(
     asked = [(error, call) for error, calls in ERRORS.items() for call in calls]
     kinds = [(stage, *pair) for pair in asked for stage in disks.stages]
     order = np.random.default_rng(seed).permutation(len(kinds))
-    for count in range(number):
+    for count in numbers:
         stage, error, call = kinds[order[count % len(kinds)]]
         found = disks.outcome(stage, error, call, np.random.default_rng([seed, count]))
         what = {DELAY: "slow", POWER_CUT: "power cut"}.get(error) or errno.errorcode[error]

@@ -17,18 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from contimg.config import read_config
 from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.groups import read_manifest
 from contimg.core.isolate import ReaderError, isolated
+from contimg.report import runs
 from contimg.run.start import start
 from faults.products import HOW, damage
 from faults.sets import GONE
 
 _SECONDS = 120.0
-ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = (
     "inventory/plans/*/plan.json",
     "inventory/plans/*/groups.parquet",
@@ -39,16 +38,16 @@ INVENTORY = (
 
 
 def campaign(
-    results: Path, number: int, seed: int, work: Path, table: dict[str, Counter[str]]
+    results: Path, numbers: range, seed: int, work: Path, table: dict[str, Counter[str]]
 ) -> None:
-    """`number` faults of the inventory of a finished run's raw files; counted in `table`."""
+    """Faults of the inventory of a finished run's raw files, by number; counted in `table`."""
     from faults.campaign import note
 
     place = work / "inventory"
     place.mkdir()
     config = read_config(settings(results, place))
     (plan, _), whole = started(config), files_of(place)
-    for count in range(number):
+    for count in numbers:
         rng = np.random.default_rng([seed, count])
         pattern, how = INVENTORY[count % len(INVENTORY)], str(rng.choice([*HOW, GONE]))
         victims = sorted(place.glob(f"results/{pattern}"))
@@ -65,13 +64,16 @@ def campaign(
 
 
 def settings(results: Path, place: Path) -> dict[str, Any]:
-    """The tiny run's, for raw files that are there."""
-    content = yaml.safe_load((ROOT / "config/tiny.yaml").read_text())
+    """Those of the run in `results`, of raw files that are there now."""
+    last = runs.latest(str(results))
+    assert last is not None, f"{results}: no run was there"
+    content, there = last["config"], Path(last["directory"])
     content["simulate"]["enabled"] = False
-    content |= {"results": str(place / "results")}
-    content["catalog"] = str(results.absolute() / "simulated/catalog.csv")
-    content["discover"]["raw_dir"] = str(results.absolute() / "raw")
-    content["plan"]["calibrators"] = str(ROOT / "config/calibrators.csv")
+    content["results"] = str(place / "results")
+    for name in ("catalog", "field_model", "targets"):
+        content[name] = str(results.absolute() / "simulated/catalog.csv")
+    content["discover"]["raw_dir"] = str(there / content["discover"]["raw_dir"])
+    content["plan"]["calibrators"] = str(there / content["plan"]["calibrators"])
     return content
 
 

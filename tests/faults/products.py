@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import re
-import shlex
 import shutil
 import traceback
 from collections import Counter
@@ -23,6 +21,7 @@ import numpy as np
 from contimg.cli import main
 from contimg.core.paths import path
 from contimg.core.records import content_hash, read_record
+from faults.commands import words_of
 
 # what is damaged -> the record of the stage that reads it
 READ_BY = {
@@ -50,15 +49,15 @@ HOW = ("a bit", "zeros", "noise", "cut short", "of another day", "empty", "longe
 
 
 def campaign(
-    results: Path, number: int, seed: int, work: Path, table: dict[str, Counter[str]]
+    results: Path, numbers: range, seed: int, work: Path, table: dict[str, Counter[str]]
 ) -> None:
-    """`number` faults of products of a finished run; counted in `table`."""
+    """Faults of products of a finished run, by number; counted in `table`."""
     from faults.campaign import note
 
     copy = work / "results"
     shutil.copytree(results, copy)
     patterns = list(READ_BY)
-    for count in range(number):
+    for count in numbers:
         rng = np.random.default_rng(seed * 1_000_000 + count)
         pattern, how = patterns[count % len(patterns)], str(rng.choice(HOW))
         victims = sorted(copy.glob(pattern))
@@ -108,12 +107,7 @@ def _reader(copy: Path, victim: Path, record: str) -> Path:
 def outcome(results: Path, copy: Path, victim: Path, reader: Path) -> str:
     """Run the stage that reads `victim`, and look at what it made."""
     whole = results / reader.relative_to(copy)
-    command = json.loads(whole.read_text())["run"]["command"]
-    root = re.search(
-        r"(\S+?)/(?:mosaics|photometry|lightcurves|variability|cal|published)/", command
-    )
-    assert root is not None
-    words = shlex.split(command.replace(root[1], str(copy)))[1:]
+    words = words_of(whole, results, copy)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):

@@ -7,9 +7,7 @@ lies leaves them. Outcomes are those of products.py.
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 import shutil
 from collections import Counter
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from contimg.core.ms import open_table
 from contimg.core.paths import path
 from contimg.core.records import read_record
 from contimg.core.seals import EXEMPT
+from faults.commands import words_of
 from faults.disks import RESULTS, ROOT, ran
 from faults.kills import hashed, is_product
 from faults.products import HOW, damage
@@ -59,16 +58,16 @@ CASES = [
 
 
 def campaign(
-    results: Path, number: int, seed: int, work: Path, table: dict[str, Counter[str]]
+    results: Path, numbers: range, seed: int, work: Path, table: dict[str, Counter[str]]
 ) -> None:
-    """`number` faults of the sets of a finished run; counted in `table`."""
+    """Faults of the sets of a finished run, by number; counted in `table`."""
     from faults.campaign import note
 
     results, copy, place = results.absolute(), RESULTS, work / "sets"
     shutil.copytree(results, place / copy)
     (place / "config").symlink_to(ROOT / "config")
     os.chdir(place)  # the commands of the run name its files from here
-    for count in range(number):
+    for count in numbers:
         rng = np.random.default_rng([seed, count])
         case, how = CASES[count % len(CASES)], str(rng.choice([*HOW, GONE]))
         tops = sorted(copy.glob(case.pattern))
@@ -132,9 +131,9 @@ def record_of(copy: Path, top: Path, name: str) -> Path:
 def judged(results: Path, copy: Path, top: Path, reader: Path) -> str:
     """The outcome of the job that writes `reader`."""
     whole = results / reader.relative_to(copy)
-    command = json.loads(whole.read_text())["run"]["command"]
+    words = words_of(whole, results, copy)
     try:
-        status, said = isolated(ran, shlex.split(command)[1:], Path("said"), timeout_s=_SECONDS)
+        status, said = isolated(ran, words, Path("said"), timeout_s=_SECONDS)
     except ReaderError as error:
         return "hang" if "no answer" in str(error) else f"traceback: {error}"
     if "Traceback" in said:
