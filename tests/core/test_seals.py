@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from astropy.wcs import WCS
 
-from contimg.cli import main
+from contimg.cli import VERBS, load, main
 from contimg.core.errors import DamagedError, DataQualityError
 from contimg.core.fits import write_image
 from contimg.core.options import flag_name
@@ -276,6 +276,53 @@ def test_verify_looks_at_plans_and_notes_of_runs(tmp_path, capsys) -> None:
     assert f"damaged: {plan}: not as it was written" in said and f"damaged: {note}" in said
     assert main(["verify", "--all", "--repair", "--results", str(folder)]) == 0
     assert not plan.exists() and not note.exists()
+
+
+# lists of which a job goes on without what is damaged (tested where the job is), or raw files
+ONE_BY_ONE = {
+    "apply": {"solutions", "inspections"},
+    "beam": {"records"},
+    "calibrate tile": {"solutions", "inspections", "files"},
+    "calset drift": {"solutions"},
+    "check-fluxes": {"photometry", "photometry_records"},
+    "compare-truth": {"photometry"},
+    "convert": {"files"},
+    "field-model": {"images", "rms", "mosaic_records"},
+    "lightcurves": {"photometry", "photometry_records"},
+    "mosaic": {"images", "residuals", "pbs", "image_records"},
+    "photometry combine": {"tables", "records", "images"},
+    "publish-files": {"products", "records"},
+    "unknown": {"records"},
+}
+
+
+def test_every_list_that_a_job_reads_is_held_against_its_records() -> None:
+    """Single inputs are by themselves (``Command.inputs``)."""
+    found = {}
+    for verb, command in ((verb, load(verb)) for verb in VERBS):
+        fields = command.files.model_fields.items()
+        lists = {name for name, field in fields if "list[pathlib.Path]" in str(field.annotation)}
+        if command.record and (rest := lists - {*command.needed, *command.outputs}):
+            found[verb] = rest
+    assert found == ONE_BY_ONE
+
+
+def test_a_table_of_a_list_is_held_against_its_record(tmp_path) -> None:
+    """Of the models of deep fields: one digit, and another source is in the next one."""
+    table = Path(path("deep_model", str(tmp_path), deep="deep_20251001_d+16.00"))
+    table.parent.mkdir(parents=True)
+    table.write_text("name,ra_deg\nA,10.5\n")
+    record = record_of(table)
+    assert record is not None
+    write_record(record, product="deep", stage="field_model", data={})
+    seal(record, [table])
+    table.write_text("name,ra_deg\nA,11.5\n")
+    words = ["--ms", "a.ms", "--ms-record", "a.json", "--calibrator", "A", "--calibrators", "c.csv"]
+    failed = tmp_path / "cal" / "2025-10-05" / "20251005T034512_A" / "solutions.json"
+    outputs = [w for n in "kbg" for w in (f"--{n}", str(failed.with_name(f"x.{n.upper()}")))]
+    outputs += ["--plot", str(failed.with_name("s.png")), "--record", str(failed)]
+    assert main(["solve", *words, "--deep", str(table), *outputs]) == 0
+    assert f"{table}: damaged" in read_record(failed)["reason"]
 
 
 # of the workflow itself, tables that can be made anew in seconds, and simulated truth

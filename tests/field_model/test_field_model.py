@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -112,6 +113,22 @@ def test_the_command_goes_on_from_the_table_before(catalog, tmp_path):
     assert len(table) == 4 and set(read_sources(before)["name"]) < set(table["name"])
     status, record = command(tmp_path, catalog, [bad])
     assert record["verdict"] == "fail" and "no deep mosaic" in record["reason"]
+
+
+def test_a_damaged_mosaic_is_left_out(catalog, tmp_path):
+    """One exponent bit of a pixel: a source of 1e30 Jy, for all later nights."""
+    whole = written(tmp_path, "one", image_of(*KNOWN, UNKNOWN[0]))
+    for name, kind in (("two", 0), ("three", 1)):
+        bad = written(tmp_path, name, image_of(*KNOWN, UNKNOWN[1]))
+        content = bytearray(Path(bad[kind]).read_bytes())
+        content[-20_000] ^= 64
+        Path(bad[kind]).write_bytes(content)
+        status, record = command(tmp_path, catalog, [whole, bad])
+        assert status == 0 and record["verdict"] == "warn" and record["data"]["n_sources"] == 1
+        assert f"{bad[kind]}: damaged" in record["data"]["mosaics_left_out"][name]
+    Path(bad[2]).write_text("{")
+    status, record = command(tmp_path, catalog, [whole, bad])
+    assert status == 0 and list(record["data"]["mosaics_left_out"]) == ["three"]
 
 
 def test_a_sky_without_news_is_an_empty_table(catalog, tmp_path):

@@ -188,5 +188,6 @@ COMMAND = Command(
     run=run,
     outputs=("k", "b", "g", "g2", "plot", "record"),
     record="record",
+    needed=("deep",),
     judge=by_checks,
 )

@@ -29,8 +29,9 @@ class Command:
     job is `by_hand`: options not given are those of the last run on its results. `judge` holds a
     product that is there against limits that have changed, as ``judge(record, options, limits)``;
     of a command without it a changed limit is like any option. Before `run` what is read is held
-    against its record (:mod:`contimg.core.seals`): every input that is a single product; a stage
-    that takes many sees to each of them itself. Afterwards the record is sealed with the outputs,
+    against its record (:mod:`contimg.core.seals`): every input that is a single product, and
+    all of the fields `needed`, lists of which nothing can be left out; a stage that goes on without
+    one of many sees to each of them itself. Afterwards the record is sealed with the outputs,
     and with what is written `always`, whether there are data or not. A failed record is of `stage`
     (of the verb where there is none).
     """
@@ -45,16 +46,14 @@ class Command:
     judge: Callable[..., None] | None = None
     always: tuple[str, ...] = ()
     stage: str = ""
+    needed: tuple[str, ...] = ()
 
     def inputs(self, files: BaseModel) -> list[Path]:
-        """The single files and directories that are read, as far as they are there."""
+        """The files and directories that are read, as far as they are there."""
         written = {*self.outputs, *self.always}
-        given = ((name, getattr(files, name)) for name in type(files).model_fields)
-        return [
-            value
-            for name, value in given
-            if name not in written and isinstance(value, Path) and value.exists()
-        ]
+        single = [getattr(files, n) for n in type(files).model_fields if n not in written]
+        many = [value for name in self.needed for value in getattr(files, name)]
+        return [value for value in (*single, *many) if isinstance(value, Path) and value.exists()]
 
     def products(self, files: BaseModel) -> list[Path]:
         """What is written besides the record."""

@@ -13,6 +13,7 @@ from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError, DataQualityError
 from contimg.core.fits import read_image
 from contimg.core.records import Check, atomic, check, read_record, write_record
+from contimg.core.seals import verified
 from contimg.field_model.deep import MOSAIC_COLUMNS, joined, sources_of
 from contimg.field_model.options import DeepFieldOptions
 
@@ -58,11 +59,14 @@ def _found(
     """Sources of each mosaic, and why others have none."""
     found, left_out = [], {}
     for image, rms, path in zip(files.images, files.rms, files.mosaic_records, strict=True):
-        record = read_record(path)
-        if record["verdict"] == "fail":
-            left_out[record["product"]] = record["reason"]
+        try:
+            if (record := read_record(path))["verdict"] == "fail":
+                raise DataQualityError(record["reason"])
+            maps = (read_image(verified(image, path)), read_image(verified(rms, path)))
+        except DataQualityError as error:
+            left_out[path.stem] = str(error)
             continue
-        found.append(sources_of(read_image(image), read_image(rms), catalog, options))
+        found.append(sources_of(*maps, catalog, options))
     if not found:
         raise DataQualityError("no deep mosaic: " + "; ".join(left_out.values()))
     return found, left_out
@@ -102,4 +106,5 @@ COMMAND = Command(
     run=run,
     outputs=("table", "record"),
     record="record",
+    needed=("previous",),
 )

@@ -218,5 +218,6 @@ COMMAND = Command(
     run=run,
     outputs=("table", "model", "new", "record"),
     record="record",
+    needed=("deep",),
     judge=by_checks,
 )
