@@ -240,3 +240,13 @@ def test_a_tile_without_a_usable_beam_is_left_out(tmp_path, change, reason):
     used, reasons = chosen(made)
     assert used == ["t0", "t2"]
     assert "no restoring beam" in reasons["t1"] and reason in reasons["t1"]
+
+
+def test_a_tile_in_another_unit_is_left_out(tmp_path):
+    """A thousand times too bright, with the weight of the others."""
+    made = [make(tmp_path, f"t{i}") for i in range(3)]
+    with fits.open(made[1]["image"], mode="update") as hdus:
+        hdus[0].header["BUNIT"] = "mJy/beam"
+        hdus[0].add_checksum()
+    used, reasons = chosen(made)
+    assert used == ["t0", "t2"] and "in mJy/beam, not in Jy/beam" in reasons["t1"]

@@ -196,7 +196,7 @@ def test_catalogued_sources_lie_on_their_pixels(tmp_path):
     assert info["center_dec"] == pytest.approx(55 + 0.5 * 6 / 3600, abs=1e-5)
 
 
-def foreign_image(file: Path, side: int, beam: float = 0.01) -> None:
+def foreign_image(file: Path, side: int, beam: float = 0.01, unit: str = "Jy/beam") -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     header = fits.Header()
     header["CTYPE1"], header["CTYPE2"], header["CTYPE3"] = "RA---SIN", "DEC--SIN", "FREQ"
@@ -204,6 +204,8 @@ def foreign_image(file: Path, side: int, beam: float = 0.01) -> None:
     header["CRPIX1"], header["CRPIX2"], header["CRPIX3"] = side / 2, side / 2, 1
     header["CDELT1"], header["CDELT2"], header["CDELT3"] = -6 / 3600, 6 / 3600, 1e6
     header["BMAJ"], header["BMIN"], header["BPA"] = beam, beam, 0.0
+    if unit:
+        header["BUNIT"] = unit
     data = np.random.default_rng(1).normal(0, 1e-3, (1, side, side)).astype("f4")
     data[0, side // 2, side // 2] = 0.1
     fits.writeto(file, data, header, checksum=True, overwrite=True)
@@ -216,6 +218,9 @@ def test_foreign_files_are_judged_by_what_is_in_them(tmp_path, capsys):
     assert main(["qa", str(good)]) == 0
     assert main(["qa", str(coarse)]) == 1
     assert "pixels across the minor axis" in capsys.readouterr().out
+    for unit, said in (("", "no unit (BUNIT)"), ("K", "its unit is K")):
+        foreign_image(coarse, 64, unit=unit)
+        assert main(["qa", str(coarse)]) == 1 and said in capsys.readouterr().out
     content = bytearray(good.read_bytes())
     content[-3000] ^= 0xFF  # in the data
     good.write_bytes(content)

@@ -6,13 +6,14 @@ data are two-dimensional, indexed [y, x].
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from astropy.wcs import WCS
+from astropy.wcs import WCS, WcsError
 from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
@@ -23,6 +24,9 @@ from contimg.core.records import atomic
 
 # keywords of a celestial WCS, without their axis numbers
 _CELESTIAL = {"CRPIX", "PC", "CDELT", "CUNIT", "CTYPE", "CRVAL", "LONPOLE", "LATPOLE", "PV"}
+_UNIT = re.compile("(|m|u|µ|μ)Jy(?:/beam|/BEAM|beam-1|beam\\^-1|[.]beam-1)")
+_PREFIXES = {"": 1.0, "m": 1e-3, "u": 1e-6, "µ": 1e-6, "μ": 1e-6}
+_LARGEST_BEAM_DEG, _LARGEST_CELL_DEG = 45.0, 10.0  # more is a number of another unit
 FWHM_TO_SIGMA = 1 / np.sqrt(8 * np.log(2))
 
 
@@ -77,12 +81,12 @@ def read_image(path: str | Path) -> Image:
             named(error, path)
             raise
         raise DamagedError(path, f"cannot be read as FITS ({error})") from None
-    if data is None:
+    if data is None or data.ndim < 2:
         raise ContimgError(f"{path}: holds no image ({header.get('HISTORY', 'no reason given')})")
     plane = data.reshape(-1, *data.shape[-2:])[0]
     beam, _ = restoring_beam(header)
     freq = header.get("CRVAL3") if header.get("CTYPE3", "").startswith("FREQ") else None
-    wcs = celestial_wcs(header)
+    wcs = celestial_wcs(header, path)
     wcs.array_shape = plane.shape
     return Image(plane.astype(plane.dtype.newbyteorder("="), copy=False), wcs, beam, freq, header)
 
@@ -95,22 +99,51 @@ def restoring_beam(header: fits.Header) -> tuple[Beam | None, str]:
         return None, f"no restoring beam ({', '.join(missing)} not in its header)"
     beam = Beam(*(float(header[key]) for key in keys))
     axes = np.array([beam.major_deg, beam.minor_deg])
-    if not (np.isfinite([*axes, beam.pa_deg]).all() and (axes > 0).all()):
+    right = (axes > 0).all() and axes[1] <= axes[0] * (1 + 1e-6) and axes[0] < _LARGEST_BEAM_DEG
+    if not (np.isfinite([*axes, beam.pa_deg]).all() and right):
         return None, f"no restoring beam (BMAJ {axes[0]:g}, BMIN {axes[1]:g}, BPA {beam.pa_deg:g})"
     return beam, ""
 
 
-def celestial_wcs(header: fits.Header) -> WCS:
-    """The two celestial axes of `header`.
+def in_jansky(image: Image, path: str | Path) -> Image:
+    """`image` in Jy/beam; :class:`ContimgError` when its unit is no flux density a beam."""
+    unit = str(image.header.get("BUNIT", "")).strip()
+    found = _UNIT.fullmatch(unit.replace(" ", "").replace("JY", "Jy"))
+    if found is None:
+        said = f"its unit is {unit}" if unit else "no unit (BUNIT) in its header"
+        raise ContimgError(f"{path}: {said}; an image in Jy/beam is needed")
+    factor = _PREFIXES[found[1]]
+    return image if factor == 1 else replace(image, data=image.data * image.data.dtype.type(factor))
 
-    Times and places are left out: WSClean's psf is of 1858, CASA's OVRO lies near the earth's
-    centre, and astropy warns of both though neither has a part in the coordinates of pixels.
+
+def celestial_wcs(header: fits.Header, path: str | Path) -> WCS:
+    """The two celestial axes of `header`, that of `path`; :class:`ContimgError` for other frames.
+
+    Positions are ICRS, from which FK5 of 2000 is not to be told apart here (25 mas). Times and
+    places are left out: WSClean's psf is of 1858, CASA's OVRO lies near the earth's centre, and
+    astropy warns of both though neither has a part in the coordinates of pixels.
     """
     kept = header.copy()
     for key in list(kept):
         if key.startswith(("DATE", "MJD", "OBSGEO")):
             del kept[key]
-    return WCS(WCS(kept).celestial.to_header())
+    try:
+        wcs = WCS(WCS(kept).celestial.to_header())
+        scales = proj_plane_pixel_scales(wcs)
+    except (WcsError, ValueError, MemoryError) as error:
+        raise ContimgError(f"{path}: its coordinates cannot be used ({error})") from None
+    frame = (str(wcs.wcs.radesys), float(wcs.wcs.equinox))
+    axes = [name.partition("-")[0] for name in wcs.wcs.ctype]
+    if wcs.naxis and (axes != ["RA", "DEC"] or not _is_icrs(*frame)):
+        said = " ".join([*axes, frame[0]])
+        raise ContimgError(f"{path}: its coordinates are {said}, not ICRS; reproject it first")
+    if wcs.naxis and not ((scales > 0) & (scales < _LARGEST_CELL_DEG)).all():
+        raise ContimgError(f"{path}: pixels of {scales.max() * 3600:g} arcsec; CDELT is wrong")
+    return wcs
+
+
+def _is_icrs(radesys: str, equinox: float) -> bool:
+    return radesys in ("", "ICRS") or (radesys == "FK5" and not abs(equinox - 2000) > 1e-3)
 
 
 def write_image(

@@ -49,7 +49,7 @@ class Plane:
     @cached_property
     def wcs(self) -> WCS:
         """Celestial coordinates of the pixels."""
-        wcs = celestial_wcs(self.header)
+        wcs = celestial_wcs(self.header, self.path)
         wcs.array_shape = self.shape
         return wcs
 

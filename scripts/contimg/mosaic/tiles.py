@@ -192,6 +192,9 @@ def _from_files(tile: Tile, options: MosaicOptions) -> None:
     if tile.image.beam is None:
         tile.broken = f"its image has {restoring_beam(tile.image.header)[1]}"
         return
+    if (unit := str(tile.image.header.get("BUNIT", "Jy/beam"))).lower() != "jy/beam":
+        tile.broken = f"its image is in {unit}, not in Jy/beam"
+        return
     tile.bandwidth_hz = _bandwidth(tile.image)
     tile.image_corrected = is_corrected(tile.image, options.tiles_corrected)
     tile.residual_corrected = is_corrected(tile.residual, options.tiles_corrected)

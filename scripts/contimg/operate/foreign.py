@@ -73,7 +73,7 @@ def check_image(file: Path, fast: bool) -> list[Check]:
     """Checks of a FITS image by itself: data, beam, sampling, noise against peak, sums."""
     import numpy as np
 
-    from contimg.core.fits import read_image
+    from contimg.core.fits import in_jansky, read_image
     from contimg.core.robust import robust_rms
     from contimg.core.seals import verified
 
@@ -81,9 +81,14 @@ def check_image(file: Path, fast: bool) -> list[Check]:
         picture = read_image(file if fast else verified(file))
     except ContimgError as error:
         return [Check("readable", None, "", "", "fail", str(error))]
+    checks = []
+    try:
+        picture = in_jansky(picture, file)
+    except ContimgError as error:
+        checks.append(Check("unit", None, "", "Jy/beam", "warn", str(error)))
     step = max(1, round(FAST_PART**-0.5)) if fast else 1
     sample, good = picture.data[::step, ::step], np.isfinite(picture.data)
-    checks = [check("part without data", float(1 - good.mean()), fail_above=MAX_BLANK)]
+    checks.append(check("part without data", float(1 - good.mean()), fail_above=MAX_BLANK))
     if picture.beam is None:
         checks.append(Check("restoring beam", None, "", "", "fail", "no beam in the header"))
     else:
@@ -94,7 +99,7 @@ def check_image(file: Path, fast: bool) -> list[Check]:
         peak = float(np.max(picture.data[good]))
         hole = float(-np.min(picture.data[good]))
         checks += [
-            check("noise", rms, str(picture.header.get("BUNIT", "")), fail_below=1e-30),
+            check("noise", rms, "" if checks[0].metric == "unit" else "Jy/beam", fail_below=1e-30),
             check("peak over noise", peak / rms if rms else float("nan"), warn_below=5.0),
             check("deepest hole over the peak", hole / peak if peak else 0.0, warn_above=0.5),
         ]

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from contimg.core.command import Command, Files, existing
 from contimg.core.errors import ContimgError
-from contimg.core.fits import Image, read_image
+from contimg.core.fits import Image, in_jansky, read_image
 from contimg.core.noisemap import measure_boxes, multiply_by
 from contimg.core.places import position
 from contimg.core.records import atomic
@@ -46,7 +46,7 @@ class PointFiles(Files):
 
 def run(files: PointFiles, options: PhotometryOptions) -> None:
     """Measure by each method, print and, if wanted, write."""
-    image = read_image(existing(files.image, "image"))
+    image = in_jansky(read_image(existing(files.image, "image")), files.image)
     if image.beam is None:
         raise ContimgError(f"{files.image}: no restoring beam (BMAJ, BMIN, BPA) in its header")
     table = at_positions(image, positions(files.position), options, files.method)
