@@ -66,7 +66,7 @@ def observed(axes: Axes, sources: pd.DataFrame, beam: PrimaryBeam) -> Arrays:
     return Arrays(np.stack(data), np.stack(weights))
 
 
-def floor_s(model: Design, passes: int) -> float:
+def floor_s(model: Design, passes: float) -> float:
     """CPU seconds of the matrix products of `passes` passes and one normal matrix."""
     from scipy.linalg.blas import cherk, ctrmm
 
