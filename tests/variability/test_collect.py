@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
-from contimg.variability.collect import SHARED, photometry_files, same_data_once
+from contimg.variability.collect import (
+    OTHER_SHAPE,
+    SHARED,
+    photometry_files,
+    same_data_once,
+    same_shape,
+)
 
 TILES = {"w1": ["t1", "t2", "t3"], "w2": ["t3", "t4", "t5"], "w3": ["t5", "t6"], "x": ["t9"]}
 
@@ -42,6 +49,23 @@ def test_a_bad_measurement_does_not_stand_for_a_good_one():
     table.loc[0, "flag"] = "bad_fit"
     result = same_data_once(table, TILES, [])
     assert result["flag"].tolist() == [f"bad_fit;{SHARED}", ""]
+
+
+@pytest.mark.parametrize(
+    ("flags", "left_out"),
+    [
+        (["extended", "extended", ""], [2]),
+        (["extended", "", ""], [0]),
+        (["extended;edge", ""], [1]),  # of as many of both those with a size stay
+        (["extended", "bad_fit", "bad_fit;extended"], []),  # what is left out does not count
+        (["", "", ""], []),
+    ],
+)
+def test_a_light_curve_is_of_a_point_or_of_a_gaussian(flags, left_out):
+    table = rows(*(("a", f"w{k}", 1.0) for k in range(len(flags))), ("b", "w1", 1.0))
+    table["flag"] = [*flags, ""]
+    result = same_shape(table)
+    assert [k for k, f in enumerate(result["flag"]) if OTHER_SHAPE in f] == left_out
 
 
 def test_nothing_shared_is_left_alone():

@@ -29,6 +29,7 @@ LEAVE_OUT = {
     "image": "the image of a tile that covers the source lacks sources, or has too many that are"
     " not real, or holes",
     "shared_data": "a tile of it has been counted in another mosaic's measurement of the source",
+    "other_shape": "of a point where most of the source's rows are of a Gaussian, or the reverse",
     "resolved": "neither a point nor a Gaussian: the sum of components that the residual shows",
     "residual": "more than 7 times the noise is left within a beam of it",
     "not_measured": "the fit says nothing of it",

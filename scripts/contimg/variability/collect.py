@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError
-from contimg.core.rowflags import usable
+from contimg.core.rowflags import has, usable
 
 SHARED = "shared_data"  # flag of a measurement whose data another one has counted
+OTHER_SHAPE = "other_shape"  # flag of one that is of a point where others are of a Gaussian
 
 
 def photometry_files(given: Sequence[Path], records: Sequence[Path]) -> list[tuple[Path, Path]]:
@@ -66,9 +69,29 @@ def same_data_once(
             twice.append(row)
         else:
             mine.add(mosaic)
+    return _flagged(photometry, photometry.index.isin(twice), SHARED)
+
+
+def same_shape(photometry: pd.DataFrame) -> pd.DataFrame:
+    """`photometry` with the flag :data:`OTHER_SHAPE` where a source has another shape than mostly.
+
+    Whether a source shows its size depends on the noise of the day, and the flux density of a
+    point and of a Gaussian fitted to it differ by several errors: a light curve is of either. Of
+    as many of both the Gaussians stay.
+    """
+    extended = has(photometry["flag"], ["extended"])
+    if not extended.any():
+        return photometry
+    good = usable(photometry["flag"])
+    share = extended.where(good).astype(float).groupby(photometry["source"]).transform("mean")
+    mostly = share >= 0.5
+    return _flagged(photometry, (good & (extended != mostly)).to_numpy(), OTHER_SHAPE)
+
+
+def _flagged(photometry: pd.DataFrame, where: NDArray[np.bool_], word: str) -> pd.DataFrame:
+    """With a word more in the flag of some rows."""
     flag = photometry["flag"].to_numpy(dtype=object).copy()
-    at = photometry.index.get_indexer(twice)
-    flag[at] = [f"{text};{SHARED}" if text else SHARED for text in flag[at]]
+    flag[where] = [f"{text};{word}" if text else word for text in flag[where]]
     return photometry.assign(flag=flag)
 
 

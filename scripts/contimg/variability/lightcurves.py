@@ -20,7 +20,7 @@ from contimg.core.plans import read_plan_file
 from contimg.core.records import atomic, check, read_record, write_record
 from contimg.core.rowflags import usable
 from contimg.variability import plots
-from contimg.variability.collect import photometry_files, same_data_once
+from contimg.variability.collect import photometry_files, same_data_once, same_shape
 from contimg.variability.ensemble import normalise
 from contimg.variability.options import VariabilityOptions
 from contimg.variability.references import Grid, Normalisation, find_gains, to_grid
@@ -81,7 +81,7 @@ def run(files: LightCurveFiles, options: VariabilityOptions) -> None:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise DataQualityError(f"no epoch has photometry ({reasons or 'no source measured'})")
     first = list(read_plan_file(files.plan)["mosaics"]) if files.plan is not None else []
-    photometry = same_data_once(photometry, tiles, first)
+    photometry = same_shape(same_data_once(photometry, tiles, first))
     mosaics = photometry.groupby("mosaic")["mjd"].median().sort_values(kind="stable").index.tolist()
     grid = to_grid(photometry, mosaics)
     found = find_gains(grid, options)
