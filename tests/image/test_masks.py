@@ -113,7 +113,8 @@ def test_what_cannot_be_read_is_refused(tmp_path, text):
 def test_written_regions_are_read_back(tmp_path, name):
     points, radius = np.array([[150.0, 55.0], [150.1, 55.05]]), np.array([0.05, 0.02])
     path = tmp_path / name
-    path.write_text(write_circles(path, ["a", "b"], points, radius))
+    odd = "a\n} # x' \" ; |"  # would end its label, its line or its region
+    path.write_text(write_circles(path, [odd, "Müller"], points, radius))
     back = read_regions(path)
     there = [(r.center.icrs.ra.deg, r.center.icrs.dec.deg) for r in back]
     assert np.abs(np.array(there) - points).max() < 1e-7

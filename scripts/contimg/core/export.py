@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from astropy.io.votable.tree import VOTableFile
     from astropy.table import Table
 
+_IN_NO_LABEL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029{}\"'#;|]")
 FORMATS = ("text", "csv", "ecsv", "vot", "json")
 # ending of a column's name -> unit (of the Virtual Observatory), UCD
 ENDINGS = {
@@ -47,6 +48,14 @@ UCDS = {
 }
 _TIMES = {"mjd", "t0_mjd", "vs_mjd_1", "vs_mjd_2", "t_min", "t_max"}
 _PLACES = {"ra_deg", "dec_deg", "s_ra", "s_dec"}
+
+
+def region_label(name: str) -> str:
+    """`name` as a label in region files of DS9 and CASA, which know no escapes.
+
+    A line of them is a region; braces, quotes and number signs would end the label, or the region.
+    """
+    return _IN_NO_LABEL.sub("_", name)
 
 
 def unit_of(column: str) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
-from contimg.core.export import votable_text
+from contimg.core.export import region_label, votable_text
 from contimg.core.options import POSITIONAL
 from contimg.core.parquet import read_parquet
 from contimg.core.paths import path
@@ -156,7 +156,7 @@ def write_regions(files: ExportFiles) -> list[Path]:
             CircleSkyRegion(
                 place,
                 radius,
-                meta={"text": str(name), "label": str(name)},
+                meta=dict.fromkeys(("text", "label"), region_label(str(name))),
                 visual={"color": "red" if listed else "cyan"},
             )
             for place, name, listed in zip(

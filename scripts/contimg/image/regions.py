@@ -15,6 +15,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError
+from contimg.core.export import region_label
 
 if TYPE_CHECKING:
     from regions import SkyRegion
@@ -100,6 +101,7 @@ def write_circles(path: Path, names: list[str], points: NDArray, radius_deg: NDA
     Written here: the package would make a label that all share, or the only one, a global
     property, which DS9 does not know.
     """
+    names = [region_label(name) for name in names]
     if path.suffix == ".crtf":
         lines = ["#CRTFv0"]
         for name, (ra, dec), radius in zip(names, points, radius_deg, strict=True):
