@@ -8,10 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.wcs import WCS
 
 from contimg.core.disk import free_bytes, named, need_space, of_the_medium, trouble
 from contimg.core.errors import ContimgError
+from contimg.core.fits import write_image
 from contimg.core.records import atomic, write_record
 from contimg.core.seals import seal, verified
 
@@ -41,15 +44,37 @@ def test_a_full_disk_is_told_from_other_errors(tmp_path):
         OSError(errno.ESTALE, "away"),
         OSError("Can't write data (errno = 28, error message = 'No space left on device')"),
         RuntimeError("FiledesIO: file a/table.f1 could not be created: Read-only file system"),
+        OSError("Not enough space on disk: requested 1048576, available 0. "),
+        OSError("262144 requested and 200288 written"),
         ContimgError("a.fits: cannot be read as FITS ([Errno 5] Input/output error)"),
     ],
-    ids=["stale", "HDF5", "casacore", "in words"],
+    ids=["stale", "HDF5", "casacore", "astropy", "numpy", "in words"],
 )
 def test_what_libraries_say_of_a_disk_is_known(tmp_path, error):
     assert of_the_medium(error) and "on the disk of" in trouble(error, tmp_path)
     named(error, tmp_path / "x.ms")
     known = isinstance(error, OSError) and error.errno is not None
     assert (f"{tmp_path / 'x.ms'}: " in trouble(error, tmp_path)) == known
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_an_image_on_a_disk_that_is_full_in_truth_is_named(tmp_path):
+    """As astropy has it, which asks the disk itself."""
+    disk = tmp_path / "small"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False)
+    if mounted.returncode:
+        pytest.skip("no small disk can be mounted here")
+    try:
+        with pytest.raises(OSError) as full:
+            write_image(disk / "a.fits", np.ones((300, 300)), WCS(naxis=2), unit="Jy/beam")
+        said = trouble(full.value, tmp_path)
+        assert said.startswith(
+            f"{disk / 'a.fits'}: No space left on device: on the disk of {disk} 0"
+        )
+        assert not list(disk.iterdir())
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_copy_that_finds_no_room_names_its_target(tmp_path):

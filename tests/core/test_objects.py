@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from numba.core.caching import IndexDataCacheFile
 
 from contimg.cli import main
 from contimg.core import compiled
+from contimg.core.casa import casa_session
 from contimg.core.disk import no_file
 from contimg.core.errors import ContimgError, DamagedError
 from contimg.core.grouping.scan import find_files
@@ -20,6 +22,7 @@ from contimg.core.jobs import JobState, job_state
 from contimg.core.objects import published_files, read_object
 from contimg.core.paths import path
 from contimg.core.records import identify, read_record, write_record
+from contimg.core.scratch import scratch_directory
 from contimg.core.seals import seal
 from contimg.core.state import state_of
 from contimg.core.uvh5 import read_header
@@ -213,3 +216,16 @@ def test_too_little_memory_is_said(monkeypatch, capsys):
     assert (
         "not enough memory (Unable to allocate 483. GiB); give the job" in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("error", [RuntimeError, OSError, ContimgError])
+def test_a_scratch_directory_that_is_removed_is_told(tmp_path, error):
+    """By those who clean up below /tmp; CASA then speaks of tables that are not there."""
+    product = tmp_path / "a.fits"
+    for session in (casa_session, lambda: scratch_directory(product)):
+        removed = pytest.raises(ContimgError, match=r"removed while the job worked .*TMPDIR")
+        with removed, session() as scratch:
+            shutil.rmtree(scratch)
+            raise error("Table does not exist")
+        with pytest.raises(error, match=r"^Table does not exist$"), session():
+            raise error("Table does not exist")

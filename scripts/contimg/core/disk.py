@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 from pathlib import Path
@@ -23,6 +24,8 @@ _MEDIUM = {
     errno.ETIMEDOUT: _MOUNT,
     errno.ENOLCK: f"it has no locks: {_MOUNT}, or put the results elsewhere",
 }
+# astropy, which asks before it writes, and numpy, of which a write came to no end
+_SHORT = re.compile(r"Not enough space on disk|\d+ requested and \d+ written")
 _RIGHTS = "give the user of the run the right to it, or put the results elsewhere"
 _IN_THE_WAY = "move away what lies there, and run again"
 _HANDLES = "raise the limit (ulimit -n), and run again"
@@ -89,8 +92,15 @@ def free_text(path: Path) -> str:
 
 
 def named(error: Exception, path: str | Path) -> None:
-    """Let an error of the disk know its file: one of reading or writing does not."""
-    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+    """Let an error of the disk know its file, which one of reading or writing does not.
+
+    Nor does one of a library, which has words of its own and no number.
+    """
+    if not isinstance(error, OSError):
+        return
+    if error.errno is None:
+        error.errno = _told(error)
+    if error.errno is not None and error.filename is None:
         error.filename = str(path)
 
 
@@ -102,4 +112,6 @@ def of_the_medium(error: Exception) -> bool:
 def _told(error: Exception) -> int | None:
     """The number of the disk's error that the text of a library's names."""
     text = str(error)
+    if _SHORT.search(text):
+        return errno.ENOSPC
     return next((number for number in _MEDIUM if os.strerror(number) in text), None)

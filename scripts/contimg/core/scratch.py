@@ -17,6 +17,23 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
+def not_removed(scratch: Path) -> Iterator[None]:
+    """Say so where others have removed the directory `scratch` in which a library worked.
+
+    Its own words, of files that are not there, name what nobody has asked for.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, ContimgError) as error:
+        if scratch.is_dir():
+            raise
+        raise ContimgError(
+            f"{scratch}: removed while the job worked there ({' '.join(str(error).split())[:200]});"
+            " set TMPDIR to where nobody cleans up, and run again"
+        ) from error
+
+
+@contextlib.contextmanager
 def scratch_directory(product: Path) -> Iterator[Path]:
     """A directory beside `product`; what a killed run of the same product left is removed.
 
@@ -28,7 +45,8 @@ def scratch_directory(product: Path) -> Iterator[Path]:
         for leftover in product.parent.glob(f"{glob.escape(prefix)}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=prefix, dir=product.parent) as work:
-            yield Path(plain(Path(work) / "tile")).absolute().parent
+            with not_removed(Path(work)):
+                yield Path(plain(Path(work) / "tile")).absolute().parent
     except OSError as error:
         if error.errno in _FULL:
             raise ContimgError(f"{product.parent}: disk full ({error}); make room") from None
