@@ -44,9 +44,9 @@ def scratch_directory(product: Path) -> Iterator[Path]:
         prefix = f".{product.stem}.scratch-"
         for leftover in product.parent.glob(f"{glob.escape(prefix)}*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=product.parent) as work:
-            with not_removed(Path(work)):
-                yield Path(plain(Path(work) / "tile")).absolute().parent
+        made = tempfile.TemporaryDirectory(prefix=prefix, dir=product.parent)
+        with made as work, not_removed(Path(work)):
+            yield Path(plain(Path(work) / "tile")).absolute().parent
     except OSError as error:
         if error.errno in _FULL:
             raise ContimgError(f"{product.parent}: disk full ({error}); make room") from None
