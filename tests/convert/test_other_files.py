@@ -169,6 +169,50 @@ def test_order_of_the_antenna_table_does_not_matter(tmp_path, observation):
     assert np.array_equal(column(made, "DATA"), observation[2])
 
 
+@pytest.mark.parametrize("order", [(-5, -7, -8, -6), (-8, -6, -5, -7)], ids=["xx", "yx"])
+def test_of_four_correlations_those_of_one_hand_are_taken(tmp_path, observation, order):
+    """As HERA and the MWA write them; the cross hands are a thousand times as strong here."""
+    _, _, manifest = observe(tmp_path)
+
+    def crossed(file):
+        header, data = file["Header"], file["Data"]
+        hands = list(header["polarization_array"][()])
+        for name in ("visdata", "flags", "nsamples"):
+            two = data[name][()]
+            other = np.full(two.shape[:-1], 1000 * two.max() if name == "visdata" else two.flat[0])
+            planes = [two[..., hands.index(p)] if p in hands else other for p in order]
+            replace(data, name, np.stack(planes, axis=-1).astype(two.dtype))
+        replace(header, "polarization_array", np.array(order))
+        replace(header, "Npols", 4)
+
+    edit(tmp_path / "raw", crossed)
+    made = convert(tmp_path, manifest=manifest)
+    assert np.array_equal(column(made, "DATA"), observation[2])
+
+
+def test_an_array_of_128_antennas_of_which_few_have_data(tmp_path, observation):
+    """Numbers with gaps, as of the MWA: those without data stand in the table and take no row."""
+    _, _, manifest = observe(tmp_path)
+
+    def more(file):
+        header = file["Header"]
+        numbers = header["antenna_numbers"][()]
+        new = np.setdiff1d(np.arange(1000), numbers)[-(128 - numbers.size) :]
+        names = header["antenna_names"][()]
+        added = np.array([f"T{n}".encode() for n in new], dtype=object)
+        places = 500 + np.random.default_rng(4).normal(0, 300, (new.size, 3))
+        replace(header, "antenna_numbers", np.r_[new, numbers])
+        replace(header, "antenna_names", np.r_[added, names].astype("S16"))
+        replace(header, "antenna_positions", np.r_[places, header["antenna_positions"][()]])
+        replace(header, "Nants_telescope", 128)
+
+    edit(tmp_path / "raw", more)
+    made = convert(tmp_path, manifest=manifest)
+    assert len(read_axes(made).antenna_names) == 128
+    assert np.array_equal(column(made, "UVW"), column(observation[1], "UVW"))
+    assert np.array_equal(column(made, "DATA"), observation[2])
+
+
 def test_rows_that_are_missing_are_flagged(tmp_path):
     _, _, manifest = observe(tmp_path)
 
