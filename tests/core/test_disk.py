@@ -80,21 +80,22 @@ def test_a_copy_that_finds_no_room_names_its_target(tmp_path):
     assert trouble(error, tmp_path).startswith(f"{tmp_path / 'target.fits'}: No space left")
 
 
-def test_an_input_that_the_disk_does_not_give_is_no_failed_product(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_an_input_that_the_disk_does_not_give_is_no_failed_product(tmp_path, monkeypatch, number):
     """The job fails and is run again; no record speaks of the data."""
     record = tmp_path / "m.json"
     write_record(record, product="m", stage="mosaic", data={})
 
     def fails(path: Path) -> str:
-        raise OSError(errno.EIO, "Input/output error")
+        raise OSError(number, os.strerror(number))
 
     image = tmp_path / "m.image.fits"
     image.write_bytes(b"x")
     seal(record, [image])
     monkeypatch.setattr("contimg.core.seals.file_sha256", fails)
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(OSError, match=os.strerror(number)):
         verified(image, record)
-    with pytest.raises(OSError, match="Input/output error"):
+    with pytest.raises(OSError, match=os.strerror(number)):
         seal(record, [image])
     assert not record.exists()
 

@@ -119,7 +119,8 @@ def difference(product: Path, promised: dict[str, Any]) -> str:
     try:
         found = promise(product)
     except OSError as error:
-        if of_the_medium(error):
+        # who may not read a product must not have it deleted
+        if of_the_medium(error) or isinstance(error, PermissionError):
             named(error, product)
             raise
         return f"cannot be read ({error.strerror})"
