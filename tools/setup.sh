@@ -76,6 +76,12 @@ setup_python() {
         say "$VENV exists but was not made by this script; move it away or set VENV= to another path"
         return 1
     fi
+    local other
+    other=$(cat "$VENV"/lib/python3*/site-packages/contimg.pth 2> /dev/null || true)
+    if [ -n "$other" ] && [ "$other" != "$CONTIMG_ROOT/scripts" ] && [ -d "$other" ]; then
+        say "$VENV belongs to the checkout ${other%/scripts}; set VENV= to another path"
+        return 1
+    fi
     if ! python=$(find_python); then
         if [ -z "${PYTHON:-}" ] && can_apt; then
             say "no usable Python yet; installing python3 and python3-venv"

@@ -43,6 +43,17 @@ def test_a_relative_environment_is_one_of_the_checkout(checkout):
     assert done.stdout.strip() == f"{checkout}/my env"
 
 
+def test_the_environment_of_another_checkout_is_left_alone(checkout, tmp_path):
+    (checkout / "requirements.lock").touch()
+    site = tmp_path / "venv/lib/python3.11/site-packages"
+    site.mkdir(parents=True)
+    (site / "contimg.pth").write_text(f"{ROOT}/scripts\n")
+    (tmp_path / "venv/contimg.stamp").touch()
+    done = shell(checkout, '"$1/tools/setup.sh"', VENV=str(tmp_path / "venv"))
+    assert done.returncode == 1 and f"belongs to the checkout {ROOT}" in done.stdout
+    assert site.exists()
+
+
 def test_run_from_elsewhere(checkout):
     """Snakemake is started in the checkout, with the arguments as they are."""
     done = shell(checkout, '"$1/tools/run.sh" --version')
