@@ -30,9 +30,10 @@ TEMPLATE_ERROR |= {"source_size": 0.3}
 # what it is, the heights of which no template knows: errors of the same kind
 BASELINE_EPOCHS, NEAR_BASELINE = 0.1, 0.1
 UNSEEN_BASELINE = {"depth": 0.13, "baseline_jy": 0.13}
-# the dip itself must be there: of draws of its depth so many are above this part of the median,
-# as of a Gaussian four errors from zero; where a lens may be deeper, its depth is not in doubt
-SURE_DEPTH, SURE_PART = 0.97725, 0.5
+# the dip itself must be there, its depth four errors from zero: of a Gaussian the lower of these
+# quantiles is then at least twice as far from zero as from the other. The upper half of the draws
+# says nothing of zero: without a baseline there may be two depths, both beyond doubt
+SURE_QUANTILES, SURE_ERRORS = (0.02275, 0.15866), 2.0
 # ln of the evidence of a dip over that of any other class; a bad block looks most like one
 MIN_ODDS = {"flare": 0.0, "step": 1.5, "bad_block": 3.0, "periodic": 0.0}
 ACHROMATIC_BELOW = -3.0  # ln Bayes factor of a lens's colour against none
@@ -153,7 +154,8 @@ def _values(curve: LightCurve, series: Series, verdict: Verdict) -> dict[str, Va
 
 def _is_deep(draws: NDArray) -> bool:
     """Whether draws of a depth are far from zero."""
-    return bool(np.quantile(draws, 1 - SURE_DEPTH) > SURE_PART * np.median(draws))
+    lowest, low = np.quantile(draws, SURE_QUANTILES)
+    return bool(lowest > SURE_ERRORS * (low - lowest))
 
 
 def _value(draws: NDArray) -> Value:
