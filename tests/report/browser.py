@@ -21,7 +21,7 @@ def browser() -> Iterator[Any]:
     with sync_playwright() as driver:
         process = driver.chromium.launch(executable_path=executable(), args=["--no-sandbox"])
         page = process.new_context(viewport={"width": 1440, "height": 900}).new_page()
-        page.set_default_timeout(10000)
+        page.set_default_timeout(60000)  # [ms]: other tests use the processors as well
         page.complaints = []
         page.on(
             "console",
