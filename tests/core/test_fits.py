@@ -57,7 +57,10 @@ def test_coordinates_that_are_not_icrs_are_refused(header, cards, reason):
 
 @pytest.mark.parametrize(
     ("unit", "factor"),
-    [("Jy/beam", 1), ("JY/BEAM", 1), ("mJy/beam", 1e-3), ("uJy beam-1", 1e-6), ("µJy/beam", 1e-6)],
+    [
+        *(("Jy/beam", 1), ("JY/BEAM", 1), ("beam-1 Jy", 1), ("mJy/beam", 1e-3)),
+        *(("beam-1 mJy", 1e-3), ("uJy beam-1", 1e-6), ("µJy/beam", 1e-6)),
+    ],
 )
 def test_units_are_heeded(tmp_path, header, unit, factor):
     plane = fits.PrimaryHDU(np.full((3, 4), 2.0, np.float32), header)

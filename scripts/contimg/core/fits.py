@@ -108,7 +108,9 @@ def restoring_beam(header: fits.Header) -> tuple[Beam | None, str]:
 def in_jansky(image: Image, path: str | Path) -> Image:
     """`image` in Jy/beam; :class:`ContimgError` when its unit is no flux density a beam."""
     unit = str(image.header.get("BUNIT", "")).strip()
-    found = _UNIT.fullmatch(unit.replace(" ", "").replace("JY", "Jy"))
+    # astropy writes "beam-1 Jy", AIPS "JY/BEAM"
+    plain = re.sub(r"^beam-1[ .*]*(.*)", r"\1beam-1", unit.replace("JY", "Jy"))
+    found = _UNIT.fullmatch(plain.replace(" ", ""))
     if found is None:
         said = f"its unit is {unit}" if unit else "no unit (BUNIT) in its header"
         raise ContimgError(f"{path}: {said}; an image in Jy/beam is needed")
