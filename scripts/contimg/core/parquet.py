@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ from contimg.core.seals import verified
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
+
+PART_ROWS = 250_000
+_BUFFER_BYTES = 1 << 20
 
 
 def read_parquet(
@@ -36,11 +41,68 @@ def read_parquet(
     more: dict[str, Any] = {} if schema is None else {"schema": schema}
     if repeated:
         more["read_dictionary"] = list(repeated)
-    try:
+    with _damage_named(path):
         table = pd.read_parquet(path, **more)
         # what the reader kept for itself is as large as the table
         pyarrow.default_memory_pool().release_unused()
         return table
+
+
+def read_parts(
+    path: Path,
+    what: str,
+    columns: Sequence[str],
+    record: Path | None = None,
+    repeated: Sequence[str] = (),
+    among: tuple[str, Collection[str]] | None = None,
+) -> Iterator[pd.DataFrame]:
+    """The same, ``PART_ROWS`` rows at a time, for tables that are larger than the memory.
+
+    The first part is empty and has all columns of the table, the others those of `columns`. With
+    `among`, a column and some of its texts, the rows with these: groups of rows that hold none
+    of them, as their statistics say, are not read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    verified(existing(path, what), record)
+    with _damage_named(path):
+        # pages of a column one after the other, not all of a group of rows at once
+        texts = sorted({*repeated} & {*pq.read_metadata(path).schema.names})
+        file = pq.ParquetFile(path, read_dictionary=texts, buffer_size=_BUFFER_BYTES)
+        names = [name for name in columns if name in file.schema_arrow.names]
+        groups = _groups(file, among)
+        yield file.schema_arrow.empty_table().to_pandas(ignore_metadata=True)
+        for batch in file.iter_batches(PART_ROWS, groups, names):
+            part = batch.to_pandas(ignore_metadata=True)
+            yield part if among is None else part[part[among[0]].isin(among[1])]
+            # what the reader keeps for itself grows with the table
+            pa.default_memory_pool().release_unused()
+
+
+def _groups(file: pq.ParquetFile, among: tuple[str, Collection[str]] | None) -> list[int]:
+    """Groups of rows of a file that may hold any of the texts `among`."""
+    every = list(range(file.metadata.num_row_groups))
+    if among is None:
+        return every
+    column = file.schema.names.index(among[0])
+    return [k for k in every if _may_hold(file.metadata.row_group(k).column(column), among[1])]
+
+
+def _may_hold(column: pq.ColumnChunkMetaData, texts: Collection[str]) -> bool:
+    known = column.statistics
+    if known is None or not known.has_min_max:
+        return True
+    return any(known.min <= text <= known.max for text in texts)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """What a reader of Parquet raises, as :class:`DamagedError` or a fault of the disk."""
+    import pyarrow
+
+    try:
+        yield
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         if of_the_medium(error):
             named(error, path)

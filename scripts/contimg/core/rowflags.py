@@ -72,6 +72,7 @@ def has(flag: pd.Series, words: Iterable[str]) -> pd.Series:
 def _where(flag: pd.Series, holds: Callable[[set[str]], bool]) -> pd.Series:
     """Rows of whose words something holds; a run of millions has a few texts, each looked at
     once."""
-    code, texts = pd.factorize(flag.fillna(""))
-    true = np.array([holds(set(str(text).split(";"))) for text in texts], dtype=bool)
+    code, texts = pd.factorize(flag)
+    # the last is that of rows without a text, which are numbered -1
+    true = np.array([holds(set(str(text).split(";"))) for text in [*texts, ""]], dtype=bool)
     return pd.Series(true[code], index=flag.index, dtype=bool)

@@ -11,32 +11,27 @@ from pydantic import Field
 from contimg.core.catalog import read_sources
 from contimg.core.command import Command, Files
 from contimg.core.errors import ContimgError
-from contimg.core.parquet import read_parquet, write_parquet
+from contimg.core.parquet import write_parquet
 from contimg.core.records import atomic, check, require, write_record
-from contimg.core.rowflags import usable
 from contimg.variability import plots
 from contimg.variability.alerts import write_alerts
-from contimg.variability.doubt import block_odds, doubtful
+from contimg.variability.bands import Parts
 from contimg.variability.ese import LightCurve, unsearchable
 from contimg.variability.event import Event
-from contimg.variability.lightcurves import UNNORMALISED
 from contimg.variability.numbers import Numbers, page, summary
 from contimg.variability.numbers import measure as measure_search
 from contimg.variability.options import VariabilityOptions
-from contimg.variability.parallel import parallel_map
 from contimg.variability.products import (
     candidate_table,
     choose,
-    measured,
-    source_row,
+    source_table,
     write_candidates,
     write_table,
 )
-from contimg.variability.search import search_all
+from contimg.variability.search import Search, search_all
 from contimg.variability.spectral import parts_of
+from contimg.variability.stored import POSITION, Stored, read_curves, references, rows_of
 
-NEEDED = ["source", "mosaic", "mjd", "flux_norm_jy", "flux_norm_err_jy", "flag"]
-CURVE = ("mjd", "flux_norm_jy", "flux_norm_err_jy")
 WARN_VARIABLE = 0.3  # of all sources: so many do not vary, their errors are too small
 VARIABLE_P = 0.001
 SHOWN_WITHOUT_CANDIDATES = 8
@@ -71,16 +66,11 @@ class VariabilityFiles(Files):
 def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
     """Measure every source, search the light curves, write what was found."""
     require(files.lightcurves_record)
-    table = read_parquet(files.lightcurves, "light curves", files.lightcurves_record)
-    missing = [name for name in NEEDED if name not in table.columns]
-    if missing:
-        raise ContimgError(f"{files.lightcurves}: lacks the columns {', '.join(missing)}")
-    table = in_order(table)
-    curves = light_curves(table)
+    stored = read_curves(files.lightcurves, files.lightcurves_record)
+    curves, position = stored.curves, positions(stored, files)
     found = search_all(curves, options, files.threads, progress=True)
-    parts = parts_of(files.photometry, table, found.dips()) if found and files.photometry else {}
-    events = found.events(parts) if found else {}
-    sources = measure(curves, positions(table, files), events, options, files.threads)
+    events = found.events(_parts(files, found)) if found else {}
+    sources = measure(curves, position, events, options, files.threads)
     threshold = candidate_threshold(events, options)
     candidates = candidate_table(sources, threshold, options.high_priority_factor)
     with atomic(files.sources) as partial:
@@ -89,7 +79,7 @@ def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
     numbers = measure_search(found, sources, files.threads, progress=True)
     for made, path in ((numbers.table, files.completeness), (numbers.without, files.false_alarms)):
         write_table(made, path)
-    _plot(table, sources, events, len(candidates), files.plot)
+    _plot(files, sources, events, len(candidates))
     page(numbers, files.search_plot)
     _write_record(files, options, sources, len(events), threshold, numbers)
     if files.alerts is not None:
@@ -98,40 +88,15 @@ def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
             print(f"alert {alert.kind}: {alert.source} {alert.reason}".rstrip())
 
 
-def in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """By source, time and mosaic, as ``contimg lightcurves`` writes it."""
-    names = [pd.factorize(table[name], sort=True)[0] for name in ("mosaic", "source")]
-    order = np.lexsort((names[0], table["mjd"].to_numpy(dtype=float), names[1]))
-    if (np.diff(order) == 1).all():
-        return table.reset_index(drop=True)
-    return table.iloc[order].reset_index(drop=True)
-
-
-def light_curves(table: pd.DataFrame) -> list[LightCurve]:
-    """The good points of every source; those not normalised count, as their errors say so."""
-    value, error = table["flux_norm_jy"], table["flux_norm_err_jy"]
-    good = usable(table["flag"], also=[UNNORMALISED]) & np.isfinite(value) & (error > 0)
-    good &= np.isfinite(error)
-    code, sources = pd.factorize(table["source"], sort=True)
-    odds = block_odds(doubtful(table["flag"][good]))
-    columns = [*(table[name].to_numpy(dtype=float)[good] for name in CURVE), odds]
-    edges = np.searchsorted(code[good], np.arange(len(sources) + 1))
-    return [
-        LightCurve(str(source), *(column[first:last] for column in columns))
-        for source, first, last in zip(sources, edges[:-1], edges[1:], strict=True)
-    ]
-
-
-def positions(table: pd.DataFrame, files: VariabilityFiles) -> dict[str, tuple[float, float]]:
+def positions(stored: Stored, files: VariabilityFiles) -> dict[str, tuple[float, float]]:
     """ICRS positions [deg] by source, from the light curves or else from the catalogue."""
-    columns = ["ra_deg", "dec_deg"]
-    if set(columns) <= set(table.columns):
-        first = table.groupby("source")[columns].first()
+    if stored.positions is not None:
+        first = stored.positions
     elif files.catalog is not None:
-        first = read_sources(files.catalog).set_index("name")[columns]
+        first = read_sources(files.catalog).set_index("name")[POSITION]
     else:
         raise ContimgError(f"{files.lightcurves}: has no positions; give --catalog")
-    lost = sorted(set(table["source"]) - set(first.index))
+    lost = sorted({c.source for c in stored.curves} - set(first.index))
     if lost:
         raise ContimgError(f"{files.catalog}: lacks the source {lost[0]} of the light curves")
     return {str(name): (float(ra), float(dec)) for name, ra, dec in first.itertuples()}
@@ -150,17 +115,30 @@ def measure(
     workers: int = 1,
 ) -> pd.DataFrame:
     """The table of sources."""
-    rows = []
-    for c, metrics in zip(curves, parallel_map(measured, curves, (), workers), strict=True):
-        ra, dec = position[c.source]
-        reason = "" if c.source in events else unsearchable(c, options)
-        row = source_row(c, metrics, events.get(c.source), reason)
-        rows.append({"source": c.source, "ra_deg": ra, "dec_deg": dec, **row})
-    return choose(pd.DataFrame(rows), options.false_alarm_probability, options.watch_fdr)
+
+    def reason_of(curve: LightCurve) -> str:
+        return "" if curve.source in events else unsearchable(curve, options)
+
+    sources = source_table(curves, events, reason_of, workers)
+    at = np.array([position[c.source] for c in curves]).reshape(-1, 2)
+    for place, name in enumerate(POSITION):
+        sources.insert(1 + place, name, at[:, place])
+    return choose(sources, options.false_alarm_probability, options.watch_fdr)
+
+
+def _parts(files: VariabilityFiles, found: Search) -> dict[str, Parts]:
+    """Parts of the band of the sources in which a dip is possible, where they were measured."""
+    dips = found.dips()
+    if files.photometry is None or not dips:
+        return {}
+    names = dips | references(files.lightcurves, files.lightcurves_record)
+    columns = ["flag", "is_reference", "gain"]
+    table = rows_of(files.lightcurves, files.lightcurves_record, names, columns)
+    return parts_of(files.photometry, table, dips)
 
 
 def _plot(
-    table: pd.DataFrame, sources: pd.DataFrame, events: dict[str, Event], number: int, path: Path
+    files: VariabilityFiles, sources: pd.DataFrame, events: dict[str, Event], number: int
 ) -> None:
     """Candidates, or the nearest to being one when there is none."""
     searched = sources[sources["source"].isin(list(events))].sort_values(
@@ -170,7 +148,9 @@ def _plot(
     )
     shown = searched.head(max(number, SHOWN_WITHOUT_CANDIDATES))
     models = {name: events[name] for name in shown["source"]}
-    plots.candidate_page(table[table["source"].isin(list(models))], shown, models, path)
+    columns = ["flux_norm_jy", "flux_norm_err_jy", "flag"]
+    table = rows_of(files.lightcurves, files.lightcurves_record, list(models), columns)
+    plots.candidate_page(table, shown, models, files.plot)
 
 
 def _write_record(

@@ -13,15 +13,14 @@ from contimg.core.command import Command, Files
 from contimg.variability.bands import Parts, split, together, well_measured
 from contimg.variability.doubt import block_odds
 from contimg.variability.ese import LightCurve, unsearchable
+from contimg.variability.event import Event
 from contimg.variability.numbers import measure
 from contimg.variability.options import VariabilityOptions
-from contimg.variability.parallel import parallel_map
 from contimg.variability.products import (
     CANDIDATES,
     candidate_table,
     choose,
-    measured,
-    source_row,
+    source_table,
     write_table,
 )
 from contimg.variability.search import Search, search_all
@@ -56,15 +55,7 @@ def run(files: EseFiles, options: VariabilityOptions) -> None:
     print(f"{len(curves)} sources, {len(data.rows)} measurements", file=sys.stderr, flush=True)
     found = search_all(curves, options, files.threads, progress=True)
     events = found.events(parts) if found else {}
-    rows = []
-    metrics = parallel_map(measured, curves, (), files.threads)
-    for curve, own in zip(curves, metrics, strict=True):
-        why = [data.reasons.get(curve.source, "")]
-        if curve.source not in events:
-            why.insert(0, unsearchable(curve, options))
-        reason = "; ".join(filter(None, why))
-        rows.append(source_row(curve, own, events.get(curve.source), reason))
-    sources = choose(pd.DataFrame(rows), options.false_alarm_probability, options.watch_fdr)
+    sources = _measure(curves, data.reasons, events, options, files.threads)
     threshold = options.false_alarm_probability / max(1, len(events))
     candidates = candidate_table(sources, threshold, options.high_priority_factor)
     write_table(sources, files.sources)
@@ -73,6 +64,23 @@ def run(files: EseFiles, options: VariabilityOptions) -> None:
     _tell(sources, candidates)
     if files.completeness is not None or files.false_alarms is not None:
         _numbers(files, found, sources)
+
+
+def _measure(
+    curves: list[LightCurve],
+    reasons: dict[str, str],
+    events: dict[str, Event],
+    options: VariabilityOptions,
+    workers: int,
+) -> pd.DataFrame:
+    """The table of sources; `reasons` say what was left out of each."""
+
+    def reason_of(curve: LightCurve) -> str:
+        why = "" if curve.source in events else unsearchable(curve, options)
+        return "; ".join(filter(None, (why, reasons.get(curve.source, ""))))
+
+    sources = source_table(curves, events, reason_of, workers)
+    return choose(sources, options.false_alarm_probability, options.watch_fdr)
 
 
 def _numbers(files: EseFiles, found: Search | None, sources: pd.DataFrame) -> None:

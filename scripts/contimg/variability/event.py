@@ -79,16 +79,19 @@ VALUES = (
 
 def describe(
     curve: LightCurve,
-    series: Series,
+    series: Series | None,
     verdict: Verdict,
     chance: float,
     grid: list[Noise],
     parts: Parts | None = None,
 ) -> Event:
-    """The event of one light curve; `parts` where several parts of the band were measured."""
+    """The event of one light curve; `parts` where several parts of the band were measured.
+
+    `series` is needed where a dip is possible.
+    """
     probability = dict(zip(NAMES, map(float, verdict.probability), strict=True))
     kind = _kind(verdict)
-    if verdict.posterior is None:
+    if verdict.posterior is None or series is None:
         blank, empty = dict.fromkeys(VALUES, Value(np.nan, np.nan)), np.empty(0)
         values, in_dip, grey, model = blank, 0, None, (empty, empty, empty)
         change = empty

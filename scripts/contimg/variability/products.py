@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from contimg.variability import metrics
 from contimg.variability.columns import CANDIDATES, DIP
 from contimg.variability.ese import LightCurve
 from contimg.variability.event import NAMES, VALUES, Event
+from contimg.variability.parallel import parallel_map
 
 ERRORS = {"t0_mjd": "t0_err_days", "width_days": "width_err_days"}
 ERRORS |= {"baseline_jy": "baseline_err_jy", "minimum_flux_jy": "minimum_flux_err_jy"}
@@ -35,6 +37,7 @@ METRICS = (
     "m_upper",
 )
 NOT_SEARCHED = "not_searched"
+ROWS = 20_000  # of the table of sources that are made at a time
 
 
 def source_row(
@@ -84,6 +87,28 @@ def measured(curve: LightCurve) -> dict[str, float]:
         value, uncertain = metrics.debiased_modulation(flux, error)
         row |= {"m_debiased": value, "m_debiased_err": uncertain}
     return row
+
+
+def source_table(
+    curves: list[LightCurve],
+    events: dict[str, Event],
+    reason_of: Callable[[LightCurve], str],
+    workers: int,
+) -> pd.DataFrame:
+    """The rows of all sources; `reason_of` says why one was not searched, and what else there is.
+
+    Made in parts: rows that are no table yet take ten times the memory.
+    """
+    parts = []
+    for first in range(0, len(curves), ROWS):
+        some = curves[first : first + ROWS]
+        metrics = parallel_map(measured, some, (), workers)
+        rows = [
+            source_row(c, own, events.get(c.source), reason_of(c))
+            for c, own in zip(some, metrics, strict=True)
+        ]
+        parts.append(pd.DataFrame(rows))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def choose(sources: pd.DataFrame, expected: float, watch_fdr: float) -> pd.DataFrame:

@@ -108,7 +108,8 @@ class Search:
     def _described(self, curve: LightCurve, verdict: Verdict, parts: Parts | None = None) -> Event:
         """The event; what others do at the same time is nobody's dip, but bad data."""
         chance = float(self.null.probability(verdict.log_factor))
-        event = describe(curve, series_of(curve), verdict, chance, self.grid, parts)
+        series = None if verdict.posterior is None else series_of(curve)
+        event = describe(curve, series, verdict, chance, self.grid, parts)
         if event.kind in DIPS and self._company.shares(curve, event.change):
             event = replace(event, kind="bad_block")
         return event
@@ -152,7 +153,10 @@ def search_all(
         closer[k] = pair
     # with lenses and flares that fit, fewer sources look like strong noise
     priors = _learn([e for e, _ in closer], grid)
-    verdicts = [judge(e, priors.of(k), post) for k, (e, post) in enumerate(closer)]
+    common = [e for e, _ in closer], priors
+    verdicts = parallel_map(_judge_one, range(len(closer)), common, workers)
+    for k in loud:  # are not sent between processes
+        verdicts[k] = replace(verdicts[k], posterior=closer[k][1])
     null = _null(distinct, priors, grid, options, workers, progress)
     return Search(searched, which, verdicts, priors, grid, null, options)
 
@@ -167,7 +171,7 @@ def _same_epochs_together(
 ) -> list:
     """As :func:`parallel_map`, but items whose light curves have the same epochs one after the
     other: they share their templates."""
-    kinds = [sampling(c.mjd) for c in curves]
+    kinds = [hashlib.blake2b(sampling(c.mjd), digest_size=16).digest() for c in curves]
     order = sorted(range(len(items)), key=kinds.__getitem__)
     found = parallel_map(function, [items[k] for k in order], common, workers, show)
     return [result for _, result in sorted(zip(order, found, strict=True), key=lambda p: p[0])]
@@ -217,6 +221,10 @@ def _closer_one(item, grid: list[Noise], options: VariabilityOptions):
     curve, evidence, priors = item
     random = source_random(options.seed, curve.source)
     return look_closer(series_of(curve), evidence, priors, grid, options, random)
+
+
+def _judge_one(k: int, evidence: list[Evidence], priors: Priors) -> Verdict:
+    return judge(evidence[k], priors.of(k), None)
 
 
 def _null(
