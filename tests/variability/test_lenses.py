@@ -5,7 +5,8 @@ import pytest
 
 from contimg.core.lens import axisymmetric_gain, smoothed_gain
 from contimg.variability.banks import CLASSES, constrained, make_banks
-from contimg.variability.filters import log_likelihoods, make_whitener
+from contimg.variability.filters import make_whitener
+from contimg.variability.lanes import log_likelihoods
 from contimg.variability.noise import covariance, noise_grid
 from contimg.variability.profiles import (
     ALPHAS,

@@ -76,8 +76,10 @@ def read_parts(
         for batch in file.iter_batches(PART_ROWS, groups, names):
             part = batch.to_pandas(ignore_metadata=True)
             yield part if among is None else part[part[among[0]].isin(among[1])]
-            # what the reader keeps for itself grows with the table
-            pa.default_memory_pool().release_unused()
+            del batch, part
+        del file
+        # what the reader kept for itself
+        pa.default_memory_pool().release_unused()
 
 
 def _groups(file: pq.ParquetFile, among: tuple[str, Collection[str]] | None) -> list[int]:

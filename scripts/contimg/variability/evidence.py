@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from contimg.variability.banks import CLASSES, LONG_EPOCHS, Bank, Banks
-from contimg.variability.filters import Whitened, Whitener, log_likelihoods, make_whitener
+from contimg.variability.filters import Whitened, Whitener, make_whitener
+from contimg.variability.lanes import log_likelihoods
 from contimg.variability.noise import Noise
 from contimg.variability.screen import promising
 
@@ -150,19 +151,15 @@ def _promising(series: Series, null: NDArray, grid: list[Noise]) -> bool:
 
     A process explains the spikes of caustics, a dip of one shape does not.
     """
-    flux = series.flux
-
-    def filter_of(h: int) -> Whitener:
-        return whitener(series, grid[h])
-
-    if promising(series.times, flux, null, filter_of, grid):
+    flux, variance = series.flux, series.variance
+    if promising(series.times, flux, variance, null, grid):
         return True
-    top = np.quantile(flux, 0.9) + SPIKE_SIGMA * np.sqrt(np.median(series.variance))
+    top = np.quantile(flux, 0.9) + SPIKE_SIGMA * np.sqrt(np.median(variance))
     if not (flux > top).any():
         return False
     clipped = np.minimum(flux, top)
-    null = log_likelihoods(series.times, clipped, series.variance, grid)
-    return promising(series.times, clipped, null, filter_of, grid)
+    null = log_likelihoods(series.times, clipped, variance, grid)
+    return promising(series.times, clipped, variance, null, grid)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -86,20 +86,6 @@ def make_whitener(
     )
 
 
-def log_likelihoods(
-    times: NDArray, flux: NDArray, variance: NDArray, grid: list[Noise]
-) -> NDArray[np.float64]:
-    """ln L (H,) of a light curve under every noise model, the mean integrated out."""
-    return _log_likelihoods(
-        times,
-        flux,
-        variance,
-        np.array([n.amplitude**2 for n in grid]),
-        np.array([n.tau_days for n in grid]),
-        np.array([n.kernel == "smooth" for n in grid]),
-    )
-
-
 def draw_process(times: NDArray, noise: Noise, random: np.random.Generator) -> NDArray[np.float64]:
     """The process of `noise` (N,) drawn at ascending `times` [days], in units of the median."""
     normal = random.standard_normal((len(times), 2))
@@ -112,13 +98,13 @@ def draw_process(times: NDArray, noise: Noise, random: np.random.Generator) -> N
 def _process(times, power, tau, smooth, normal):
     """The state from epoch to epoch: what is left of it, and as much anew as it has lost."""
     result = np.empty(len(times))
-    rate = _rate(tau, smooth)
+    rate = rate_of(tau, smooth)
     speed = power * rate**2 if smooth else 0.0
     x, v = math.sqrt(power) * normal[0, 0], math.sqrt(speed) * normal[0, 1]
     result[0] = x
     for n in range(1, len(times)):
-        a, b, c, d = _transition(rate, times[n] - times[n - 1], smooth)
-        p00, p01, p11 = _predicted(0.0, 0.0, 0.0, power, speed, a, b, c, d)
+        a, b, c, d = transition_of(rate, times[n] - times[n - 1], smooth)
+        p00, p01, p11 = predicted(0.0, 0.0, 0.0, power, speed, a, b, c, d)
         root = math.sqrt(max(p00, 0.0))
         both = p01 / root if root > 0 else 0.0
         x, v = a * x + b * v, c * x + d * v
@@ -129,12 +115,12 @@ def _process(times, power, tau, smooth, normal):
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _rate(tau, smooth):
+def rate_of(tau, smooth):
     return np.sqrt(3.0) / tau if smooth else 1 / tau
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _transition(rate, lag, smooth):
+def transition_of(rate, lag, smooth):
     """What a state becomes after `lag`: two rows."""
     decay = np.exp(-rate * lag)
     if smooth:
@@ -144,7 +130,7 @@ def _transition(rate, lag, smooth):
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _predicted(p00, p01, p11, power, speed, a, b, c, d):
+def predicted(p00, p01, p11, power, speed, a, b, c, d):
     """The covariance of the state after a transition; the stationary one stays what it is."""
     q00, q01, q11 = p00 - power, p01, p11 - speed
     return (
@@ -155,55 +141,18 @@ def _predicted(p00, p01, p11, power, speed, a, b, c, d):
 
 
 @numba.njit(cache=True, nogil=True)
-def _log_likelihoods(times, flux, variance, powers, taus, smooths):
-    result = np.empty(len(powers))
-    for h in range(len(powers)):
-        power, smooth = powers[h], smooths[h]
-        rate = _rate(taus[h], smooth)
-        speed = power * rate**2 if smooth else 0.0
-        p00, p01, p11 = power, 0.0, speed
-        x1 = v1 = xf = vf = 0.0
-        ones = mean = square = log_det = 0.0
-        product = 1.0
-        for n in range(len(times)):
-            if n and power > 0:
-                a, b, c, d = _transition(rate, times[n] - times[n - 1], smooth)
-                p00, p01, p11 = _predicted(p00, p01, p11, power, speed, a, b, c, d)
-                x1, v1 = a * x1 + b * v1, c * x1 + d * v1
-                xf, vf = a * xf + b * vf, c * xf + d * vf
-            s = p00 + variance[n]
-            g0, g1 = p00 / s, p01 / s
-            p11 -= g1 * p01
-            p01 -= g0 * p01
-            p00 -= g0 * p00
-            e1, ef = 1 - x1, flux[n] - xf
-            x1, v1, xf, vf = x1 + g0 * e1, v1 + g1 * e1, xf + g0 * ef, vf + g1 * ef
-            ones += e1 * e1 / s
-            mean += e1 * ef / s
-            square += ef * ef / s
-            # a logarithm of every eighth product
-            product *= s
-            if n % 8 == 7:
-                log_det += np.log(product)
-                product = 1.0
-        log_det += np.log(product)
-        result[h] = -0.5 * (log_det + np.log(ones) + square - mean * mean / ones)
-    return result
-
-
-@numba.njit(cache=True, nogil=True)
 def _filter(times, variance, power, tau, smooth):
     """Transitions, gains and variances of the innovations (float64)."""
     number = len(times)
     transition, gain = np.zeros((number, 4)), np.zeros((number, 2))
     innovation = np.empty(number)
-    rate = _rate(tau, smooth)
+    rate = rate_of(tau, smooth)
     speed = power * rate**2 if smooth else 0.0
     p00, p01, p11 = power, 0.0, speed
     for n in range(number):
         if n:
-            a, b, c, d = _transition(rate, times[n] - times[n - 1], smooth)
-            p00, p01, p11 = _predicted(p00, p01, p11, power, speed, a, b, c, d)
+            a, b, c, d = transition_of(rate, times[n] - times[n - 1], smooth)
+            p00, p01, p11 = predicted(p00, p01, p11, power, speed, a, b, c, d)
             transition[n, 0], transition[n, 1] = a, b
             transition[n, 2], transition[n, 3] = c, d
         s = p00 + variance[n]

@@ -8,14 +8,13 @@ few milliseconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg.variability.banks import typical_gap
-from contimg.variability.filters import Whitener, afterwards
+from contimg.variability.lanes import largest, largest_in_white
 from contimg.variability.noise import Noise
 
 WIDTH_RATIO, STEP = 1.6, 0.35  # of neighbouring widths; of centres, in widths
@@ -28,17 +27,12 @@ MISMATCH = 0.15  # part of what a dip gains that is lost because of its shape
 
 
 def promising(
-    times: NDArray,
-    flux: NDArray,
-    null: NDArray,
-    filter_of: Callable[[int], Whitener],
-    grid: list[Noise],
+    times: NDArray, flux: NDArray, variance: NDArray, null: NDArray, grid: list[Noise]
 ) -> bool:
     """Whether a dip or bump under any noise could explain more than noise alone.
 
-    `null` (H,) are the ln L of the noise models, `filter_of` makes the filter of one. Tried are
-    those that a template may make the best: none, the best processes, the first with smaller
-    amplitudes, and the best weak ones.
+    `null` (H,) are the ln L of the noise models. Tried are those that a template may make the best:
+    none, the best processes, the first with smaller amplitudes, and the best weak ones.
     """
     order = np.argsort(-null, kind="stable")
     best = int(order[0])
@@ -46,19 +40,21 @@ def promising(
     same = [h for h, n in enumerate(grid[:best]) if (n.kernel, n.tau_days) == process]
     weak = [h for h in order if 0 < grid[h].amplitude < WEAK][:WEAK_TRIED]
     shapes = _shapes(times, *_places(times))
-    most = np.inf  # that any template gains: as much as in white noise
-    tried = [0, *order[: 1 + NEXT_BEST].tolist(), *same[-AMPLITUDES_BELOW:], *weak]
-    for h in dict.fromkeys(tried):
-        if null[h] + most < null.max() + PROMISING:
-            continue
-        filt = filter_of(h)
-        z = _largest(filt.transition, filt.gain, filt.root, filt.white(flux), *shapes)
-        gain = 0.5 * z**2 * (1 + MISMATCH)
-        if null[h] + gain > null.max() + PROMISING:
-            return True
-        if h == 0:
-            most = gain
-    return False
+    least = null.max() + PROMISING
+    most = _gain(largest_in_white(flux, variance, shapes))  # that any template gains
+    if null[0] + most > least:
+        return True
+    tried = [*order[: 1 + NEXT_BEST].tolist(), *same[-AMPLITUDES_BELOW:], *weak]
+    tried = [h for h in dict.fromkeys(tried) if h and null[h] + most >= least]
+    if not tried:
+        return False
+    gain = _gain(largest(times, flux, variance, tried, grid, shapes))
+    return bool((null[tried] + gain > least).any())
+
+
+def _gain(sigma):
+    """In ln L, of a template that is so many errors."""
+    return 0.5 * sigma**2 * (1 + MISMATCH)
 
 
 def _places(times: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -69,7 +65,7 @@ def _places(times: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.concatenate(centres), np.repeat(widths, [len(c) for c in centres])
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _shapes(times, centre, width):
     """Gaussians (K,) where they are not zero: first epochs, the epochs after the last, and their
     values one after the other, with the place of each one's first."""
@@ -80,41 +76,15 @@ def _shapes(times, centre, width):
         place[k + 1] = place[k] + last[k] - first[k]
     value = np.empty(place[-1])
     for k in range(len(centre)):
+        start, middle, scale = place[k] - first[k], centre[k], 1 / width[k]
         for n in range(first[k], last[k]):
-            since = (times[n] - centre[k]) / width[k]
-            value[place[k] + n - first[k]] = math.exp(-2.772588722 * since * since)
+            since = (times[n] - middle) * scale
+            # the exponential of at least -4, right to 1e-9: several at a time, as no library has it
+            x = -0.34657359028 * since * since
+            e = 1 + x / 9
+            for j in range(8, 0, -1):
+                e = 1 + x / j * e
+            e *= e
+            e *= e
+            value[start + n] = e * e
     return first, last, place, value
-
-
-@numba.njit(cache=True, nogil=True)
-def _largest(transition, gain, root, white, first, last, place, value):
-    """Largest |sigma| of any of the templates of :func:`_shapes`, the mean fitted too."""
-    number = len(root)
-    ones = (white[:, 0] ** 2).sum()
-    mean = (white[:, 0] * white[:, 1]).sum() / ones
-    after = afterwards(transition, gain, root, white)
-    largest = 0.0
-    for k in range(len(first)):
-        x = v = tt = ty = t1 = low = high = 0.0
-        for n in range(first[k], last[k] + 1):
-            if n == number:
-                break
-            if n > first[k]:
-                low = transition[n, 0] * x + transition[n, 1] * v
-                high = transition[n, 2] * x + transition[n, 3] * v
-            if n == last[k]:
-                rest = after[n]
-                tt += rest[0] * low * low + rest[1] * low * high + rest[2] * high * high
-                ty += rest[3] * low + rest[4] * high
-                t1 += rest[5] * low + rest[6] * high
-                break
-            e = value[place[k] + n - first[k]] - low
-            x, v = low + gain[n, 0] * e, high + gain[n, 1] * e
-            w = e * root[n]
-            tt += w * w
-            ty += w * white[n, 1]
-            t1 += w * white[n, 0]
-        square = tt - t1 * t1 / ones
-        if square > 1e-9:
-            largest = max(largest, abs(ty - t1 * mean) / math.sqrt(square))
-    return largest
