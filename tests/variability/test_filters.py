@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from contimg.variability.banks import allows_dips, make_banks
+from contimg.variability.banks import allows_dips, constrained, make_banks, sines
 from contimg.variability.filters import draw_process, make_whitener, supports
 from contimg.variability.noise import Noise, covariance
+from contimg.variability.profiles import ALPHAS, IMPACTS, SIZES, Dips, changes, pieces
 
 TIMES = np.delete(np.arange(280.0), [3, 50, 51, 200])
 
@@ -51,6 +52,37 @@ def test_a_bank_has_dips_where_epochs_allow_them():
             assert allows_dips(times, 3, 2.0, None) == has
             seen.add(has)
     assert seen == {True, False}
+
+
+def test_pieces_are_the_templates_where_they_are_not_zero():
+    """Dips of every kind and shape against whole ones, and who of them is constrained."""
+    random = np.random.default_rng(3)
+    number, span = 400, TIMES[-1]
+    shape = random.uniform(0, (len(ALPHAS) - 1, len(SIZES) - 1, len(IMPACTS) - 1), (number, 3))
+    width, t0 = np.exp(random.uniform(0, 5, number)), random.uniform(-20, span + 20, number)
+    dips = Dips(random.integers(3, size=number), *shape.T, width, t0)
+    whole, found = changes(dips, TIMES), pieces(dips, TIMES)
+    keep = constrained(found, len(TIMES), 3)
+    enough = ((whole < -0.5).sum(axis=0) >= 3) & ((np.abs(whole) < 0.2).sum(axis=0) >= 3)
+    assert (keep == (enough & (whole.min(axis=0) < -0.8))).all() and 50 < keep.sum() < 350
+    templates, support = found.whole(len(TIMES), keep)
+    np.testing.assert_array_equal(templates, whole[:, keep].astype(np.float32))
+    np.testing.assert_array_equal(support, supports(templates))
+
+
+def test_flares_and_sines_of_a_bank():
+    banks = make_banks(TIMES, 3, 2.0, None).of_class
+    peak, rise, decay = banks["flare"].parameters.T
+    since = TIMES[:, None] - peak
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        up = np.where(rise > 0, np.exp(np.minimum(since, 0) / rise), 0.0)
+        bump = np.exp(-4 * np.log(2) * (since / rise) ** 2)
+    down = np.where(since >= -1e-6, np.exp(-np.maximum(since, 0) / decay), up)
+    expected = np.where(rise < 0, bump, down)
+    np.testing.assert_allclose(banks["flare"].templates, expected, atol=1e-5)
+    bank = banks["periodic"]
+    wave = sines(bank.parameters[:, 0], TIMES)
+    np.testing.assert_allclose(bank.templates, wave, atol=1e-6)
 
 
 class OneNormal:

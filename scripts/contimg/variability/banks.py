@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.variability.filters import supports
-from contimg.variability.profiles import ALPHAS, KINDS, POWERS, SIZES, Dips, changes, depths, place
+from contimg.variability.pieces import Pieces
+from contimg.variability.profiles import ALPHAS, KINDS, POWERS, SIZES, Dips, depths, pieces, place
 
 CLASSES = ("ese", "flare", "step", "bad_block", "periodic")
 ESE = CLASSES.index("ese")
@@ -79,11 +80,12 @@ class Bank:
     high: NDArray[np.float64]
     parameters: NDArray[np.float64]  # (K, P): what the class knows its templates by
     pairs: bool = False  # cosine, sine and their sum for every row of parameters
+    where: NDArray[np.int64] | None = None  # the support, if it is known
 
     @cached_property
     def support(self) -> NDArray[np.int64]:
         """(blocks, 2) where blocks of neighbours are not zero, as :func:`filters.supports`."""
-        return supports(self.templates)
+        return supports(self.templates) if self.where is None else self.where
 
 
 @dataclass(frozen=True)
@@ -135,47 +137,32 @@ def widths(times: NDArray, width_min: float, width_max: float) -> NDArray[np.flo
     )
 
 
-def constrained(change: NDArray, min_points: int) -> NDArray[np.bool_]:
-    """Which dips (N, K) the epochs constrain.
+def constrained(dips: Pieces, epochs: int, min_points: int) -> NDArray[np.bool_]:
+    """Which dips (K,) the epochs constrain.
 
     It takes `min_points` epochs below half the depth and ``MIN_BASELINE`` epochs at less than
     a fifth of it: without the first a template would fit single outliers, without the second
     anything that rises or falls.
     """
-    in_dip, baseline, lowest = _counted(change)
-    return (in_dip >= min_points) & (baseline >= MIN_BASELINE) & (lowest < -0.8)
-
-
-@numba.njit(cache=True, nogil=True)
-def _counted(change):
-    """Of every dip (N, K) the epochs below half, those near the baseline, and the lowest value."""
-    number, width = change.shape
-    in_dip, baseline = np.zeros(width, np.int64), np.zeros(width, np.int64)
-    lowest = np.zeros(width)
-    for n in range(number):
-        for k in range(width):
-            value = change[n, k]
-            in_dip[k] += value < -0.5
-            baseline[k] += abs(value) < 0.2
-            lowest[k] = min(lowest[k], value)
-    return in_dip, baseline, lowest
+    in_dip, changed, lowest = dips.counted()
+    return (in_dip >= min_points) & (epochs - changed >= MIN_BASELINE) & (lowest < -0.8)
 
 
 def _dip_bank(times: NDArray, min_points: int, width_min: float, width_max: float) -> Bank:
     chosen = widths(times, width_min, width_max)
-    rows, weights = [], []
-    for width in chosen:
-        own = _dips_of_width(times, float(width))
-        rows += own
-        weights += [-np.log(len(chosen) * len(own))] * len(own)
-    change, columns = _dip_changes(rows, times)
-    keep = constrained(change, min_points)
+    of_width = [_dips_of_width(times, float(width)) for width in chosen]
+    weight = [np.full(own.shape[1], -np.log(len(chosen) * own.shape[1])) for own in of_width]
+    columns = np.concatenate(of_width, axis=1)
+    found = pieces(_as_dips(columns), times)
+    keep = constrained(found, len(times), min_points)
+    templates, support = found.whole(len(times), keep)
     return Bank(
-        change.astype(np.float32)[:, keep],
-        np.array(weights)[keep],
+        templates,
+        np.concatenate(weight)[keep],
         np.zeros(keep.sum()),
         depths(_as_dips(columns[:, keep])),
         columns.T[keep],
+        where=support,
     )
 
 
@@ -188,57 +175,62 @@ def allows_dips(times: NDArray, min_points: int, width_min: float, width_max: fl
     times = _sampled(sampling(times))
     chosen = widths(times, width_min, width_max or times[-1])
     for width in chosen[np.argsort(np.abs(np.log(5 * chosen / times[-1])))]:
-        rows = _dips_of_width(times, float(width))
+        columns = _dips_of_width(times, float(width))
         # one in the middle is nearly always constrained
-        for some in (rows[len(rows) // 4 :][:1], rows):
-            change, _ = _dip_changes(some, times)
-            if constrained(change, min_points).any():
+        for some in (columns[:, columns.shape[1] // 4 :][:, :1], columns):
+            if constrained(pieces(_as_dips(some), times), len(times), min_points).any():
                 return True
     return False
 
 
-def _dips_of_width(times: NDArray, width: float) -> list[tuple]:
-    """Parameters of the dips of one width, in the order of :class:`Dips`."""
+def _dips_of_width(times: NDArray, width: float) -> NDArray[np.float64]:
+    """Parameters (6, K) of the dips of one width, in the order of :class:`Dips`."""
     gap, span, step = typical_gap(times), times[-1], spacing(times)
     number = NARROW_SHAPES if width < NARROW_EPOCHS * gap else len(SHAPES)
     centres = np.arange(-width / 3, span + width / 3 + 1e-9, step.t0_step * width)
-    rows = []
+    parts = []
     for name, alpha, size in SHAPES[: min(number, step.shapes)]:
         a = float(place(alpha, POWERS if name == "smooth" else ALPHAS))
-        shape = KINDS.index(name), a, float(place(size, SIZES)), 0.0
-        rows += [(*shape, width, t0) for t0 in centres]
-    return rows
-
-
-def _dip_changes(rows: list[tuple], times: NDArray) -> tuple[NDArray, NDArray]:
-    """Templates (N, K) of dips and their parameters (6, K)."""
-    columns = np.array(rows).T
-    return changes(_as_dips(columns), times), columns
+        columns = np.empty((6, len(centres)))
+        columns.T[:] = KINDS.index(name), a, float(place(size, SIZES)), 0.0, width, 0.0
+        columns[5] = centres
+        parts.append(columns)
+    return np.concatenate(parts, axis=1)
 
 
 def _as_dips(columns: NDArray) -> Dips:
     return Dips(columns[0].astype(int), *columns[1:])
 
 
-@numba.njit(cache=True, nogil=True)
-def flares(peak, rise, decay, times):
-    """(N, K) float32 flares of amplitude one: exponential `rise` and `decay` times [days].
+def flares(peak: NDArray, rise: NDArray, decay: NDArray, times: NDArray) -> NDArray[np.float32]:
+    """(N, K) flares of amplitude one: exponential `rise` and `decay` times [days].
 
     A negative rise is that of a symmetric bump, Gaussian of this FWHM.
     """
-    result = np.zeros((len(times), len(peak)), np.float32)
-    for n in range(len(times)):
-        for k in range(len(peak)):
-            since = times[n] - peak[k]
-            if since > FADED * decay[k] or since < -FADED * max(abs(rise[k]), 1e-6):
-                continue
+    return _flare_pieces(peak, rise, decay, times).whole(len(times), np.ones(len(peak), bool))[0]
+
+
+def _flare_pieces(peak: NDArray, rise: NDArray, decay: NDArray, times: NDArray) -> Pieces:
+    """The same where they are not zero, for ascending `times`."""
+    first = np.searchsorted(times, peak - FADED * np.maximum(np.abs(rise), 1e-6))
+    last = np.maximum(np.searchsorted(times, peak + FADED * decay, side="right"), first)
+    place = np.append(0, np.cumsum(last - first))
+    return Pieces(first, last, place, _flares(peak, rise, decay, times, first, last, place))
+
+
+@numba.njit(cache=True, nogil=True)
+def _flares(peak, rise, decay, times, first, last, place):
+    value = np.zeros(place[-1])
+    for k in range(len(peak)):
+        for n in range(first[k], last[k]):
+            since, p = times[n] - peak[k], place[k] + n - first[k]
             if rise[k] < 0:
-                result[n, k] = math.exp(-4 * math.log(2) * (since / rise[k]) ** 2)
+                value[p] = math.exp(-4 * math.log(2) * (since / rise[k]) ** 2)
             elif since >= -1e-6:
-                result[n, k] = math.exp(-since / decay[k])
+                value[p] = math.exp(-since / decay[k])
             elif rise[k] > 0:
-                result[n, k] = math.exp(since / rise[k])
-    return result
+                value[p] = math.exp(since / rise[k])
+    return value
 
 
 def flare_decays(times: NDArray) -> NDArray[np.float64]:
@@ -250,19 +242,27 @@ def flare_decays(times: NDArray) -> NDArray[np.float64]:
 
 def _flare_bank(times: NDArray) -> Bank:
     span, step, decays = times[-1], spacing(times), flare_decays(times)
-    rows, weights, number = [], [], len(decays)
+    parts, weights, number = [], [], len(decays)
     for decay in decays:
         peaks = _thinned(times, step.peak_step * decay)
-        rows += [(peak, rise * decay, decay) for rise in step.rises for peak in peaks]
         bumps = np.arange(-decay / 3, span + decay / 3, step.peak_step * decay)
-        rows += [(peak, -BUMP * decay, decay) for peak in bumps]
+        parts += [_shaped(peaks, rise * decay, decay) for rise in step.rises]
+        parts.append(_shaped(bumps, -BUMP * decay, decay))
         kinds = len(step.rises)
         weights += [-np.log(2 * number * kinds * len(peaks))] * (kinds * len(peaks))
         weights += [-np.log(2 * number * len(bumps))] * len(bumps)
-    parameters = np.array(rows)
-    templates = flares(*parameters.T, times)
-    keep = (templates.max(axis=0) > 0.5) & (templates.min(axis=0) < 0.5)
-    return _bank(templates[:, keep], parameters[keep], 0.0, MAX_FLARE, np.array(weights)[keep])
+    parameters = np.concatenate(parts)
+    found = _flare_pieces(*parameters.T, times)
+    lowest, highest = found.extremes(len(times))
+    keep = (highest > 0.5) & (lowest < 0.5)
+    templates, support = found.whole(len(times), keep)
+    bank = _bank(templates, parameters[keep], 0.0, MAX_FLARE, np.array(weights)[keep])
+    return replace(bank, where=support)
+
+
+def _shaped(peaks: NDArray, rise: float, decay: float) -> NDArray[np.float64]:
+    """Parameters (K, 3) of flares of one shape."""
+    return np.column_stack([peaks, np.full(len(peaks), rise), np.full(len(peaks), decay)])
 
 
 def _thinned(times: NDArray, step: float) -> NDArray[np.float64]:
@@ -290,7 +290,8 @@ def _block_bank(times: NDArray) -> Bank:
     # every length is as probable
     weight = -np.log(max(len(np.unique(length)), 1) * (len(times) - length + 1.0))
     parameters = np.column_stack([times[start], length])
-    return _bank(-inside, parameters, -MAX_CHANGE, MAX_CHANGE, weight)
+    bank = _bank(-inside, parameters, -MAX_CHANGE, MAX_CHANGE, weight)
+    return replace(bank, where=supports(bank.templates))  # known to copies with other weights, too
 
 
 def sines(frequency: NDArray, times: NDArray) -> NDArray[np.float64]:
@@ -311,8 +312,25 @@ def sine_frequencies(times: NDArray) -> NDArray[np.float64]:
 def _sine_bank(times: NDArray) -> Bank:
     frequency = sine_frequencies(times)
     weight = np.full(3 * len(frequency), -np.log(max(len(frequency), 1)))
-    bank = _bank(sines(frequency, times), frequency[:, None], 0.0, MAX_CHANGE, weight)
+    step = spacing(times).frequency_step / times[-1]
+    templates = _even_sines(1.5 / times[-1], step, len(frequency), times)
+    bank = _bank(templates, frequency[:, None], 0.0, MAX_CHANGE, weight)
     return replace(bank, pairs=True)
+
+
+@numba.njit(cache=True, nogil=True)
+def _even_sines(first, step, number, times):
+    """As :func:`sines`, for frequencies that are a `step` apart: each angle from the one before."""
+    result = np.empty((len(times), 3 * number), np.float32)
+    for n in range(len(times)):
+        angle = 2 * math.pi * times[n]
+        cosine, sine = math.cos(angle * first), math.sin(angle * first)
+        c, s = math.cos(angle * step), math.sin(angle * step)
+        for k in range(number):
+            result[n, 3 * k], result[n, 3 * k + 1] = cosine, sine
+            result[n, 3 * k + 2] = np.float32(cosine) + np.float32(sine)
+            cosine, sine = cosine * c - sine * s, sine * c + cosine * s
+    return result
 
 
 def _bank(

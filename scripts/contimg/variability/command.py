@@ -69,7 +69,7 @@ def run(files: VariabilityFiles, options: VariabilityOptions) -> None:
     stored = read_curves(files.lightcurves, files.lightcurves_record)
     curves, position = stored.curves, positions(stored, files)
     found = search_all(curves, options, files.threads, progress=True)
-    events = found.events(_parts(files, found)) if found else {}
+    events = found.events(_parts(files, found), files.threads) if found else {}
     sources = measure(curves, position, events, options, files.threads)
     threshold = candidate_threshold(events, options)
     candidates = candidate_table(sources, threshold, options.high_priority_factor)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from contimg.variability.banks import Bank, constrained, widths
 from contimg.variability.evidence import Fit, fit_templates, log_sum
 from contimg.variability.filters import Whitener
-from contimg.variability.profiles import ALPHAS, IMPACTS, KINDS, RING, SIZES, Dips, changes, depths
+from contimg.variability.profiles import ALPHAS, IMPACTS, KINDS, RING, SIZES, Dips, depths, pieces
 
 KIND_PRIOR = np.array([0.4, 0.3, 0.3])  # of KINDS
 
@@ -50,16 +50,12 @@ def log_density(
     """ln (prior L) of dips (K,), the same by noise model (K, len(noises)), and the fits."""
     prior = _log_prior(problem, dips)
     dips = _within_tables(dips)
-    change = changes(dips, problem.times)
-    prior = np.where(constrained(change, problem.min_points), prior, -np.inf)
-    number = len(dips)
-    bank = Bank(
-        np.ascontiguousarray(change, dtype=np.float32),
-        prior,
-        np.zeros(number),
-        depths(dips),
-        np.empty((number, 0)),
-    )
+    number, epochs = len(dips), len(problem.times)
+    found = pieces(dips, problem.times)
+    prior = np.where(constrained(found, epochs, problem.min_points), prior, -np.inf)
+    templates, support = found.whole(epochs, np.ones(number, dtype=bool))
+    shape = np.zeros(number), depths(dips), np.empty((number, 0))
+    bank = Bank(templates, prior, *shape, where=support)
     fits = [fit_templates(problem.flux, bank, problem.filters[h]) for h in noises]
     by_noise = np.stack([f.log_factor for f in fits], axis=1)
     by_noise = by_noise + problem.log_noise[noises] + prior[:, None]

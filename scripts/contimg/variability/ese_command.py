@@ -54,7 +54,7 @@ def run(files: EseFiles, options: VariabilityOptions) -> None:
     curves, parts = curves_of(data)
     print(f"{len(curves)} sources, {len(data.rows)} measurements", file=sys.stderr, flush=True)
     found = search_all(curves, options, files.threads, progress=True)
-    events = found.events(parts) if found else {}
+    events = found.events(parts, files.threads) if found else {}
     sources = _measure(curves, data.reasons, events, options, files.threads)
     threshold = options.false_alarm_probability / max(1, len(events))
     candidates = candidate_table(sources, threshold, options.high_priority_factor)

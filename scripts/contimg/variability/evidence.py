@@ -201,7 +201,7 @@ def log_likelihood(flux: NDArray, filt: Whitener) -> float:
 
 def fit_templates(flux: NDArray, bank: Bank, filt: Whitener) -> Fit:
     """Fit every template of a bank; those of sines, cosine and sine together."""
-    (ones, mean, _), dots = filt.products(flux, bank.templates)
+    (ones, mean, _), dots = filt.of(flux).products(bank.templates, bank.support)
     if bank.pairs:
         return _sine_fit(dots, ones, mean, bank)
     tt, ty, t1 = dots

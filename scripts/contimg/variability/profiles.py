@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contimg.core.lens import axisymmetric_gain, caustics, smoothed_gain
+from contimg.variability.pieces import Pieces
 
 IMPACTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # in lens half-widths; further out there is hardly a dip
 KINDS = ("lens", "ring", "smooth")
@@ -125,34 +126,94 @@ def _corners(kind, alpha, size, impact, shape, corner, weight):
 def _changes(kind, alpha, size, impact, width, t0, times, table, knots):
     number, reach = len(kind), table.shape[3] - 1
     result = np.zeros((len(times), number))
-    corner, weight = np.zeros((8, 3), np.int64), np.zeros(8)
-    profile = np.zeros(reach + 1)
+    profile, marks, last = np.zeros(reach + 1), np.zeros(3), -1
     for k in range(number):
-        _corners(kind[k], alpha[k], size[k], impact[k], table.shape, corner, weight)
-        first = second = 0.0
-        profile[:] = 0.0
-        for c in range(8):
-            i, j, m = corner[c, 0], corner[c, 1], corner[c, 2]
-            first += weight[c] * knots[i, j, m, 0]
-            second += weight[c] * knots[i, j, m, 1]
-            if weight[c] != 0:
-                for p in range(reach + 1):
-                    profile[p] += weight[c] * table[i, j, m, p]
-        end, scale = second + _STEP * (reach - _INNER - _BETWEEN), 2 / width[k]
-        inner, between = _INNER / first, _BETWEEN / (second - first)
+        if last < 0 or not _alike(kind, alpha, size, impact, k, last):
+            _profile(kind[k], alpha[k], size[k], impact[k], table, knots, profile, marks)
+            last = k
+        scale = 2 / width[k]
         for n in range(len(times)):
             distance = abs(times[n] - t0[k]) * scale
-            if distance >= end:
-                continue
-            if distance < first:
-                x = distance * inner
-            elif distance < second:
-                x = _INNER + (distance - first) * between
-            else:
-                x = _INNER + _BETWEEN + (distance - second) / _STEP
-            i = min(int(x), reach - 1)
-            result[n, k] = profile[i] + (x - i) * (profile[i + 1] - profile[i])
+            if distance < marks[2]:
+                result[n, k] = _change(distance, profile, marks)
     return result
+
+
+@numba.njit(cache=True, nogil=True)
+def _alike(kind, alpha, size, impact, k, other):
+    same = kind[k] == kind[other] and alpha[k] == alpha[other]
+    return same and size[k] == size[other] and impact[k] == impact[other]
+
+
+@numba.njit(cache=True, nogil=True)
+def _profile(kind, alpha, size, impact, table, knots, profile, marks):
+    """Put a profile in the table's points, and its caustics and its end (3,), into arrays."""
+    corner, weight = np.zeros((8, 3), np.int64), np.zeros(8)
+    _corners(kind, alpha, size, impact, table.shape, corner, weight)
+    _marks(corner, weight, knots, len(profile), marks)
+    profile[:] = 0.0
+    for c in range(8):
+        i, j, m = corner[c, 0], corner[c, 1], corner[c, 2]
+        if weight[c] != 0:
+            for p in range(len(profile)):
+                profile[p] += weight[c] * table[i, j, m, p]
+
+
+@numba.njit(cache=True, nogil=True)
+def _marks(corner, weight, knots, points, marks):
+    marks[:] = 0.0
+    for c in range(8):
+        i, j, m = corner[c, 0], corner[c, 1], corner[c, 2]
+        marks[0] += weight[c] * knots[i, j, m, 0]
+        marks[1] += weight[c] * knots[i, j, m, 1]
+    marks[2] = marks[1] + _STEP * (points - 1 - _INNER - _BETWEEN)
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _change(distance, profile, marks):
+    """The change at a distance from the middle [half-widths]."""
+    first, second = marks[0], marks[1]
+    if distance < first:
+        x = distance * (_INNER / first)
+    elif distance < second:
+        x = _INNER + (distance - first) * (_BETWEEN / (second - first))
+    else:
+        x = _INNER + _BETWEEN + (distance - second) / _STEP
+    i = min(int(x), len(profile) - 2)
+    return profile[i] + (x - i) * (profile[i + 1] - profile[i])
+
+
+def pieces(dips: Dips, times: NDArray) -> Pieces:
+    """Templates of :func:`changes` for ascending `times`, where they are not zero."""
+    table, *_, knots = tables()
+    return Pieces(*_pieces(*dips.columns, np.asarray(times, dtype=float), table, knots))
+
+
+@numba.njit(cache=True, nogil=True)
+def _pieces(kind, alpha, size, impact, width, t0, times, table, knots):
+    number = len(kind)
+    profile, marks, last = np.zeros(table.shape[3]), np.zeros(3), -1
+    first, end = np.zeros(number, np.int64), np.zeros(number, np.int64)
+    place = np.zeros(number + 1, np.int64)
+    corner, weight = np.zeros((8, 3), np.int64), np.zeros(8)
+    for k in range(number):
+        _corners(kind[k], alpha[k], size[k], impact[k], table.shape, corner, weight)
+        _marks(corner, weight, knots, len(profile), marks)
+        reach = marks[2] * width[k] / 2
+        first[k] = np.searchsorted(times, t0[k] - reach, side="right")
+        end[k] = max(first[k], np.searchsorted(times, t0[k] + reach))
+        place[k + 1] = place[k] + end[k] - first[k]
+    value = np.zeros(place[-1])
+    for k in range(number):
+        if last < 0 or not _alike(kind, alpha, size, impact, k, last):
+            _profile(kind[k], alpha[k], size[k], impact[k], table, knots, profile, marks)
+            last = k
+        scale = 2 / width[k]
+        for n in range(first[k], end[k]):
+            distance = abs(times[n] - t0[k]) * scale
+            if distance < marks[2]:
+                value[place[k] + n - first[k]] = _change(distance, profile, marks)
+    return first, end, place, value
 
 
 @numba.njit(cache=True, nogil=True)

@@ -69,23 +69,20 @@ class Search:
         """False-alarm probability of one source that gives the declared number for the run."""
         return self.options.false_alarm_probability / max(1, len(self.curves))
 
-    def events(self, parts: dict[str, Parts] | None = None) -> dict[str, Event]:
+    def events(self, parts: dict[str, Parts] | None = None, workers: int = 1) -> dict[str, Event]:
         """By source; `parts` of those that were measured in several parts of the band."""
         parts = parts or {}
-        found: dict[str, Event] = {}
-        done: dict[tuple[int, int], Event] = {}  # some light curves are the same
-        for c, k in zip(self.curves, self.which, strict=True):
-            own, verdict = parts.get(c.source), self.verdicts[k]
-            key = k, 0 if own is None else id(own)
-            if key not in done:
-                if own is not None and verdict.posterior is not None:
-                    post = verdict.posterior
-                    drawn = post.dips, post.depth * post.baseline
-                    factor = log_colour_factor(own, *drawn, float(c.mjd[0]))
-                    verdict = coloured(verdict, factor)
-                done[key] = self._described(c, verdict, own)
-            found[c.source] = done[key]
-        return found
+        keys = [(k, id(parts.get(c.source))) for c, k in zip(self.curves, self.which, strict=True)]
+        # some light curves are the same
+        first = {key: n for n, key in reversed([*enumerate(keys)])}
+        dips = [n for (k, _), n in first.items() if self.verdicts[k].posterior is not None]
+        if dips:
+            _ = self._company  # which all processes ask
+        found = dict(zip(dips, parallel_map(_event_of, dips, (self, parts), workers), strict=True))
+        for n in first.values():
+            if n not in found:
+                found[n] = _event_of(n, self, parts)
+        return {c.source: found[first[key]] for c, key in zip(self.curves, keys, strict=True)}
 
     def dips(self) -> set[str]:
         """Sources in which a dip is possible, whatever else is."""
@@ -103,9 +100,9 @@ class Search:
         k = self.which[like]
         random = np.random.default_rng([self.options.seed, 2, number])
         about = self.priors.of(k), self.grid, self.options, random
-        return self._described(curve, examine(series_of(curve), *about))
+        return self.described(curve, examine(series_of(curve), *about))
 
-    def _described(self, curve: LightCurve, verdict: Verdict, parts: Parts | None = None) -> Event:
+    def described(self, curve: LightCurve, verdict: Verdict, parts: Parts | None = None) -> Event:
         """The event; what others do at the same time is nobody's dip, but bad data."""
         chance = float(self.null.probability(verdict.log_factor))
         series = None if verdict.posterior is None else series_of(curve)
@@ -159,6 +156,17 @@ def search_all(
         verdicts[k] = replace(verdicts[k], posterior=closer[k][1])
     null = _null(distinct, priors, grid, options, workers, progress)
     return Search(searched, which, verdicts, priors, grid, null, options)
+
+
+def _event_of(number: int, search: Search, parts: dict[str, Parts]) -> Event:
+    """The event of one of the light curves of a search."""
+    curve, verdict = search.curves[number], search.verdicts[search.which[number]]
+    own = parts.get(curve.source)
+    if own is not None and verdict.posterior is not None:
+        post = verdict.posterior
+        drawn = post.dips, post.depth * post.baseline
+        verdict = coloured(verdict, log_colour_factor(own, *drawn, float(curve.mjd[0])))
+    return search.described(curve, verdict, own)
 
 
 def _same_epochs_together(

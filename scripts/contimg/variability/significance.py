@@ -31,7 +31,7 @@ from contimg.variability.density import draw_prior
 from contimg.variability.evidence import Series, make_series
 from contimg.variability.filters import Whitener, draw_process
 from contimg.variability.noise import Noise, Priors
-from contimg.variability.profiles import changes, depths
+from contimg.variability.profiles import changes, depths, pieces
 
 if TYPE_CHECKING:
     from contimg.variability.ese import LightCurve
@@ -166,6 +166,7 @@ def weak_dip(
     (ones, _, _), (tt, _, t1) = filt.products(np.zeros(len(times)), shape.astype(np.float32))
     error, deepest = float(max(tt[0] - t1[0] ** 2 / ones, 1e-12)) ** -0.5, float(depths(dip)[0])
     depth = random.uniform(WEAKEST, STRONGEST) * error
-    allowed = bool(constrained(shape, min_points)[0]) and depth < deepest
+    seen = constrained(pieces(dip, times), len(times), min_points)
+    allowed = bool(seen[0]) and depth < deepest
     weight = (STRONGEST - WEAKEST) * error / deepest
     return min(depth, deepest) * shape[:, 0], weight if allowed else 0.0
