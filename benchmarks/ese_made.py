@@ -14,6 +14,13 @@ RAYS = 400_000
 SPAN_DAYS, LOST = 100, 0.15
 BAND_HZ = (1.311e9, 1.499e9)
 DEPTHS = {"10-20 %": (0.1, 0.2), "20-40 %": (0.2, 0.4), "> 40 %": (0.4, 0.9)}
+WIDTHS = (5, 15, 40, 80)  # days
+SHAPES = ("line", "disc", "smooth")
+# amplitudes and time scales [days] of processes, even between limits
+HOSTS = {"s": ((0.01, 0.04), (5, 20)), "walk": ((0.02, 0.1), (20, 300))}
+HOST_RATES = {"s": 0.3, "walk": 0.2}  # of mixed hosts; the others are constant
+RIVAL_NOISE = {"s": ((0.02, 0.08), (4, 20)), "walk": ((0.05, 0.2), (10, 200))}  # walk: tau in log
+BLOCK_START, BLOCK_DAYS, BLOCK_DEPTH = (10, 90), (3, 6), (0.1, 0.3)
 
 
 @dataclass
@@ -68,10 +75,8 @@ def lensed(kind: str, depth: float, width: float, t0: float, times, random, part
     """(relative flux by part, truth): a lens of `kind`, so much of the flux lensed that it has
     `depth` in the middle of the band."""
     while True:
-        alpha, size = np.exp(random.uniform(np.log(0.4), np.log(25))), 0.05 * 20 ** random.uniform()
-        alpha = alpha if kind == "line" else min(alpha, 8)
-        impact = None if kind == "line" else random.uniform(0, 0.8)
-        u, gain = _gain(alpha, size, impact, random)
+        alpha, size, impact = lens_drawn(kind, random)
+        u, gain = gain_of(alpha, size, impact, random)
         full = 1 - gain.min()
         if full > depth * 1.02:
             break
@@ -80,12 +85,20 @@ def lensed(kind: str, depth: float, width: float, t0: float, times, random, part
     fraction = depth / full
     since = (times - t0) / scale
     gains = [(u, gain)] if parts == 1 else []
-    gains += [_gain(alpha * r, size, impact, random) for r in strengths(parts) if parts > 1]
+    gains += [gain_of(alpha * r, size, impact, random) for r in strengths(parts) if parts > 1]
     relative = [1 + fraction * (np.interp(since, *g, left=1, right=1) - 1) for g in gains]
     return np.array(relative), {"alpha": alpha, "flux_fraction": fraction}
 
 
-def _gain(alpha: float, size: float, impact: float | None, random: np.random.Generator):
+def lens_drawn(kind: str, random) -> tuple[float, float, float | None]:
+    """Strength, size of the source and impact parameter of a ``line`` or ``disc``."""
+    alpha, size = np.exp(random.uniform(np.log(0.4), np.log(25))), 0.05 * 20 ** random.uniform()
+    alpha = alpha if kind == "line" else min(alpha, 8)
+    return alpha, size, None if kind == "line" else random.uniform(0, 0.8)
+
+
+def gain_of(alpha: float, size: float, impact: float | None, random: np.random.Generator):
+    """(u, gain) of a lens, a line without `impact`."""
     if impact is None:
         return line_lens(alpha, size, random)
     return disc_lens(alpha, size, impact, random)
@@ -93,9 +106,13 @@ def _gain(alpha: float, size: float, impact: float | None, random: np.random.Gen
 
 def smooth(depth: float, width: float, t0: float, times, random, parts: int = 1):
     """A dip without caustics or shoulders that is as deep as a lens is strong."""
-    power = random.uniform(1.8, 4)
-    shape = np.exp(-np.log(2) * np.abs(2 * (times - t0) / width) ** power)
+    shape = smooth_shape(2 * (times - t0) / width, random)
     return 1 - depth * strengths(parts)[:, None] * shape, {}
+
+
+def smooth_shape(distance, random) -> np.ndarray:
+    """A smooth dip, one in the middle, at distances in half-widths."""
+    return np.exp(-np.log(2) * np.abs(distance) ** random.uniform(1.8, 4))
 
 
 def epochs(random, span: int = SPAN_DAYS, lost: float = LOST) -> np.ndarray:
@@ -106,10 +123,14 @@ def epochs(random, span: int = SPAN_DAYS, lost: float = LOST) -> np.ndarray:
 
 def process(times, amplitude: float, tau: float, kind: str, random) -> np.ndarray:
     """A Gaussian process about zero: ``walk``, or smooth as scintillation is."""
-    lag = np.abs(times[:, None] - times) / tau
-    matrix = np.exp(-lag) if kind == "walk" else np.exp(-0.5 * lag**2)
-    root = np.linalg.cholesky(matrix + 1e-9 * np.eye(len(times)))
+    root = np.linalg.cholesky(kernel(kind, times, tau) + 1e-9 * np.eye(len(times)))
     return amplitude * root @ random.normal(size=len(times))
+
+
+def kernel(kind: str, times, tau: float) -> np.ndarray:
+    """Correlations (N, N) of a process: ``walk``, or smooth as scintillation is."""
+    lag = np.abs(times[:, None] - times) / tau
+    return np.exp(-lag) if kind == "walk" else np.exp(-0.5 * lag**2)
 
 
 def host(mixed: bool, times, random) -> np.ndarray:
@@ -122,13 +143,10 @@ def hosted(mixed: bool, times, random) -> tuple[np.ndarray, np.ndarray]:
     kind = random.uniform() if mixed else 0.0
     if kind < 0.5:
         return np.ones(len(times)), np.zeros((len(times), len(times)))
-    if kind < 0.8:
-        amplitude, tau, name = random.uniform(0.01, 0.04), random.uniform(5, 20), "s"
-    else:
-        amplitude, tau, name = random.uniform(0.02, 0.1), random.uniform(20, 300), "walk"
-    lag = np.abs(times[:, None] - times) / tau
-    shape = np.exp(-lag) if name == "walk" else np.exp(-0.5 * lag**2)
-    return 1 + process(times, amplitude, tau, name, random), amplitude**2 * shape
+    name = "s" if kind < 0.5 + HOST_RATES["s"] else "walk"
+    amplitude, tau = (random.uniform(*limits) for limits in HOSTS[name])
+    covariance = amplitude**2 * kernel(name, times, tau)
+    return 1 + process(times, amplitude, tau, name, random), covariance
 
 
 def known_filter(dip, covariance, snr: float, blocks: bool = False) -> float:
@@ -174,9 +192,7 @@ def event(
 ) -> Made:
     """A lens (``line``, ``disc``) or a ``smooth`` dip on a host; at least half of it inside."""
     times = epochs(random)
-    margin = min(15.0, (SPAN_DAYS - width) / 2) if width < SPAN_DAYS else 0.0
-    margin = max(margin, width / 2) if width < 60 else 40.0
-    t0 = times[0] + random.uniform(margin, SPAN_DAYS - margin)
+    t0 = times[0] + middle(width, random)
     make = smooth if kind == "smooth" else lambda *a: lensed(kind, *a)
     dip, truth = make(depth, width, t0, times, random, parts)
     truth |= {"depth": depth, "width_days": width, "t0_mjd": t0}
@@ -187,11 +203,31 @@ def event(
     return observe("ese", relative * dip, times, snr, random, truth, parts)
 
 
+def events(number: int, mixed: bool, snr: float, random, parts: int = 1):
+    """`number` events of every depth, width and shape, and these three of each."""
+    made, cells = [], []
+    for depth, (low, high) in DEPTHS.items():
+        for width in WIDTHS:
+            for kind in SHAPES:
+                for _ in range(number):
+                    deep = random.uniform(low, high)
+                    made.append(event(kind, deep, width, mixed, snr, random, parts))
+                    cells.append((depth, f"{width} d", kind))
+    return made, cells
+
+
+def middle(width: float, random) -> float:
+    """Where the middle of a dip of `width` is, days after the first epoch."""
+    margin = min(15.0, (SPAN_DAYS - width) / 2) if width < SPAN_DAYS else 0.0
+    margin = max(margin, width / 2) if width < 60 else 40.0
+    return random.uniform(margin, SPAN_DAYS - margin)
+
+
 def rival(kind: str, snr: float, random, parts: int = 1) -> Made:
     """One light curve that varies for another reason."""
     times = epochs(random)
     since = times - times[0]
-    at = random.uniform(10, 90)
+    at = random.uniform(*BLOCK_START)
     bad = None
     if kind == "flare":
         after = np.exp(-(since - at).clip(0) / random.uniform(5, 30))
@@ -200,22 +236,20 @@ def rival(kind: str, snr: float, random, parts: int = 1) -> Made:
     elif kind == "step":
         relative = 1 + random.choice([-1, 1]) * random.uniform(0.1, 0.4) * (since > at)
     elif kind == "bad_block":
-        inside = (since > at) & (since < at + random.uniform(3, 6))
-        relative, bad = 1 - random.uniform(0.1, 0.3) * inside, inside
+        inside = (since > at) & (since < at + random.uniform(*BLOCK_DAYS))
+        relative, bad = 1 - random.uniform(*BLOCK_DEPTH) * inside, inside
     elif kind == "coloured_block":
-        inside = (since > at) & (since < at + random.uniform(3, 6))
+        inside = (since > at) & (since < at + random.uniform(*BLOCK_DAYS))
         relative = 1 - random.uniform(0, 0.4, parts)[:, None] * inside
     elif kind == "sine":
         angle = 2 * np.pi * since / random.uniform(4, 50) + random.uniform(0, 6)
         relative = 1 + random.uniform(0.08, 0.4) * np.sin(angle)
     elif kind == "walk":
-        relative = 1 + process(
-            times, random.uniform(0.05, 0.2), 10 ** random.uniform(1, 2.3), "walk", random
-        )
+        amplitude, tau = random.uniform(*RIVAL_NOISE["walk"][0]), 10 ** random.uniform(1, 2.3)
+        relative = 1 + process(times, amplitude, tau, "walk", random)
     elif kind == "scintillation":
-        relative = 1 + process(
-            times, random.uniform(0.02, 0.08), random.uniform(4, 20), "s", random
-        )
+        amplitude, tau = (random.uniform(*limits) for limits in RIVAL_NOISE["s"])
+        relative = 1 + process(times, amplitude, tau, "s", random)
     elif kind == "gradient":
         slow = np.sin(2 * np.pi * since / random.uniform(60, 200) + random.uniform(0, 6))
         relative = 1 + 0.02 * random.uniform(-1, 1) * slow

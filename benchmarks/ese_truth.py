@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from ese_made import DEPTHS, Made, epochs, event, host, observe, rival, warnings
+from ese_made import Made, epochs, events, host, observe, rival, warnings
 from scipy.stats import beta
 
 from contimg.cli import main
@@ -28,8 +28,6 @@ from contimg.variability.options import VariabilityOptions
 from contimg.variability.parallel import parallel_map
 from contimg.variability.search import Search, search_all
 
-WIDTHS = (5, 15, 40, 80)
-EVENTS = ("line", "disc", "smooth")
 BOUNDS = {"bound_sigma": 4.26, "block_sigma": 2.33}  # p = 1e-5, 0.01
 RIVALS = ("flare", "step", "bad_block", "sine", "walk", "scintillation", "gradient")
 PARAMETERS = {
@@ -74,35 +72,28 @@ def interval(found: int, number: int) -> str:
 
 def completeness(given: argparse.Namespace, random) -> None:
     """Table of depth by width and by kind, then the parameters of what was found."""
-    made, cells = [], []
     mixed = given.hosts == "mixed"
-    for depth, (low, high) in DEPTHS.items():
-        for width in WIDTHS:
-            for kind in EVENTS:
-                for _ in range(given.number):
-                    deep = random.uniform(low, high)
-                    made.append(event(kind, deep, width, mixed, given.snr, random, given.parts))
-                    cells.append((depth, f"{width} d", kind))
+    made, cells = events(given.number, mixed, given.snr, random, given.parts)
     made += population(given.population, mixed, given, random)
     sources = search(made, given.folder, f"events_{given.hosts}", given.qa)
-    events = sources.iloc[: len(cells)].copy()
-    events[["depth_bin", "width", "shape"]] = cells
+    found = sources.iloc[: len(cells)].copy()
+    found[["depth_bin", "width", "shape"]] = cells
     for name, least in BOUNDS.items():
-        events[name] = [m.truth[name] > least for m in made[: len(cells)]]
-    events["block_sigma"] &= events["bound_sigma"]
+        found[name] = [m.truth[name] > least for m in made[: len(cells)]]
+    found["block_sigma"] &= found["bound_sigma"]
     for column in ("width", "shape", None):
         print(f"completeness by depth and {column}: found (68 %, number) | bounds")
         by = ["depth_bin", column] if column else ["depth_bin"]
-        for value, rows in events.groupby(by, sort=False):
+        for value, rows in found.groupby(by, sort=False):
             text = interval(int(rows["found"].sum()), len(rows))
             bounds = rows[list(BOUNDS)].mean().round(2).tolist()
             print(f"  {' '.join(value):16s} {text} | {bounds}")
-    print(events.loc[~events["found"], ["depth_bin", "width", "shape", "class"]].to_string())
+    print(found.loc[~found["found"], ["depth_bin", "width", "shape", "class"]].to_string())
     false = sources.iloc[len(cells) :]
     print(f"\nhosts announced: {int(false['found'].sum())} of {len(false)}")
     p = false["ese_false_alarm_probability"]
     print("hosts below p: " + ", ".join(f"{q:g}: {(p < q).mean():.4f}" for q in LEVELS))
-    recovered(events, made)
+    recovered(found, made)
 
 
 def recovered(events: pd.DataFrame, made: list[Made]) -> None:

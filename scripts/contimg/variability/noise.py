@@ -21,9 +21,10 @@ AMPLITUDES = (0.02, 0.045, 0.1, 0.22, 0.5)
 STEP = 4.0  # ratio of neighbouring time scales, at most
 # weight of what is believed of the noise before any source is seen: that of so many sources, and
 # of this part of all: a kind of noise that the run has not shown yet is possible in any run
-PSEUDO_SOURCES, PSEUDO_PART = 2.0, 0.01
+PSEUDO_SOURCES, PSEUDO_PART = 2.0, 0.004
 ROUNDS = 100
-STEEPNESS = {"walk": 0.5, "smooth": 2.0}  # powers of the amplitude that each is rarer by
+# of what is believed: the part of each process, and the power of the amplitude that it is rarer by
+BELIEVED = {"walk": (0.1, 0.5), "smooth": (0.4, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -76,18 +77,18 @@ def covariance(noise: Noise, times: NDArray, error: NDArray, mean_flux: float) -
 
 
 def believed(grid: list[Noise]) -> NDArray[np.float64]:
-    """Probabilities (H,) before any source is seen: half constant, a quarter each process.
+    """Probabilities (H,) before any source is seen, those of ``BELIEVED``, the rest constant.
 
-    Strong variability is rarer than weak. Scintillation, which is smooth, is of some per cent in
-    half of the compact sources and above a tenth in hardly any (Rickett et al. 2006, ApJ 637, 346;
-    Lovell et al. 2008, ApJ 689, 108): as the inverse square of the amplitude. Walks, as sources
-    make them by themselves: as the inverse root.
+    Strong variability is rarer than weak: scintillation, which is smooth, is of some per cent in
+    half of the compact sources and above a tenth in few (Rickett et al. 2006, ApJ 637, 346; Lovell
+    et al. 2008, ApJ 689, 108). Smooth processes look most like dips, so most of the doubt is
+    theirs: a lone source of any kind is then announced in about one of a hundred cases.
     """
-    result = np.full(len(grid), 0.5)
-    for kernel, power in STEEPNESS.items():
+    result = np.full(len(grid), 1 - sum(part for part, _ in BELIEVED.values()))
+    for kernel, (part, power) in BELIEVED.items():
         rows = [k for k, noise in enumerate(grid) if noise.kernel == kernel]
         weight = np.array([grid[k].amplitude ** -power for k in rows])
-        result[rows] = (0.5 / len(STEEPNESS)) * weight / weight.sum()
+        result[rows] = part * weight / weight.sum()
     return result
 
 
