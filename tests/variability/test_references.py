@@ -172,6 +172,7 @@ def test_a_light_curve_is_normalised_by_gains_without_its_source():
         "mosaic": np.tile(grid.mosaics, 7),
         "ra_deg": 0.0,
         "dec_deg": 0.0,
+        "pointing_dec_deg": 0.0,
         "n_blend": 1,
         "flag": "",
     }

@@ -14,7 +14,8 @@ class Calibration:
     """How a tile was calibrated; what the records do not tell is empty or None.
 
     Its calsets (two between which was interpolated), their presets, the tile's tier, why a calset
-    failed, and how far away in declination the farther one was observed [deg].
+    failed, how far away in declination the farther one was observed [deg], and the declination at
+    which the tile was.
     """
 
     calsets: tuple[str, ...] = ()
@@ -22,6 +23,7 @@ class Calibration:
     tier: str = ""
     failed: str = ""
     dec_offset_deg: float | None = None
+    pointing_dec_deg: float | None = None
 
     @property
     def named(self) -> str:
@@ -46,6 +48,7 @@ def calibration_of(record: Path) -> Calibration:
         str(image["data"].get("tier") or ""),
         failed,
         max(offsets, default=None),
+        here,
     )
 
 

@@ -208,6 +208,7 @@ def _facts(
     return {
         "mjd": data.get("mjd"),
         "freq_hz": data.get("freq_hz"),
+        "pointing_dec_deg": data.get("pointing_dec_deg"),
         "tiles": data.get("tiles_used", []),
         "n_sources": len(table),
         "n_flagged": len(table) - len(good),

@@ -27,6 +27,7 @@ class Problem:
     min_points: int
     width_min: float
     width_max: float
+    terms: NDArray[np.float64] | None = None  # (N, R) as in terms.py
 
 
 def make_problem(
@@ -38,10 +39,11 @@ def make_problem(
     min_points: int,
     width_min: float,
     width_max: float | None,
+    terms: NDArray | None = None,
 ) -> Problem:
     """Limits of the widths as in the bank."""
     limits = width_limits(times, width_min, width_max)
-    return Problem(times, flux, variance, filters, log_noise, min_points, *limits)
+    return Problem(times, flux, variance, filters, log_noise, min_points, *limits, terms)
 
 
 def log_density(

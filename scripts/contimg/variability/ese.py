@@ -38,12 +38,12 @@ class LightCurve:
     flux: NDArray[np.float64]  # (N,) [Jy]
     error: NDArray[np.float64]  # (N,) [Jy]
     block_odds: NDArray[np.float64] | None = None  # (N,) as in doubt.py, where it is known
+    strip: NDArray[np.int64] | None = None  # (N,) of the pointing, where there are several
 
     def until(self, number: int) -> LightCurve:
         """The first `number` epochs."""
-        odds = None if self.block_odds is None else self.block_odds[:number]
-        values = (v[:number] for v in (self.mjd, self.flux, self.error))
-        return LightCurve(self.source, *values, odds)
+        values = (self.mjd, self.flux, self.error, self.block_odds, self.strip)
+        return LightCurve(self.source, *(None if v is None else v[:number] for v in values))
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ def look_closer(
         options.min_points_in_dip,
         options.width_min_days,
         options.width_max_days,
+        series.terms,
     )
     least = rest + min(UNLIKELY, promise)
     posterior = refine(problem, banks.of_class["ese"], joint, least, random)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ class EseFiles(Files):
 
     lightcurves: Path = Field(
         description="table of light curves (.csv, .ecsv, .parquet, .vot) with the columns source, "
-        "mjd, flux_jy, flux_err_jy and, for several bands, freq_hz; or qa_warning (true, false)"
+        "mjd, flux_jy, flux_err_jy and, for several bands, freq_hz; or qa_warning (true, false); "
+        "or strip (any name of the pointing or setup)"
     )
     sources: Path = Field(description="table of sources to write (.parquet, .csv, .ecsv, .vot)")
     candidates: Path = Field(description="table of candidates to write (likewise)")
@@ -97,29 +99,43 @@ def _numbers(files: EseFiles, found: Search | None, sources: pd.DataFrame) -> No
 def curves_of(data: Measurements) -> tuple[list[LightCurve], dict[str, Parts]]:
     """Light curves of all sources, empty ones too, and the parts of the band by source."""
     curves, parts = [], {}
-    columns = [data.rows[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy")]
-    warned = data.rows["qa_warning"].to_numpy() if "qa_warning" in data.rows.columns else None
-    if warned is not None:
-        columns.append(block_odds(warned))
+    columns = {n: data.rows[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy")}
+    of_epochs = _of_epochs(data)
     code = data.rows["source"].cat.codes.to_numpy()
     edges = np.searchsorted(code, np.arange(len(data.sources) + 1))
     for source, first, last in zip(data.sources, edges[:-1], edges[1:], strict=True):
-        values = [column[first:last] for column in columns]
+        values = [column[first:last] for column in columns.values()]
+        own = {name: column[first:last] for name, column in of_epochs.items()}
         if "freq_hz" in data.rows.columns:
             rows = data.rows.iloc[first:last].astype({"source": str})
-            several = well_measured(rows)
-            if several["freq_hz"].nunique() > 1:
-                parts[source] = split(several)
-                values = together(several)
-            else:
-                one = several if len(several) else rows.drop_duplicates("mjd")
-                values = [one[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy")]
-            if warned is not None:
-                # an epoch has the largest odds of its parts
-                odds = pd.Series(columns[3][first:last]).groupby(rows["mjd"].to_numpy()).max()
-                values = [*values, np.interp(values[0], odds.index, odds)]
-        curves.append(LightCurve(source, *values))
+            values, parts_here = _joined(rows)
+            parts |= {} if parts_here is None else {source: parts_here}
+            # an epoch has the largest of its parts
+            most = {n: pd.Series(v).groupby(rows["mjd"].to_numpy()).max() for n, v in own.items()}
+            own = {n: np.interp(values[0], m.index, m) for n, m in most.items()}
+        if "strip" in own:
+            own["strip"] = np.round(own["strip"]).astype(int)
+        curves.append(LightCurve(source, *values, **own))
     return curves, parts
+
+
+def _of_epochs(data: Measurements) -> dict[str, np.ndarray]:
+    """What else is known of the epochs of light curves, by the name of its field."""
+    found = {}
+    if "qa_warning" in data.rows.columns:
+        found["block_odds"] = block_odds(data.rows["qa_warning"].to_numpy())
+    if "strip" in data.rows.columns:
+        found["strip"] = data.rows["strip"].to_numpy()
+    return found
+
+
+def _joined(rows: pd.DataFrame) -> tuple[Sequence[np.ndarray], Parts | None]:
+    """Times, flux densities and errors of one source, of several parts of the band if it has."""
+    several = well_measured(rows)
+    if several["freq_hz"].nunique() > 1:
+        return together(several), split(several)
+    one = several if len(several) else rows.drop_duplicates("mjd")
+    return [one[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy")], None
 
 
 def _tell(sources: pd.DataFrame, candidates: pd.DataFrame) -> None:

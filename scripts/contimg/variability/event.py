@@ -190,4 +190,6 @@ def _predicted(noise: Noise, series: Series, residual: NDArray, times: NDArray) 
     joined = np.concatenate([series.times, times])
     process = covariance(noise, joined, np.zeros(len(joined)), 1.0)
     matrix = process[:number, :number] + np.diag(series.variance)
+    if series.terms is not None:
+        matrix = matrix + series.terms @ series.terms.T
     return process[number:, :number] @ np.linalg.solve(matrix, residual)

@@ -47,6 +47,7 @@ class Series:
     variance: NDArray[np.float64]  # (N,)
     level_jy: float
     block_odds: NDArray[np.float64] | None = None  # (N,) as in doubt.py
+    terms: NDArray[np.float64] | None = None  # (N, R) as in terms.py
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,11 @@ class Fit:
 
 
 def make_series(
-    mjd: NDArray, flux: NDArray, error: NDArray, block_odds: NDArray | None = None
+    mjd: NDArray,
+    flux: NDArray,
+    error: NDArray,
+    block_odds: NDArray | None = None,
+    terms: NDArray | None = None,
 ) -> Series:
     """In units of the median; `flux` and `error` (N,) [Jy].
 
@@ -84,7 +89,7 @@ def make_series(
     relative = flux / level - 1
     excess = np.maximum(relative - np.quantile(relative, 0.9), 0)
     variance = (error / level) ** 2 + (SPIKE_ERROR * excess) ** 2
-    return Series(mjd - mjd[0], relative, variance, level, block_odds)
+    return Series(mjd - mjd[0], relative, variance, level, block_odds, terms)
 
 
 def whiteners(series: Series, grid: list[Noise]) -> list[Whitener]:
@@ -95,7 +100,7 @@ def whiteners(series: Series, grid: list[Noise]) -> list[Whitener]:
 def whitener(series: Series, noise: Noise) -> Whitener:
     """The filter of one noise model for one light curve."""
     model = noise.kernel, noise.amplitude, noise.tau_days
-    return make_whitener(series.times, series.variance, *model)
+    return make_whitener(series.times, series.variance, *model, series.terms)
 
 
 def weigh(series: Series, banks: Callable[[], Banks], grid: list[Noise]) -> Evidence:
@@ -109,7 +114,7 @@ def weigh(series: Series, banks: Callable[[], Banks], grid: list[Noise]) -> Evid
     typical of such sources.
     """
     flux = series.flux
-    null = log_likelihoods(series.times, flux, series.variance, grid)
+    null = _nulls(series, grid)
     quiet = null.max() - null[0] < QUIET and largest_window(flux, series.variance) < QUIET_SIGMA
     if not quiet and len(flux) >= LONG_EPOCHS:
         quiet = not _promising(series, null, grid)
@@ -135,6 +140,13 @@ def weigh(series: Series, banks: Callable[[], Banks], grid: list[Noise]) -> Evid
         if h == 0:
             alone = classes[0]
     return Evidence(null, classes, best)
+
+
+def _nulls(series: Series, grid: list[Noise]) -> NDArray[np.float64]:
+    """ln L (H,) without a template under every noise model."""
+    if series.terms is None:
+        return log_likelihoods(series.times, series.flux, series.variance, grid)
+    return np.array([log_likelihood(series.flux, filt) for filt in whiteners(series, grid)])
 
 
 def _of_class(white: Whitened, bank: Bank) -> tuple[float, int]:

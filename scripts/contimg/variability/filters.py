@@ -8,7 +8,7 @@ gains: whitened vectors have the inner products x' C^-1 y. The cost is N a templ
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numba
 import numpy as np
@@ -30,6 +30,7 @@ class Whitener:
     gain: NDArray[np.float32]  # (N, 2)
     root: NDArray[np.float32]  # (N,) 1 / standard deviation of the innovations
     log_det: float
+    taken: NDArray[np.float64] | None = None  # (N, R) whitened directions of terms that are no news
 
     def white(self, flux: NDArray) -> NDArray[np.float64]:
         """One and f (N,), whitened: (N, 2)."""
@@ -65,25 +66,63 @@ class Whitened:
         the same epochs should be neighbours: only where one is not, as the `support` of
         :func:`supports` tells, they are filtered, and the end is added in closed form.
         """
-        f = self.filter
         ones, values = self.white.T
-        dots = _products(f.transition, f.gain, f.root, templates, self.white, self.after, support)
-        return (float(ones @ ones), float(ones @ values), float(values @ values)), dots
+        dots = self._with(self.white, self.after, templates, support)
+        sums = np.array([ones @ ones, ones @ values, values @ values])
+        if self.filter.taken is not None:
+            one, value = self.white.T @ self.filter.taken
+            along = self._along(templates, support)
+            dots -= np.stack([(along**2).sum(axis=0), value @ along, one @ along])
+            sums -= [one @ one, one @ value, value @ value]
+        return (float(sums[0]), float(sums[1]), float(sums[2])), dots
+
+    def _with(self, white: NDArray, after: NDArray, templates: NDArray, support: NDArray):
+        """Products (3, K) of templates with themselves and with two whitened vectors."""
+        f = self.filter
+        return _products(f.transition, f.gain, f.root, templates, white, after, support)
+
+    def _along(self, templates: NDArray, support: NDArray) -> NDArray[np.float64]:
+        """Products (R, K) of templates with what is taken, two of which are done at a time."""
+        f, rows = self.filter, []
+        assert f.taken is not None
+        taken = np.pad(f.taken, ((0, 0), (0, f.taken.shape[1] % 2)))
+        for k in range(0, taken.shape[1], 2):
+            pair = np.ascontiguousarray(taken[:, k : k + 2])
+            after = afterwards(f.transition, f.gain, f.root, pair)
+            rows += list(self._with(pair, after, templates, support)[:0:-1])
+        return np.stack(rows[: f.taken.shape[1]])
 
 
 def make_whitener(
-    times: NDArray, variance: NDArray, kernel: str, amplitude: float, tau_days: float
+    times: NDArray,
+    variance: NDArray,
+    kernel: str,
+    amplitude: float,
+    tau_days: float,
+    terms: NDArray | None = None,
 ) -> Whitener:
-    """Filter for errors of `variance` (N,) and a process of `amplitude` (same unit as errors)."""
+    """Filter for errors of `variance` (N,) and a process of `amplitude` (same unit as errors).
+
+    With `terms` (N, R) their sum with amplitudes of variance one is part of the noise (Woodbury's
+    identity; Rasmussen & Williams 2006, eq. 2.41 ff.).
+    """
     smooth = kernel == "smooth"
     arrays = _filter(times, variance, amplitude**2, tau_days, smooth)
     transition, gain, innovation = arrays
-    return Whitener(
+    filt = Whitener(
         transition.astype(np.float32),
         gain.astype(np.float32),
         (innovation**-0.5).astype(np.float32),
         float(np.log(innovation).sum()),
     )
+    return filt if terms is None else _less_terms(filt, terms)
+
+
+def _less_terms(filt: Whitener, terms: NDArray) -> Whitener:
+    white = _whiten(filt.transition, filt.gain, filt.root, terms.astype(np.float32)).astype(float)
+    root = np.linalg.cholesky(np.eye(terms.shape[1]) + white.T @ white)
+    log_det = filt.log_det + 2 * float(np.log(np.diag(root)).sum())
+    return replace(filt, log_det=log_det, taken=np.linalg.solve(root, white.T).T)
 
 
 def draw_process(times: NDArray, noise: Noise, random: np.random.Generator) -> NDArray[np.float64]:

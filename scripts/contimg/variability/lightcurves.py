@@ -50,6 +50,7 @@ COLUMNS = [
     "flag",
     "ra_deg",
     "dec_deg",
+    "pointing_dec_deg",
 ]
 UNNORMALISED = "unnormalised"
 UNMEASURED = "unmeasured"
@@ -125,6 +126,8 @@ def read_photometry(
             raise ContimgError(f"{path}: {source} is measured twice")
         rows = len(part)
         part = _usable(_of_one_piece(part)[NEEDED])
+        pointing = record.get("data", {}).get("pointing_dec_deg")
+        part["pointing_dec_deg"] = np.nan if pointing is None else float(pointing)
         dropped += rows - len(part)
         if part.empty:
             left_out[mosaic] = "no source measured"

@@ -50,6 +50,27 @@ class VariabilityOptions(Options):
     width_max_days: float | None = Field(
         None, gt=0, description="widest dip searched [days, FWHM]; the length of the light curve"
     )
+    strip_offset: float = Field(
+        0.02,
+        ge=0,
+        lt=1,
+        description="how much flux densities of a source may differ from one declination strip to "
+        "another, as part of them (standard deviation); 0: not at all",
+    )
+    solar_term: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="amplitude that a variation of any source with the solar time of day may have, "
+        "as part of its flux density (standard deviation); 0: none",
+    )
+    sidereal_term: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="the same with the sidereal time, for sources that are seen at several hour "
+        "angles; 0: none",
+    )
     null_draws: int = Field(
         400, ge=100, description="simulated light curves without a lens, for the false alarms"
     )

@@ -104,7 +104,7 @@ def _softened(problem: Problem, scatter: float, bright: float = 0.0) -> Problem:
     bright epoch: caustic spikes and flares do not count until the dip has been found."""
     excess = np.maximum(problem.flux - np.quantile(problem.flux, BASELINE_QUANTILE), 0)
     variance = problem.variance + scatter**2 + (bright * excess) ** 2
-    filt = make_whitener(problem.times, variance, "white", 0.0, 1.0)
+    filt = make_whitener(problem.times, variance, "white", 0.0, 1.0, problem.terms)
     return replace(problem, filters=[filt], log_noise=np.zeros(1))
 
 

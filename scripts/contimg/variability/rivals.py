@@ -95,7 +95,8 @@ def _uneven(problem: Problem, name: str, bank: Bank, k: int, noise: Noise, h: in
         edge = int(np.argmax(shape))
         loose = np.abs(np.arange(len(shape)) - edge + 0.5) < 1
     variance = problem.variance + (UNEVEN[name] * size * loose) ** 2
-    filt = make_whitener(problem.times, variance, noise.kernel, noise.amplitude, noise.tau_days)
+    model = noise.kernel, noise.amplitude, noise.tau_days
+    filt = make_whitener(problem.times, variance, *model, problem.terms)
     gain = log_likelihood(problem.flux, filt) - log_likelihood(problem.flux, problem.filters[h])
     factor = fit_templates(problem.flux, one, filt).log_factor[0]
     return float(gain + factor + one.log_weight[0])

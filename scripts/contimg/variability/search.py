@@ -45,6 +45,7 @@ from contimg.variability.significance import (
     template_of,
     weak_dip,
 )
+from contimg.variability.terms import terms_of
 
 # before the run is seen: probabilities of the classes, with the weight of so many sources.
 # ESEs: of 1 % of compact sources at a time (Fiedler et al. 1994, ApJ 430, 581)
@@ -100,12 +101,12 @@ class Search:
         k = self.which[like]
         random = np.random.default_rng([self.options.seed, 2, number])
         about = self.priors.of(k), self.grid, self.options, random
-        return self.described(curve, examine(series_of(curve), *about))
+        return self.described(curve, examine(series_of(curve, self.options), *about))
 
     def described(self, curve: LightCurve, verdict: Verdict, parts: Parts | None = None) -> Event:
         """The event; what others do at the same time is nobody's dip, but bad data."""
         chance = float(self.null.probability(verdict.log_factor))
-        series = None if verdict.posterior is None else series_of(curve)
+        series = None if verdict.posterior is None else series_of(curve, self.options)
         event = describe(curve, series, verdict, chance, self.grid, parts)
         if event.kind in DIPS and self._company.shares(curve, event.change):
             event = replace(event, kind="bad_block")
@@ -190,8 +191,8 @@ def _distinct(curves: list[LightCurve]) -> tuple[list[LightCurve], list[int]]:
     seen: dict[bytes, int] = {}
     distinct, which = [], []
     for curve in curves:
-        odds = [] if curve.block_odds is None else curve.block_odds
-        values = np.concatenate([curve.mjd, curve.flux, curve.error, odds])
+        known = (v for v in (curve.block_odds, curve.strip) if v is not None)
+        values = np.concatenate([curve.mjd, curve.flux, curve.error, *known])
         key = hashlib.blake2b(values.tobytes(), digest_size=16).digest()
         if key not in seen:
             seen[key] = len(distinct)
@@ -216,19 +217,20 @@ def source_random(seed: int, source: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(source.encode())])
 
 
-def series_of(curve: LightCurve) -> Series:
+def series_of(curve: LightCurve, options: VariabilityOptions) -> Series:
     """In units of its median."""
-    return make_series(curve.mjd, curve.flux, curve.error, curve.block_odds)
+    terms = terms_of(curve.mjd, curve.strip, options)
+    return make_series(curve.mjd, curve.flux, curve.error, curve.block_odds, terms)
 
 
 def _weigh_one(curve: LightCurve, grid: list[Noise], options: VariabilityOptions) -> Evidence:
-    return weigh_one(series_of(curve), grid, options)
+    return weigh_one(series_of(curve, options), grid, options)
 
 
 def _closer_one(item, grid: list[Noise], options: VariabilityOptions):
     curve, evidence, priors = item
     random = source_random(options.seed, curve.source)
-    return look_closer(series_of(curve), evidence, priors, grid, options, random)
+    return look_closer(series_of(curve, options), evidence, priors, grid, options, random)
 
 
 def _judge_one(k: int, evidence: list[Evidence], priors: Priors) -> Verdict:
@@ -270,10 +272,12 @@ def _one_null(
     curve, noise, kind, number = item
     random = np.random.default_rng([options.seed, 1, number])
     times, weight = curve.mjd - curve.mjd[0], 1.0
+    terms = terms_of(curve.mjd, curve.strip, options)
     if kind == ESE:
         variance = (curve.error / np.median(curve.flux)) ** 2
         model = grid[noise]
-        filt = make_whitener(times, variance, model.kernel, model.amplitude, model.tau_days)
+        of_model = model.kernel, model.amplitude, model.tau_days
+        filt = make_whitener(times, variance, *of_model, terms)
         limits = width_limits(times, options.width_min_days, options.width_max_days)
         change, weight = weak_dip(times, filt, options.min_points_in_dip, limits, random)
         if not weight:
@@ -284,5 +288,5 @@ def _one_null(
             banks = doubting(make_banks(times, options), curve.block_odds)
             bank = banks.of_class.get(CLASSES[kind])
         change = template_of(bank, random)
-    made = simulate(curve, grid[noise], change, random)
+    made = simulate(curve, grid[noise], change, random, terms)
     return examine(made, priors, grid, options, random).log_factor, weight

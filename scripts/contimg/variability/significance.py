@@ -130,14 +130,23 @@ def draw_nulls(
 
 
 def simulate(
-    curve: LightCurve, noise: Noise, change: NDArray, random: np.random.Generator
+    curve: LightCurve,
+    noise: Noise,
+    change: NDArray,
+    random: np.random.Generator,
+    terms: NDArray | None = None,
 ) -> Series:
-    """A light curve with the epochs and errors of `curve`, noise, and a relative `change` (N,)."""
+    """A light curve with the epochs and errors of `curve`, noise, and a relative `change` (N,).
+
+    Amplitudes of the `terms` (N, R) are drawn, too.
+    """
     level = float(np.median(curve.flux))
     times = curve.mjd - curve.mjd[0]
     errors = curve.error / level * random.standard_normal(len(times))
     flux = 1 + change + draw_process(times, noise, random) + errors
-    return make_series(curve.mjd, level * flux, curve.error, curve.block_odds)
+    if terms is not None:
+        flux = flux + terms @ random.standard_normal(terms.shape[1])
+    return make_series(curve.mjd, level * flux, curve.error, curve.block_odds, terms)
 
 
 def template_of(bank: Bank | None, random: np.random.Generator) -> NDArray | float:

@@ -22,9 +22,11 @@ from contimg.variability.doubt import block_odds, doubtful
 from contimg.variability.ese import LightCurve
 from contimg.variability.growing import Growing, Names
 from contimg.variability.lightcurves import UNNORMALISED
+from contimg.variability.terms import kept, strips_of
 
 NEEDED = ["source", "mosaic", "mjd", "flux_norm_jy", "flux_norm_err_jy", "flag"]
 POSITION = ["ra_deg", "dec_deg"]
+POINTING = "pointing_dec_deg"
 CURVE = ("mjd", "flux_norm_jy", "flux_norm_err_jy")
 TEXTS = ("source", "mosaic", "flag")
 WHAT = "light curves"
@@ -41,7 +43,7 @@ class Stored:
 def read_curves(path: Path, record: Path) -> Stored:
     """All of the table at `path`, held against its `record`."""
     rows = _Rows(path)
-    parts = read_parts(path, WHAT, NEEDED + POSITION, record, TEXTS)
+    parts = read_parts(path, WHAT, [*NEEDED, *POSITION, POINTING], record, TEXTS)
     if all(map(rows.add, parts)) and rows.names.are_in_order():
         return rows.stored()
     rows, table = _Rows(path), in_order(read_parquet(path, WHAT, record))
@@ -80,6 +82,7 @@ class _Rows:
         self.path = path
         self.names = Names()
         self.code, self.warned = Growing(np.int32), Growing(bool)
+        self.pointing = Growing(np.int16)
         self.columns = [Growing() for _ in CURVE]
         self.positions: list[pd.DataFrame] = []  # of every part, by number of the source
         self.last: list[NDArray] = []  # number of the source, time and mosaic of the last row
@@ -100,6 +103,9 @@ class _Rows:
         good = _good(part)
         self.code.extend(code[good])
         self.warned.extend(doubtful(part["flag"])[good])
+        unknown = np.full(len(part), np.nan)
+        pointing = part[POINTING].to_numpy(dtype=float) if POINTING in part else unknown
+        self.pointing.extend(kept(pointing[good]))
         for name, column in zip(CURVE, self.columns, strict=True):
             column.extend(part[name].to_numpy(dtype=float)[good])
         if set(POSITION) <= set(part.columns):
@@ -119,8 +125,9 @@ class _Rows:
     def stored(self) -> Stored:
         """Light curves of all sources, empty ones too."""
         sources = list(self.names.place)
-        odds = block_odds(self.warned.values)
+        odds, strip = block_odds(self.warned.values), strips_of(self.pointing.values)
         columns = [*(column.values for column in self.columns), odds]
+        columns += [] if strip is None else [strip]
         edges = np.searchsorted(self.code.values, np.arange(len(sources) + 1))
         curves = [
             LightCurve(source, *(column[first:last] for column in columns))

@@ -2,7 +2,7 @@
 
 Columns ``source, mjd, flux_jy, flux_err_jy``, and ``freq_hz`` where there are several parts of
 the band. A ``flag`` that is not empty takes a row out, as ``upper_limit`` does where it is true;
-one with a true ``qa_warning`` is kept, but doubted.
+one with a true ``qa_warning`` is kept, but doubted. ``strip`` names what was measured alike.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from contimg.core.parquet import PART_ROWS, read_parts
 from contimg.variability.growing import Growing, Names, by_value
 
 NEEDED = ["source", "mjd", "flux_jy", "flux_err_jy"]
-OPTIONAL = ["freq_hz", "qa_warning", "flag", "upper_limit"]
+OPTIONAL = ["freq_hz", "qa_warning", "strip", "flag", "upper_limit"]
 FORMATS = {".csv": "csv", ".ecsv": "ascii.ecsv", ".parquet": "parquet", ".pq": "parquet"}
 FORMATS |= {".vot": "votable", ".votable": "votable", ".xml": "votable"}
 TRUE = {"true", "1", "1.0", "yes", "t"}
@@ -36,7 +36,7 @@ MOST_MJD = 100_000.0  # the year 2132; a JD, seconds or nanoseconds are above it
 class Measurements:
     """The usable rows by source and time, and why others are not."""
 
-    rows: pd.DataFrame  # NEEDED and, perhaps, freq_hz and qa_warning; names are categories
+    rows: pd.DataFrame  # NEEDED and, perhaps, freq_hz, qa_warning and strip; names are numbers
     sources: list[str]  # all of the table, in order
     reasons: dict[str, str] = field(default_factory=dict)  # by source: rows left out, and why
 
@@ -81,7 +81,7 @@ class _Gathered:
     """The usable rows of parts of a table; a source all of whose rows are bad is still known."""
 
     def __init__(self) -> None:
-        self.names = Names()
+        self.names, self.strips = Names(), Names()
         self.columns: dict[str, Growing] = {}
         self.lost: dict[str, list[NDArray]] = {}  # by reason, in order: numbers of sources
 
@@ -101,6 +101,8 @@ class _Gathered:
             rows[name] = pd.to_numeric(part[name], errors="coerce").to_numpy(dtype=float)
         if "qa_warning" in part.columns:
             rows["qa_warning"] = _true(part["qa_warning"])
+        if "strip" in part.columns:
+            rows["strip"] = self.strips.codes(part["strip"])
         return rows
 
     def measurements(self) -> Measurements:
