@@ -34,7 +34,8 @@ def test_evidence_of_a_template_by_integration(name):
     full = make_banks(times, 3, 2.0, None).of_class[name]
     k = full.templates.shape[1] // 3
     column = {n: getattr(full, n)[k : k + 1] for n in ("log_weight", "low", "high", "parameters")}
-    bank = dataclasses.replace(full, templates=full.templates[:, k : k + 1], **column)
+    templates = full.templates[:, k : k + 1]
+    bank = dataclasses.replace(full, templates=templates, where=None, **column)
     series = make_series(
         times, 1 + 0.3 * bank.templates[:, 0] + error * random.normal(size=20), error
     )
@@ -102,6 +103,22 @@ def test_probability_of_simulated_values():
         assert null.probability(shift * value - shift**2 / 2) == pytest.approx(known, rel=0.5)
     beyond = shift * 5.0 - shift**2 / 2
     assert stats.norm.sf(5.0) < null.probability(beyond) < np.exp(-beyond)
+
+
+def test_rounding_puts_no_order_into_equal_factors():
+    """Half of the light curves hold nothing: their B is one number, each has the same p."""
+    random = np.random.default_rng(6)
+    nothing, weight = np.full(200, -1.5), random.uniform(0.1, 3, 400)
+    some = random.normal(0, 1, 200)
+    found = []
+    for _ in range(2):
+        values = np.append(nothing + 1e-12 * random.normal(size=200), some)
+        null = null_distribution(values, weight)
+        ask = np.append(-1.5 + 1e-12 * random.normal(size=50), (-1.0, 0.5, 4.0))
+        found.append(null.probability(ask))
+    np.testing.assert_allclose(*found, rtol=1e-9)
+    at_least = weight[np.append(nothing, some) > -1.5 - 1e-9].sum() / weight.sum()
+    np.testing.assert_allclose(found[0][:50], at_least, rtol=1e-9)
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,8 @@ TAIL_DRAWS = 10.0  # effective number of simulations behind a probability
 SMOOTHING, STEP = 2.0, 0.05  # half-width and step in ln B
 WEAKEST, STRONGEST = 3.0, 9.0  # dips that are drawn, in errors of their depth
 SMALLEST = 1e-30
+# light curves in which nothing stands out have the same B: rounding must not put them in order
+ROUNDING = 1e-6  # of ln B
 RIVALS = [k for k, name in enumerate(CLASSES) if name != "ese"]
 
 
@@ -56,7 +58,7 @@ class NullDistribution:
     def probability(self, log_factor: NDArray) -> NDArray[np.float64]:
         """P(ln B >= log_factor), any shape."""
         log_factor = np.asarray(log_factor, dtype=float)
-        index = np.searchsorted(self.values, log_factor, side="left")
+        index = np.searchsorted(self.values, log_factor - ROUNDING, side="left")
         known = self.tail[np.minimum(index, len(self.tail) - 1)]
         beyond = self.start_probability * np.exp(-np.maximum(log_factor - self.start, 0))
         return np.clip(np.where(log_factor > self.start, beyond, known), SMALLEST, 1.0)
@@ -67,12 +69,12 @@ def null_distribution(
 ) -> NullDistribution:
     """From ln B (D,) and the weights of simulations without a dip, and the same with `dips`."""
     order = np.argsort(values, kind="stable")
-    values, weight = values[order], weight[order] / weight.sum()
+    values, weight = _ties(values[order]), weight[order] / weight.sum()
     tail = np.cumsum(weight[::-1])[::-1]
     squares = np.cumsum((weight**2)[::-1])[::-1]
     # the last place with enough effective draws above it
     enough = np.flatnonzero(tail**2 / squares >= TAIL_DRAWS)
-    last = int(enough[-1]) if len(enough) else 0
+    last = int(np.searchsorted(values, values[enough[-1]])) if len(enough) else 0
     start, reached, agreement = float(values[last]), float(tail[last]), np.nan
     if dips is not None and len(dips):
         further, rarer = _by_dips(dips, dip_weight, start)
@@ -82,6 +84,12 @@ def null_distribution(
             tail = np.append(tail[: last + 1], np.minimum(rarer, reached))
             start, reached = float(values[-1]), float(tail[-1])
     return NullDistribution(values, tail, start, reached, agreement)
+
+
+def _ties(values: NDArray) -> NDArray[np.float64]:
+    """Ascending values, those that are the same but for rounding as the lowest of them."""
+    new = np.append(True, np.diff(values) > ROUNDING)
+    return values[new][np.cumsum(new) - 1]
 
 
 def _by_dips(dips: NDArray, weight: NDArray, start: float) -> tuple[NDArray, NDArray]:
