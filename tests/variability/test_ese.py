@@ -8,6 +8,7 @@ from scipy import stats
 
 from contimg.core.lens import smoothed_gain
 from contimg.variability.banks import Banks, make_banks
+from contimg.variability.ese import Verdict
 from contimg.variability.evidence import (
     QUIET_SIGMA,
     largest_window,
@@ -103,6 +104,19 @@ def test_probability_of_simulated_values():
         assert null.probability(shift * value - shift**2 / 2) == pytest.approx(known, rel=0.5)
     beyond = shift * 5.0 - shift**2 / 2
     assert stats.norm.sf(5.0) < null.probability(beyond) < np.exp(-beyond)
+
+
+def test_a_dip_that_was_not_looked_at_closely_is_no_error():
+    """The rates of the run may make one the most probable that at first was not worth it."""
+    random = np.random.default_rng(7)
+    curves = [known_curves.curve(f"c{k}", np.ones(40), 0.05, random) for k in range(6)]
+    found = search_all(curves, QUICK)
+    probability = np.full(len(found.verdicts[0].probability), 0.01)
+    probability[2] = 0.9
+    odds = np.full(len(found.verdicts[0].odds), 9.0)
+    event = found.described(curves[0], Verdict(2.0, probability, odds, None))
+    assert event.kind == "ese" and np.isnan(event.values["depth"].value)
+    assert not found.announces(event)
 
 
 def test_rounding_puts_no_order_into_equal_factors():

@@ -108,7 +108,9 @@ class Search:
         chance = float(self.null.probability(verdict.log_factor))
         series = None if verdict.posterior is None else series_of(curve, self.options)
         event = describe(curve, series, verdict, chance, self.grid, parts)
-        if event.kind in DIPS and self._company.shares(curve, event.change):
+        # one that was not worth a closer look has no dip that others could show
+        known = event.kind in DIPS and len(event.change)
+        if known and self._company.shares(curve, event.change):
             event = replace(event, kind="bad_block")
         return event
 
