@@ -119,6 +119,19 @@ def test_a_dip_that_was_not_looked_at_closely_is_no_error():
     assert not found.announces(event)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_many_of_a_rare_kind_do_not_tell_what_the_common_one_does(seed: int) -> None:
+    """A hundred of a kind that makes up 1e-4 reach high values; of the common kind none is seen."""
+    random, shift = np.random.default_rng(seed), 3.0
+    x = np.append(random.normal(size=100), random.normal(1, 1, size=100))
+    weight = np.repeat([2.0, 2e-4], 100)
+    dips = shift * random.normal(shift, 1, size=200) - shift**2 / 2
+    null = null_distribution(shift * x - shift**2 / 2, weight, dips, np.ones(200))
+    for value in (2.2, 2.6, 3.0):
+        known = stats.norm.sf(value)
+        assert 0.4 < null.probability(shift * value - shift**2 / 2) / known < 4
+
+
 def test_rounding_puts_no_order_into_equal_factors():
     """Half of the light curves hold nothing: their B is one number, each has the same p."""
     random = np.random.default_rng(6)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from contimg.variability.ese import LightCurve
 
 TAIL_DRAWS = 10.0  # effective number of simulations behind a probability
+# that of simulations of the largest weight which may be missing where none was seen (95 %)
+MISSED = 3.0
 SMOOTHING, STEP = 2.0, 0.05  # half-width and step in ln B
 WEAKEST, STRONGEST = 3.0, 9.0  # dips that are drawn, in errors of their depth
 SMALLEST = 1e-30
@@ -72,16 +74,22 @@ def null_distribution(
     values, weight = _ties(values[order]), weight[order] / weight.sum()
     tail = np.cumsum(weight[::-1])[::-1]
     squares = np.cumsum((weight**2)[::-1])[::-1]
-    # the last place with enough effective draws above it
-    enough = np.flatnonzero(tail**2 / squares >= TAIL_DRAWS)
+    # the last place with enough effective draws above it; many of rare kinds are not enough where
+    # one of what is common would have counted more than all of them
+    enough = (tail**2 / squares >= TAIL_DRAWS) & (tail >= MISSED * weight.max())
+    enough = np.flatnonzero(enough)
     last = int(np.searchsorted(values, values[enough[-1]])) if len(enough) else 0
     start, reached, agreement = float(values[last]), float(tail[last]), np.nan
     if dips is not None and len(dips):
         further, rarer = _by_dips(dips, dip_weight, start)
         if len(further):
-            agreement = float(rarer[0] / reached)
-            values = np.append(values[: last + 1], further)
-            tail = np.append(tail[: last + 1], np.minimum(rarer, reached))
+            # up to where there are enough dips as beyond all
+            between = np.arange(start, further[0], STEP)
+            falling = reached * np.exp(start - between)
+            lowest = float(reached * np.exp(start - further[0]))
+            agreement = float(rarer[0] / lowest)
+            values = np.concatenate([values[: last + 1], between, further])
+            tail = np.concatenate([tail[: last + 1], falling, np.minimum(rarer, lowest)])
             start, reached = float(values[-1]), float(tail[-1])
     return NullDistribution(values, tail, start, reached, agreement)
 
@@ -93,7 +101,8 @@ def _ties(values: NDArray) -> NDArray[np.float64]:
 
 
 def _by_dips(dips: NDArray, weight: NDArray, start: float) -> tuple[NDArray, NDArray]:
-    """Values of ln B from `start` on, and the probabilities without a dip to reach them.
+    """Values of ln B from `start` on, where dips are enough, and the probabilities without one to
+    reach them.
 
     With the density g of ln B over dips P(ln B >= x) is the integral of g(u) e^-u from x on. g is
     a mean over ``SMOOTHING``: it changes slowly, as e^-u does not.
@@ -101,9 +110,10 @@ def _by_dips(dips: NDArray, weight: NDArray, start: float) -> tuple[NDArray, NDA
     value = np.arange(start, max(np.max(dips[weight > 0], initial=start), start), STEP)
     near = (np.abs(value[:, None] - dips) < SMOOTHING) * weight
     number = near.sum(axis=1) ** 2 / np.maximum((near**2).sum(axis=1), 1e-300)
-    few = np.flatnonzero(number < TAIL_DRAWS)
-    value = value[: few[0] if len(few) else len(value)]
-    density = near[: len(value)].sum(axis=1) / (2 * SMOOTHING * len(dips))
+    enough = np.flatnonzero(number >= TAIL_DRAWS)
+    longest = max(np.split(enough, np.flatnonzero(np.diff(enough) > 1) + 1), key=len)
+    value = value[longest]
+    density = near[longest].sum(axis=1) / (2 * SMOOTHING * len(dips))
     if not len(value):
         return value, value
     # beyond the last value the density stays what it is there
