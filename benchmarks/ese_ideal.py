@@ -119,10 +119,10 @@ def drawn_blocks(times, random) -> tuple[np.ndarray, np.ndarray]:
     return -inside.astype(np.float32), np.full(inside.shape[1], np.inf)
 
 
-def processes(mixed: bool) -> dict[tuple[str, str], list[tuple[float, float, float]]]:
+def processes(mixed: bool, doubt: bool) -> dict[tuple[str, str], list[tuple[float, float, float]]]:
     """By kind of host the amplitudes, time scales [days] and probabilities of its processes."""
     found = {CONSTANT: [(0.0, 1.0, 1.0)]}
-    for group, kinds in (("host", HOSTS if mixed else {}), ("rival", RIVAL_NOISE)):
+    for group, kinds in (("host", HOSTS if mixed else {}), ("rival", RIVAL_NOISE if doubt else {})):
         for name, limits in kinds.items():
             sizes, scales = (low + (high - low) * MIDDLES for low, high in limits)
             if (group, name) == ("rival", "walk"):
@@ -154,14 +154,14 @@ def log_factor(root, ones, value, changes, full, edges) -> float:
     return float(log_sum(factors) + 0.5 * np.log(2 * np.pi) - np.log(len(b)))
 
 
-def weigh(number: int, made: list[Made], shapes: Shapes, mixed: bool) -> Evidence:
+def weigh(number: int, made: list[Made], shapes: Shapes, mixed: bool, doubt: bool) -> Evidence:
     """The probabilities of one light curve."""
     curve, random = made[number], np.random.default_rng([9, number])
     level = np.median(curve.flux)
     flux, variance = curve.flux / level, (curve.error / level) ** 2
     dips, blocks = drawn_dips(shapes, curve.mjd, random), drawn_blocks(curve.mjd, random)
     nothing, dip, block = {}, {}, -np.inf
-    for kind, rows in processes(mixed).items():
+    for kind, rows in processes(mixed, doubt).items():
         without, with_dip = [], []
         for amplitude, tau, part in rows:
             process = amplitude**2 * kernel(kind[1], curve.mjd, tau)
@@ -212,10 +212,10 @@ def threshold(dips: np.ndarray) -> float:
     return float(value[np.flatnonzero(tail >= EXPECTED)[-1]])
 
 
-def evidence_of(made: list[Made], shapes: Shapes, mixed: bool) -> list[Evidence]:
+def evidence_of(made: list[Made], shapes: Shapes, mixed: bool, doubt: bool) -> list[Evidence]:
     """Of every light curve, in two processes."""
     global _work
-    _work = made, shapes, mixed
+    _work = made, shapes, mixed, doubt
     with get_context("fork").Pool(2) as pool:
         return pool.map(_weigh, range(len(made)), chunksize=1)
 
@@ -247,7 +247,7 @@ def main() -> None:
     made += [rival(kind, given.snr, random) for kind in RIVALS for _ in range(given.rivals)]
     rows = pd.DataFrame(cells + [(k, "", "") for k in RIVALS for _ in range(given.rivals)])
     rows.columns = ["depth", "width", "shape"]
-    found = evidence_of(made, ray_shot(np.random.default_rng(1)), mixed)
+    found = evidence_of(made, ray_shot(np.random.default_rng(1)), mixed, max(given.doubt) > 0)
     print(f"{len(made)} light curves: {time.perf_counter() - started:.0f} s")
     for doubt in given.doubt:
         value = log_factors(found, mixed, doubt)
