@@ -106,7 +106,7 @@ def test_probability_of_simulated_values():
     assert stats.norm.sf(5.0) < null.probability(beyond) < np.exp(-beyond)
 
 
-def test_a_dip_that_was_not_looked_at_closely_is_no_error():
+def test_what_was_not_looked_at_closely_is_no_dip():
     """The rates of the run may make one the most probable that at first was not worth it."""
     random = np.random.default_rng(7)
     curves = [known_curves.curve(f"c{k}", np.ones(40), 0.05, random) for k in range(6)]
@@ -115,7 +115,7 @@ def test_a_dip_that_was_not_looked_at_closely_is_no_error():
     probability[2] = 0.9
     odds = np.full(len(found.verdicts[0].odds), 9.0)
     event = found.described(curves[0], Verdict(2.0, probability, odds, None))
-    assert event.kind == "ese" and np.isnan(event.values["depth"].value)
+    assert event.kind == "constant" and np.isnan(event.values["depth"].value)
     assert not found.announces(event)
 
 

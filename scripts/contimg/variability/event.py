@@ -90,7 +90,8 @@ def describe(
     `series` is needed where a dip is possible.
     """
     probability = dict(zip(NAMES, map(float, verdict.probability), strict=True))
-    kind = _kind(verdict)
+    # what was not worth a closer look is no dip
+    kind = _kind(verdict, dip=verdict.posterior is not None)
     if verdict.posterior is None or series is None:
         blank, empty = dict.fromkeys(VALUES, Value(np.nan, np.nan)), np.empty(0)
         values, in_dip, grey, model = blank, 0, None, (empty, empty, empty)
