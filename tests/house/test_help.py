@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -77,7 +78,7 @@ def test_what_is_mistyped_is_guessed(words: list[str], hint: str, capsys) -> Non
 def test_a_pipe_that_closes_is_no_error() -> None:
     """`contimg config | head -1`"""
     done = subprocess.run(
-        f"set -o pipefail; {sys.executable} scripts/bin/contimg config | head -n 1",
+        f"set -o pipefail; {shlex.quote(sys.executable)} scripts/bin/contimg config | head -n 1",
         shell=True, executable="/bin/bash", cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stderr == ""
@@ -86,7 +87,7 @@ def test_a_pipe_that_closes_is_no_error() -> None:
 
 def test_an_output_that_is_closed_is_no_error() -> None:
     done = subprocess.run(
-        f"{sys.executable} scripts/bin/contimg config >&-",
+        f"{shlex.quote(sys.executable)} scripts/bin/contimg config >&-",
         shell=True, executable="/bin/bash", cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
