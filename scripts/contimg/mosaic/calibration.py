@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from contimg.core.records import followed, read_record
+from contimg.core.records import read_record
+from contimg.core.upstream import inputs_of, pointing_of, upstream
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ def calibration_of(record: Path) -> Calibration:
     :class:`DataQualityError` when one below the results is gone.
     """
     image = read_record(record)
-    applied = _upstream([(record, image)], "apply")
-    solved = [named for named in _inputs(applied) if named[1].get("stage") == "solve"]
+    applied = upstream([(record, image)], "apply")
+    solved = [named for named in inputs_of(applied) if named[1].get("stage") == "solve"]
     failed = "; ".join(content["reason"] for _, content in solved if content["verdict"] == "fail")
-    here, there = _pointing(applied), [_pointing([named]) for named in solved]
+    here, there = pointing_of(applied), [pointing_of([named]) for named in solved]
     offsets = [abs(here - dec) for dec in there if here is not None and dec is not None]
     return Calibration(
         tuple(image["data"].get("calsets") or ()),
@@ -50,26 +50,3 @@ def calibration_of(record: Path) -> Calibration:
         max(offsets, default=None),
         here,
     )
-
-
-Named = list[tuple[Path, dict[str, Any]]]  # records with their paths
-
-
-def _upstream(records: Named, stage: str) -> Named:
-    """The record of `stage` among the inputs of `records`; none, or one."""
-    return [named for named in _inputs(records) if named[1].get("stage") == stage][:1]
-
-
-def _pointing(records: Named) -> float | None:
-    """Declination [deg] at which the data behind a record were observed, from their manifest."""
-    for _, content in _inputs(_upstream(records, "convert")):
-        group = content.get("group")
-        if isinstance(group, dict):
-            dec = group.get("dec_app_deg")
-            return float(group["dec_deg"] if dec is None else dec)
-    return None
-
-
-def _inputs(records: Named) -> Named:
-    """The records and manifests that `records` were made from."""
-    return [named for path, content in records for named in followed(content, path)]

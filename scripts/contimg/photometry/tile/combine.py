@@ -24,6 +24,7 @@ from contimg.core.links import linked
 from contimg.core.parquet import read_parquet
 from contimg.core.records import Check, check, inherited, read_record, write_record
 from contimg.core.rowflags import usable
+from contimg.core.upstream import tile_pointing
 from contimg.photometry.table import COLUMNS as IMAGE_COLUMNS
 from contimg.photometry.table import schema_of, write_table
 from contimg.photometry.tile import targets
@@ -82,6 +83,7 @@ def run(files: CombineFiles) -> None:
             " images; give one each"
         )
     tiles, beams, sources, left_out = [], [], [], {}
+    pointings: list[float | None] = []
     images = files.images or [None] * n
     for path, record_path, image in zip(files.tables, files.records, images, strict=True):
         try:
@@ -97,6 +99,7 @@ def run(files: CombineFiles) -> None:
             left_out[record_path.stem] = str(error)
             continue
         beams.append(record["data"]["residual_beam"])
+        pointings.append(tile_pointing(record, record_path))
         sources += of_tile
     if not tiles:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
@@ -112,7 +115,7 @@ def run(files: CombineFiles) -> None:
         files.record,
         product=files.record.stem,
         stage="photometry",
-        data=_facts(table, tiles, left_out),
+        data=_facts(table, tiles, left_out) | {"pointing_dec_deg": _middle(pointings)},
         checks=[*_checks(table, left_out), *inherited(sources)],
         inputs=[*files.records, *files.images],
     )
@@ -267,6 +270,12 @@ def _farthest(values: pd.Series, by: pd.Series) -> NDArray[np.float64]:
     """Of each source the value farthest from zero."""
     low, high = values.groupby(by).min(), values.groupby(by).max()
     return np.where(-low > high, low, high)
+
+
+def _middle(values: list[float | None]) -> float | None:
+    """The median of what is known."""
+    known = [value for value in values if value is not None]
+    return float(np.median(known)) if known else None
 
 
 def _facts(
