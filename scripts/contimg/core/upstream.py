@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from contimg.core.errors import DataQualityError
 from contimg.core.records import followed
@@ -32,6 +35,12 @@ def pointing_of(records: Named) -> float | None:
             dec = group.get("dec_app_deg")
             return float(group["dec_deg"] if dec is None else dec)
     return None
+
+
+def middle_of(pointings: Iterable[float | None]) -> float | None:
+    """The median declination [deg] of those that are known."""
+    known = [dec for dec in pointings if dec is not None]
+    return float(np.median(known)) if known else None
 
 
 def tile_pointing(record: dict[str, Any], path: Path) -> float | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from contimg.core.fits import Beam, write_image
 from contimg.core.records import Check, atomic, check, inherited
+from contimg.core.upstream import middle_of
 from contimg.mosaic.beams import spread
 from contimg.mosaic.combine import Mosaic, mid_frequency
 from contimg.mosaic.grid import Grid
@@ -89,7 +90,7 @@ def facts(
         "rms_min_jy_beam": float(rms.min()) if rms.size else None,
         "noise_factor_median": _number(factors.median),
         "peak_jy_beam": _number(np.nanmax(mosaic.image)),
-        "pointing_dec_deg": _pointing(used),
+        "pointing_dec_deg": middle_of(tile.calibration.pointing_dec_deg for tile in used),
         "tiles_used": [tile.name for tile in used],
         "tiles_left_out": [
             {"tile": tile.name, "reason": tile.reason} for tile in tiles if not tile.used
@@ -112,12 +113,6 @@ def facts(
         ],
         "calsets": sorted({name for t in used for name in t.calibration.calsets}),
     }
-
-
-def _pointing(tiles: Sequence[Tile]) -> float | None:
-    """Declination [deg] at which the tiles were observed, where their records tell."""
-    known = [t.calibration.pointing_dec_deg for t in tiles]
-    return _number(np.median([dec for dec in known if dec is not None] or [np.nan]))
 
 
 _UNSCALED = {"factor": 1.0, "error": 0.0}

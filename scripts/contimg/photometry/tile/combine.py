@@ -24,7 +24,7 @@ from contimg.core.links import linked
 from contimg.core.parquet import read_parquet
 from contimg.core.records import Check, check, inherited, read_record, write_record
 from contimg.core.rowflags import usable
-from contimg.core.upstream import tile_pointing
+from contimg.core.upstream import middle_of, tile_pointing
 from contimg.photometry.table import COLUMNS as IMAGE_COLUMNS
 from contimg.photometry.table import schema_of, write_table
 from contimg.photometry.tile import targets
@@ -115,7 +115,7 @@ def run(files: CombineFiles) -> None:
         files.record,
         product=files.record.stem,
         stage="photometry",
-        data=_facts(table, tiles, left_out) | {"pointing_dec_deg": _middle(pointings)},
+        data=_facts(table, tiles, left_out) | {"pointing_dec_deg": middle_of(pointings)},
         checks=[*_checks(table, left_out), *inherited(sources)],
         inputs=[*files.records, *files.images],
     )
@@ -270,12 +270,6 @@ def _farthest(values: pd.Series, by: pd.Series) -> NDArray[np.float64]:
     """Of each source the value farthest from zero."""
     low, high = values.groupby(by).min(), values.groupby(by).max()
     return np.where(-low > high, low, high)
-
-
-def _middle(values: list[float | None]) -> float | None:
-    """The median of what is known."""
-    known = [value for value in values if value is not None]
-    return float(np.median(known)) if known else None
 
 
 def _facts(
