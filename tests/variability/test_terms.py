@@ -88,6 +88,12 @@ def test_a_lens_across_two_strips_is_found_with_its_depth() -> None:
     depth = event.values["depth"]
     assert depth.value == pytest.approx(1 - dip.min(), abs=3 * depth.error)
     assert depth.error < 0.05
+    # what is drawn goes through the data of both strips
+    drawn = np.interp(mjd, event.model_mjd, event.process_jy)
+    away = np.abs(mjd - 60023) > 12
+    for k in (0, 1):
+        some = away & (strip == k)
+        assert np.mean(curves[0].flux[some] - drawn[some]) == pytest.approx(0, abs=0.01)
 
 
 def test_what_follows_the_sun_can_be_switched_on() -> None:

@@ -184,13 +184,18 @@ def _model(curve: LightCurve, series: Series, verdict: Verdict, grid: list[Noise
 
 
 def _predicted(noise: Noise, series: Series, residual: NDArray, times: NDArray) -> NDArray:
-    """Mean of the noise process at `times` given the residuals; zero for white noise."""
-    if noise.amplitude == 0 or len(residual) > MODEL_EPOCHS:
+    """Mean of the process and the terms of a light curve at `times` given the residuals.
+
+    Zero for white noise; the terms are those of the nearest epoch.
+    """
+    number, terms = len(residual), series.terms
+    if (noise.amplitude == 0 and terms is None) or number > MODEL_EPOCHS:
         return np.zeros(len(times))
-    number = len(residual)
     joined = np.concatenate([series.times, times])
-    process = covariance(noise, joined, np.zeros(len(joined)), 1.0)
-    matrix = process[:number, :number] + np.diag(series.variance)
-    if series.terms is not None:
-        matrix = matrix + series.terms @ series.terms.T
-    return process[number:, :number] @ np.linalg.solve(matrix, residual)
+    noises = covariance(noise, joined, np.zeros(len(joined)), 1.0)
+    if terms is not None:
+        nearest = np.abs(times[:, None] - series.times).argmin(axis=1)
+        everywhere = np.vstack([terms, terms[nearest]])
+        noises = noises + everywhere @ everywhere.T
+    matrix = noises[:number, :number] + np.diag(series.variance)
+    return noises[number:, :number] @ np.linalg.solve(matrix, residual)

@@ -19,6 +19,7 @@ from contimg.variability.evidence import log_sum
 from contimg.variability.filters import draw_process
 from contimg.variability.parallel import parallel_map
 from contimg.variability.search import Search
+from contimg.variability.terms import drawn, terms_of
 
 RIVALS = ("flare", "step", "bad_block", "periodic")
 LEVELS = (0.3, 0.1, 0.03)  # where p is compared with the part of the light curves that reach it
@@ -48,7 +49,8 @@ def _one(item: tuple[int, str, int, int], search: Search) -> dict[str, object]:
     times, level = curve.mjd - curve.mjd[0], float(np.median(curve.flux))
     errors = curve.error / level * random.standard_normal(len(times))
     process = draw_process(times, search.grid[noise], random)
-    flux = level * (change(kind, times, random) + process + errors)
+    systematic = drawn(terms_of(curve.mjd, curve.strip, search.options), random)
+    flux = level * (change(kind, times, random) + process + errors + systematic)
     event = search.examine(replace(curve, flux=flux), host, number)
     return {
         "kind": kind,

@@ -32,6 +32,7 @@ from contimg.variability.evidence import Series, make_series
 from contimg.variability.filters import Whitener, draw_process
 from contimg.variability.noise import Noise, Priors
 from contimg.variability.profiles import changes, depths, pieces
+from contimg.variability.terms import drawn
 
 if TYPE_CHECKING:
     from contimg.variability.ese import LightCurve
@@ -55,7 +56,8 @@ class NullDistribution:
     tail: NDArray[np.float64]  # (D,) P(ln B >= value)
     start: float  # from here on extrapolated
     start_probability: float
-    agreement: float  # P from dips over P from simulations where the simulations end
+    # P from dips over P from simulations where these end; nan where no dips are near
+    agreement: float
 
     def probability(self, log_factor: NDArray) -> NDArray[np.float64]:
         """P(ln B >= log_factor), any shape."""
@@ -87,7 +89,8 @@ def null_distribution(
             between = np.arange(start, further[0], STEP)
             falling = reached * np.exp(start - between)
             lowest = float(reached * np.exp(start - further[0]))
-            agreement = float(rarer[0] / lowest)
+            # where they do not meet they cannot be compared
+            agreement = np.nan if len(between) else float(rarer[0] / reached)
             values = np.concatenate([values[: last + 1], between, further])
             tail = np.concatenate([tail[: last + 1], falling, np.minimum(rarer, lowest)])
             start, reached = float(values[-1]), float(tail[-1])
@@ -162,8 +165,7 @@ def simulate(
     times = curve.mjd - curve.mjd[0]
     errors = curve.error / level * random.standard_normal(len(times))
     flux = 1 + change + draw_process(times, noise, random) + errors
-    if terms is not None:
-        flux = flux + terms @ random.standard_normal(terms.shape[1])
+    flux = flux + drawn(terms, random)
     return make_series(curve.mjd, level * flux, curve.error, curve.block_odds, terms)
 
 

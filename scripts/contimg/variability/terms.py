@@ -38,6 +38,11 @@ def terms_of(
     return np.column_stack(shapes).astype(float) if shapes else None
 
 
+def drawn(terms: NDArray | None, random: np.random.Generator) -> NDArray[np.float64] | float:
+    """What `terms` (N, R) add to a simulated light curve: their amplitudes are drawn."""
+    return 0.0 if terms is None else terms @ random.standard_normal(terms.shape[1])
+
+
 def strips_of(pointing: NDArray[np.int16]) -> NDArray[np.int16] | None:
     """Numbers (N,) of the strips of pointings as :func:`kept`; what is not known is a strip, too.
 
