@@ -68,9 +68,10 @@ if __name__ == "__main__":
     timed(tables)
     started = time.perf_counter()
     few = curves[: max(4, 2 * given.threads)]
-    run = search_all(few, VariabilityOptions(null_draws=100), given.threads)
+    options = VariabilityOptions(null_draws=100)
+    run = search_all(few, options, given.threads)
     nulls = time.perf_counter() - started
-    simple, metrics = timed(plain, curves), timed(lambda: [measured(c) for c in curves])
+    simple, metrics = timed(plain, curves), timed(lambda: [measured(c, options) for c in curves])
     search = timed(parallel_map, examined, list(enumerate(curves)), (run,), given.threads)
     print(f"{given.sources} sources, {given.epochs} days, {given.threads} processes")
     print(f"100 simulated light curves: {nulls:.0f} s, whatever the number of sources")

@@ -96,5 +96,6 @@ def write_photometry(
         records.append(folder / f"{mosaic}.json")
         (pd.DataFrame() if bad else table).to_parquet(tables[-1])
         verdict = {"verdict": "fail", "reason": "all tiles lost"} if bad else {"verdict": "pass"}
-        write_record(records[-1], product=mosaic, stage="photometry", data={}, **verdict)
+        data = {} if made.strip is None else {"pointing_dec_deg": 16.0 + made.strip[column]}
+        write_record(records[-1], product=mosaic, stage="photometry", data=data, **verdict)
     return tables, records

@@ -1,6 +1,7 @@
 """The two verbs from the command line, on files."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -62,6 +63,29 @@ def test_light_curves(run):
         "flux_norm_err_jy"
     ]
     assert np.std(pull[steady["flag"] == ""]) == pytest.approx(1, abs=0.15)
+
+
+def test_a_source_may_differ_from_strip_to_strip(tmp_path):
+    """Two pointings a degree apart, each for six of twelve epochs; the sources are constant."""
+    grid, _, _ = made.grid(24, 12, 7, excess=0.0)
+    strip = np.arange(12) // 3 % 2
+    differ = 1 + 0.03 * np.random.default_rng(1).normal(size=(24, 2))[:, strip]
+    grid = replace(grid, flux=grid.flux * differ, strip=strip)
+    photometry = made.write_photometry(tmp_path / "photometry", grid)
+    assert lightcurves(tmp_path, *photometry, "--strip-offset=0") == 0
+    assert json.loads((tmp_path / "lc.json").read_text())["data"]["references_dropped"]
+    assert lightcurves(tmp_path, *photometry, "--strip-offset=0.03") == 0
+    curves = pd.read_parquet(tmp_path / "lc.parquet")
+    assert curves["is_reference"].all()
+    # flux densities stay as they were measured
+    by_strip = curves.groupby(["source", "pointing_dec_deg"])["flux_norm_jy"].mean().unstack()
+    found, true = by_strip[17.0] / by_strip[16.0], differ[:, 3] / differ[:, 0]
+    assert np.std(found) == pytest.approx(np.std(true), rel=0.2)
+    assert variability(tmp_path, "--injections=0", "--strip-offset=0.03") == 0
+    sources = pd.read_parquet(tmp_path / "sources.parquet")
+    assert sources["p_constant"].min() > 1e-3
+    # the excess scatter errs to be large where there is none
+    assert sources["eta"].mean() == pytest.approx(1, abs=0.3)
 
 
 def test_every_epoch_is_accounted_for(run):

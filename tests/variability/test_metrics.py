@@ -1,12 +1,16 @@
 """Metrics against their definitions and against simulations."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from contimg.variability import metrics
+from contimg.variability.ese import LightCurve
+from contimg.variability.options import VariabilityOptions
+from contimg.variability.products import measured
 
 RANDOM = np.random.default_rng(5)
 FLUX = 1 + 0.1 * RANDOM.normal(size=15)
@@ -103,3 +107,52 @@ def test_fluxes_that_cancel_have_no_m():
     flux, error = np.array([0.1, -0.1, 0.0]), np.full(3, 0.01)
     vs, m, *_ = metrics.largest_pair(flux, error)
     assert vs == pytest.approx(0.2 / np.hypot(0.01, 0.01)) and np.isnan(m)
+
+
+def test_offsets_are_those_of_the_whole_covariance():
+    """Chi-square, mean and its error against the inverse of the covariance."""
+    random = np.random.default_rng(8)
+    shapes = 0.1 * (np.arange(15)[:, None] % 3 == [0, 1, 2])
+    inverse = np.linalg.inv(np.diag(ERROR**2) + shapes @ shapes.T)
+    flux = FLUX + shapes @ random.normal(size=3)
+    weight = inverse.sum()
+    mean = inverse.sum(axis=0) @ flux / weight
+    amplitudes, mean_error = metrics.offsets(flux, ERROR, shapes)
+    less = flux - shapes @ amplitudes
+    assert metrics.weighted_mean(less, ERROR)[0] == pytest.approx(mean)
+    assert mean_error == pytest.approx(weight**-0.5)
+    chi_square = (flux - mean) @ inverse @ (flux - mean)
+    assert metrics.eta(less, ERROR, amplitudes) == pytest.approx(chi_square / 14)
+
+
+@pytest.mark.parametrize("error", [1e-9, 1e-3, 1e3])
+def test_probability_of_constancy_is_uniform_whatever_strips_differ_by(error):
+    random, strip = np.random.default_rng(3), np.arange(20) // 5 % 2
+    curves = [
+        LightCurve(
+            f"s{k}",
+            60000.0 + np.arange(20),
+            (1 + 0.02 * random.normal(size=2)[strip] + error * random.normal(size=20)),
+            np.full(20, error),
+            strip=strip,
+        )
+        for k in range(1000)
+    ]
+    p = [measured(c, VariabilityOptions())["p_constant"] for c in curves]
+    assert stats.kstest(p, "uniform").pvalue > 1e-3
+    if error < 0.02:
+        without = VariabilityOptions(strip_offset=0.0)
+        assert np.mean([measured(c, without)["p_constant"] < 1e-3 for c in curves]) > 0.3
+
+
+def test_metrics_are_those_of_what_is_left_of_strips():
+    """One source of 1 Jy that varies in one strip and is 4 % fainter in the other."""
+    strip = np.arange(40) // 10 % 2
+    flux, error = 1 - 0.04 * strip + 0.001 * np.tile([1.0, -1.0], 20), np.full(40, 0.001)
+    curve = LightCurve("a", 60000.0 + np.arange(40), flux, error, strip=strip)
+    row, raw = (measured(c, VariabilityOptions()) for c in (curve, replace(curve, strip=None)))
+    assert row["v"] == pytest.approx(0.001 / 0.98, rel=0.05) and raw["v"] > 0.02
+    assert row["mean_flux_jy"] == pytest.approx(0.98, abs=1e-4)
+    # half of 2 % of it squared, twice: two strips tell no more of the mean
+    assert row["mean_flux_err_jy"] == pytest.approx(0.0196 / np.sqrt(2), rel=0.01)
+    assert abs(row["m_at_vs_max"]) < 0.003 < 0.04 < abs(raw["m_at_vs_max"])

@@ -1,5 +1,7 @@
 """Normalisation: gains, their errors, and that no target takes part in its own."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -279,3 +281,62 @@ def test_every_field_has_references_of_its_own():
         assert np.std(ratio) < 0.02
         own = [row for row in found.references if field[row] == k]
         assert len(own) >= 5
+
+
+def seen_in_strips(seed, offset, *, sources=30, epochs=48, change=None):
+    """Constant sources in two strips by turns of a week, where they differ by `offset`."""
+    grid, gains, _ = made.grid(sources, epochs, seed, excess=0.0, change=change)
+    strip = np.arange(epochs) // 7 % 2
+    differ = 1 + offset * np.random.default_rng(seed).normal(size=(sources, 2))
+    return replace(grid, flux=grid.flux * differ[:, strip], strip=strip), gains
+
+
+def left(grid, found):
+    """Pulls of all sources about their own mean in each strip."""
+    pulls = []
+    for row in range(len(grid.sources)):
+        args = grid.flux[row], grid.error[row], grid.good[row]
+        flux, total, _ = ensemble.normalise(*args, found.of(row, grid))
+        for k in (0, 1):
+            here = grid.strip == k
+            pulls.append((flux - np.average(flux[here], weights=total[here] ** -2)) / total)
+            pulls[-1] = pulls[-1][here] / np.sqrt(1 - 1 / here.sum())
+    return np.concatenate(pulls)
+
+
+@pytest.mark.parametrize("sources", [30, 60])
+def test_a_reference_may_differ_from_strip_to_strip(sources):
+    """None is dropped for it, and the offsets are no scatter."""
+    options = OPTIONS.model_copy(update={"strip_offset": 0.03})
+    for seed in range(3):
+        grid, gains = seen_in_strips(seed, 0.03, sources=sources)
+        found = find_gains(grid, options)
+        assert not found.dropped
+        assert np.sqrt(np.mean(found.gains.excess**2)) < 0.004
+        assert np.std(left(grid, found)) == pytest.approx(1, abs=0.05)
+        # gains from epoch to epoch of a strip are as if there were no offsets; between strips they
+        # hang on what the offsets of all references are on average
+        ratio = np.log(found.gains.gain / gains)
+        both = [ratio[grid.strip == k] for k in (0, 1)]
+        assert max(map(np.std, both)) < 0.01
+        common = both[1].mean() - both[0].mean()
+        assert abs(common) < 4 * 0.03 * np.sqrt(2 / sources)
+    without = find_gains(grid, OPTIONS.model_copy(update={"strip_offset": 0.0}))
+    assert len(without.dropped) > sources / 5, "else nothing was tested"
+
+
+def test_a_reference_that_varies_within_a_strip_is_dropped_all_the_same():
+    change = np.ones((30, 48))
+    change[4] = 1 + 0.1 * np.sin(np.arange(48) / 2)
+    change[9, 30:36] = 0.7
+    grid, _ = seen_in_strips(5, 0.02, change=change)
+    assert set(find_gains(grid, OPTIONS).dropped) == {"s004", "s009"}
+
+
+def test_one_strip_is_as_none():
+    grid, _, _ = made.grid(20, 12, 3)
+    plain = find_gains(grid, OPTIONS).gains
+    fits = [find_gains(replace(grid, strip=s), OPTIONS).gains for s in (np.zeros(12, int),)]
+    np.testing.assert_allclose(fits[0].gain, plain.gain, rtol=1e-12)
+    np.testing.assert_allclose(fits[0].level, plain.level, rtol=1e-12)
+    assert not fits[0].offset.any()

@@ -119,7 +119,7 @@ def measure(
     def reason_of(curve: LightCurve) -> str:
         return "" if curve.source in events else unsearchable(curve, options)
 
-    sources = source_table(curves, events, reason_of, workers)
+    sources = source_table(curves, events, reason_of, options, workers)
     at = np.array([position[c.source] for c in curves]).reshape(-1, 2)
     for place, name in enumerate(POSITION):
         sources.insert(1 + place, name, at[:, place])

@@ -10,7 +10,9 @@ deconvolution add to the errors of bright sources. The gain may differ over the 
     ln g_it = c_t + s_t . p_it,
 
 with p_it [degrees] the place of the reference in the field of the epoch; whether it does, the
-references tell by how well each is predicted by the others (:func:`predicted`).
+references tell by how well each is predicted by the others (:func:`predicted`). Where a source
+was seen in several declination strips, its mean flux is S_i (1 + d_is) there, with a Gaussian prior
+of the d_is: the primary beam is not known better.
 
 A small part of the measurements is of another kind (flares, dips, artefacts): z comes from a
 mixture of that Gaussian and a broad one, so the weight of an outlier falls to zero instead of
@@ -39,6 +41,14 @@ FEW = 40  # references, of which each is left out by another fit; of more by a d
 
 
 @dataclass(frozen=True)
+class Strips:
+    """In which of K declination strips each of T epochs is."""
+
+    member: NDArray[np.float64]  # (T, K) one where it is, else zero
+    offset: float  # standard deviation of what a source differs by there, in parts of its flux
+
+
+@dataclass(frozen=True)
 class GainFit:
     """Gains of T epochs from R references; ``nan`` at epochs without any."""
 
@@ -48,6 +58,9 @@ class GainFit:
     level: NDArray[np.float64]  # (R,) mean fluxes [Jy]
     slope: NDArray[np.float64]  # (T, 2) of ln gain over the field [1/deg]; zero if it is flat
     covariance: NDArray[np.float64]  # (T, 3, 3) of ln gain and slope
+    offset: NDArray[
+        np.float64
+    ]  # (R, T) of the levels in the strips of the epochs, in parts of them
 
     def at(self, place: NDArray) -> GainFit:
         """The gains of a source at `place` (T, 2) [deg] in the fields of the epochs."""
@@ -63,37 +76,72 @@ def fit_gains(
     good: NDArray,
     start: GainFit | None = None,
     place: NDArray | None = None,
+    strips: Strips | None = None,
 ) -> GainFit:
     """Fit gains to `flux` +- `error` [Jy] of the references, (R, T), where `good`.
 
     `start` is an earlier solution of nearly the same data, from which it takes less long; with the
-    `place` (R, T, 2) of the references in the fields [deg] gains differ over the field.
+    `place` (R, T, 2) of the references in the fields [deg] gains differ over the field, with
+    `strips` levels from one strip to another.
     """
     flux, error = np.where(good, flux, 1.0), np.where(good, error, 1.0)
     used, design = good.any(axis=0), _design(good, place)
     if start is None:
         level, gain = _median_polish(flux, good)
+        offset = np.zeros(flux.shape)
         excess = np.full(flux.shape[1], 0.02)
         log_gain = np.zeros((len(gain), design.shape[2]))
         log_gain[:, 0] = np.log(gain)
     else:
         level, excess = start.level.copy(), np.where(used, start.excess, 0.0)
+        offset = start.offset
         gain = np.where(used, start.gain, 1.0)
         both = np.column_stack([np.log(gain), np.where(used[:, None], start.slope, 0.0)])
         log_gain = both[:, : design.shape[2]]
     iterations = ITERATIONS if start is None else ITERATIONS // 3
     for iteration in range(iterations):
-        ratio, _, weight = _weigh(flux, error, good, level, _gains(design, log_gain), excess)
+        gains = _gains(design, log_gain)
+        ratio, _, weight = _weigh(flux, error, good, _at(level, offset), gains, excess)
         log_gain = log_gain + _step(design, ratio, weight, log_gain)
-        ratio, _, weight = _weigh(flux, error, good, level, _gains(design, log_gain), excess)
-        level = level * (1 + _mean(ratio, weight, axis=1))
+        gains = _gains(design, log_gain)
+        ratio, _, weight = _weigh(flux, error, good, _at(level, offset), gains, excess)
+        level, offset = _new_levels(level, offset, ratio, weight, strips)
         if iteration >= iterations - 4:
             # after the gains have settled; each pass uses the residuals of the one before
-            gains = _gains(design, log_gain)
-            ratio, variance, weight = _weigh(flux, error, good, level, gains, excess)
-            excess = _excess_scatter(ratio, variance - excess**2, weight, good)
-    _, _, weight = _weigh(flux, error, good, level, _gains(design, log_gain), excess)
-    return _on_scale(log_gain, np.linalg.inv(_normal(design, weight)), excess, level, used)
+            ratio, variance, weight = _weigh(flux, error, good, _at(level, offset), gains, excess)
+            leverage = _leverage(weight, strips)
+            excess = _excess_scatter(ratio, variance - excess**2, leverage, good)
+    gains = _gains(design, log_gain)
+    _, _, weight = _weigh(flux, error, good, _at(level, offset), gains, excess)
+    covariance = np.linalg.inv(_normal(design, weight))
+    return replace(_on_scale(log_gain, covariance, excess, level, used), offset=offset)
+
+
+def _at(level: NDArray, offset: NDArray) -> NDArray[np.float64]:
+    """Mean flux densities (R, T) at gain one."""
+    return level[:, None] * (1 + offset)
+
+
+def _new_levels(
+    level: NDArray, offset: NDArray, ratio: NDArray, weight: NDArray, strips: Strips | None
+) -> tuple[NDArray, NDArray]:
+    """Levels (R,) and offsets (R, T) from the fractional residuals about both."""
+    if strips is None:
+        return level * (1 + _mean(ratio, weight, axis=1)), offset
+    total = weight @ strips.member
+    seen = total > 0
+    change = np.where(
+        seen,
+        ((1 + offset) * (1 + ratio) - 1) * weight @ strips.member / np.maximum(total, 1e-300),
+        0,
+    )
+    variance = 1 / np.maximum(total, 1e-300) + strips.offset**2
+    mean = _mean(change, np.where(seen, 1 / variance, 0.0), axis=1)[:, None]
+    own = ((1 + change) / (1 + mean) - 1) * strips.offset**2 / variance
+    # what all offsets of a strip have in common is the gain of its epochs
+    several = seen & (seen.sum(axis=1, keepdims=True) > 1)
+    own = np.where(several, own - _mean(own, several.astype(float), axis=0), 0.0)
+    return level * (1 + mean[:, 0]), own @ strips.member.T
 
 
 def _on_scale(log_gain, covariance, excess, level, used) -> GainFit:
@@ -111,6 +159,7 @@ def _on_scale(log_gain, covariance, excess, level, used) -> GainFit:
         level / scale,
         np.where(used[:, None], slope, 0.0),
         whole,
+        np.zeros((len(level), len(used))),
     )
 
 
@@ -144,7 +193,12 @@ def _step(design, ratio, weight, log_gain) -> NDArray[np.float64]:
 
 
 def leave_one_out(
-    flux: NDArray, error: NDArray, good: NDArray, full: GainFit, place: NDArray | None = None
+    flux: NDArray,
+    error: NDArray,
+    good: NDArray,
+    full: GainFit,
+    place: NDArray | None = None,
+    strips: Strips | None = None,
 ) -> list[GainFit]:
     """For each reference, where it is, the gains from all the others.
 
@@ -157,9 +211,10 @@ def leave_one_out(
         fits = []
         for row in rows:
             rest = np.arange(len(flux)) != row
-            start = replace(full, level=full.level[rest])
+            start = replace(full, level=full.level[rest], offset=full.offset[rest])
             there = None if place is None else place[rest]
-            fits.append(fit_gains(flux[rest], error[rest], good[rest], start, there).at(where[row]))
+            fit = fit_gains(flux[rest], error[rest], good[rest], start, there, strips)
+            fits.append(fit.at(where[row]))
         return fits
     change, variance, _ = _downdated(flux, error, good, full, place)
     fits = []
@@ -177,7 +232,7 @@ def _downdated(flux, error, good, full: GainFit, place):
     whole = np.column_stack([np.log(np.where(good.any(axis=0), full.gain, 1.0)), full.slope])
     gains = _gains(design, whole[:, : design.shape[2]])
     excess = np.nan_to_num(full.excess)
-    ratio, variance, weight = _weigh(flux, error, good, full.level, gains, excess)
+    ratio, variance, weight = _weigh(flux, error, good, _at(full.level, full.offset), gains, excess)
     inverse = np.linalg.inv(_normal(design, weight))
     own = np.einsum("rtp,tpq,rtq->rt", design, inverse, design, optimize=True)
     leverage = np.clip(weight * own, 0, 0.99)
@@ -226,7 +281,7 @@ def _weigh(
     flux: NDArray, error: NDArray, good: NDArray, level: NDArray, gain: NDArray, excess: NDArray
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Fractional residuals, their variance and weight (zero where not good), each (R, T)."""
-    model = level[:, None] * gain  # (R, T)
+    model = level * gain  # (R, T)
     residual = flux / model - 1
     variance = (error / model) ** 2 + excess**2
     inlier, outlier = _log_densities(residual, variance)
@@ -246,18 +301,25 @@ def _mean(values: NDArray, weight: NDArray, axis: int) -> NDArray:
     return np.where(total > 0, (weight * values).sum(axis=axis) / np.maximum(total, 1e-300), 0.0)
 
 
+def _leverage(weight: NDArray, strips: Strips | None) -> NDArray[np.float64]:
+    """Part (R, T) of a residual's variance that the fit of gain and level took out."""
+    by_epoch = weight.sum(axis=0)
+    by_source = weight.sum(axis=1, keepdims=True)
+    if strips is not None:
+        by_source = weight @ strips.member @ strips.member.T
+    parts = weight / np.maximum(by_epoch, 1e-300) + weight / np.maximum(by_source, 1e-300)
+    return np.clip(parts, 0, 0.9)
+
+
 def _excess_scatter(
-    residual: NDArray, measured: NDArray, weight: NDArray, good: NDArray
+    residual: NDArray, measured: NDArray, leverage: NDArray, good: NDArray
 ) -> NDArray[np.float64]:
     """Root mean posterior square of e_t, (T,), its prior estimated from all epochs.
 
-    Residuals are freed first of the part that the fit of gain and level took out (leverage).
+    Residuals are freed first of the part that the fit of gain and level took out (`leverage`).
     The prior is the non-parametric maximum-likelihood one on the grid ``EXCESS`` (Laird 1978),
     held off zero by one pseudo-count.
     """
-    by_epoch = np.maximum(weight.sum(axis=0), 1e-300)
-    by_source = np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
-    leverage = np.clip(weight / by_epoch + weight / by_source, 0, 0.9)
     true = (residual / np.sqrt(1 - leverage))[:, :, None]
     densities = _log_densities(true, measured[:, :, None] + EXCESS**2)
     log_likelihood = np.where(good[:, :, None], np.logaddexp(*densities), 0.0).sum(axis=0)

@@ -81,7 +81,7 @@ def _measure(
         why = "" if curve.source in events else unsearchable(curve, options)
         return "; ".join(filter(None, (why, reasons.get(curve.source, ""))))
 
-    sources = source_table(curves, events, reason_of, workers)
+    sources = source_table(curves, events, reason_of, options, workers)
     return choose(sources, options.false_alarm_probability, options.watch_fdr)
 
 

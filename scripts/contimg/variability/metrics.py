@@ -48,16 +48,37 @@ def modulation_limit(flux: NDArray, error: NDArray) -> float:
     return float(np.sqrt(max(0.0, largest - np.mean(error**2))) / np.mean(flux))
 
 
-def eta(flux: NDArray, error: NDArray) -> float:
-    """Reduced chi-square about the weighted mean, sum w (f - f_w)^2 / (N - 1)."""
+def offsets(flux: NDArray, error: NDArray, shapes: NDArray) -> tuple[NDArray, float]:
+    """Most probable amplitudes (R,) of `shapes` (N, R) [Jy], which are normal deviates before
+    anything is measured, about any mean; and the error of that mean [Jy].
+
+    With s = `shapes` times them, the chi-square of f under the covariance sigma^2 + shapes shapes'
+    is that of f - s under sigma^2 alone, and the squares of the amplitudes.
+    """
+    number = shapes.shape[1]
+    design = np.column_stack([np.ones(len(flux)), shapes]) / error[:, None]
+    prior = np.eye(number + 1)[1:]
+    q, r = np.linalg.qr(np.vstack([design, prior]))
+    inverse = np.linalg.inv(r)
+    best = inverse @ (q.T @ np.append(flux / error, np.zeros(number)))
+    return best[1:], float(np.sqrt((inverse[0] ** 2).sum()))
+
+
+def eta(flux: NDArray, error: NDArray, amplitudes: NDArray | float = 0.0) -> float:
+    """Reduced chi-square about the weighted mean, sum w (f - f_w)^2 / (N - 1).
+
+    Of a flux from which something was taken with the `amplitudes` of :func:`offsets`, their squares
+    are part of the sum: with what could be taken it still follows chi-square with N - 1 degrees.
+    """
     mean, _ = weighted_mean(flux, error)
-    return float((((flux - mean) / error) ** 2).sum() / (len(flux) - 1))
+    chi_square = (((flux - mean) / error) ** 2).sum() + np.sum(np.square(amplitudes))
+    return float(chi_square / (len(flux) - 1))
 
 
-def p_constant(flux: NDArray, error: NDArray) -> float:
+def p_constant(flux: NDArray, error: NDArray, amplitudes: NDArray | float = 0.0) -> float:
     """Probability that a constant source of Gaussian errors has at least this eta."""
     degrees = len(flux) - 1
-    return float(chdtrc(degrees, degrees * eta(flux, error)))
+    return float(chdtrc(degrees, degrees * eta(flux, error, amplitudes)))
 
 
 def largest_pair(flux: NDArray, error: NDArray) -> tuple[float, float, int, int]:

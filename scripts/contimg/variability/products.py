@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from contimg.core.errors import ContimgError
 from contimg.core.export import astropy_table, votable_text
@@ -16,7 +17,9 @@ from contimg.variability import metrics
 from contimg.variability.columns import CANDIDATES, DIP
 from contimg.variability.ese import LightCurve
 from contimg.variability.event import NAMES, VALUES, Event
+from contimg.variability.options import VariabilityOptions
 from contimg.variability.parallel import parallel_map
+from contimg.variability.terms import terms_of
 
 ERRORS = {"t0_mjd": "t0_err_days", "width_days": "width_err_days"}
 ERRORS |= {"baseline_jy": "baseline_err_jy", "minimum_flux_jy": "minimum_flux_err_jy"}
@@ -63,18 +66,22 @@ def source_row(
     return row
 
 
-def measured(curve: LightCurve) -> dict[str, float]:
-    """The variability metrics; V and m only of sources bright enough for a relative change."""
+def measured(curve: LightCurve, options: VariabilityOptions) -> dict[str, float]:
+    """The variability metrics; V and m only of sources bright enough for a relative change.
+
+    What strips and other terms of the light curve most probably add is taken from it first.
+    """
     row = dict.fromkeys(METRICS, np.nan)
-    flux, error = curve.flux, curve.error
-    if len(flux):
-        row["mean_flux_jy"], row["mean_flux_err_jy"] = metrics.weighted_mean(flux, error)
+    if not len(curve.flux):
+        return row
+    flux, error, amplitudes, mean_error = _less_terms(curve, options)
+    row["mean_flux_jy"], row["mean_flux_err_jy"] = metrics.weighted_mean(flux, error)[0], mean_error
     if len(flux) < 2:
         return row
     vs, m, first, second = metrics.largest_pair(flux, error)
     row |= {
-        "eta": metrics.eta(flux, error),
-        "p_constant": metrics.p_constant(flux, error),
+        "eta": metrics.eta(flux, error, amplitudes),
+        "p_constant": metrics.p_constant(flux, error, amplitudes),
         "vs_max": vs,
         "vs_mjd_1": curve.mjd[first],
         "vs_mjd_2": curve.mjd[second],
@@ -89,10 +96,25 @@ def measured(curve: LightCurve) -> dict[str, float]:
     return row
 
 
+def _less_terms(
+    curve: LightCurve, options: VariabilityOptions
+) -> tuple[NDArray, NDArray, NDArray, float]:
+    """Flux densities less the terms (N,) and their errors [Jy], amplitudes of the terms (R,), and
+    the error of the mean [Jy]."""
+    flux, error = curve.flux, curve.error
+    terms = terms_of(curve.mjd, curve.strip, options)
+    if terms is None:
+        return flux, error, np.zeros(0), metrics.weighted_mean(flux, error)[1]
+    shapes = max(float(np.median(flux)), 0.0) * terms
+    amplitudes, mean_error = metrics.offsets(flux, error, shapes)
+    return flux - shapes @ amplitudes, error, amplitudes, mean_error
+
+
 def source_table(
     curves: list[LightCurve],
     events: dict[str, Event],
     reason_of: Callable[[LightCurve], str],
+    options: VariabilityOptions,
     workers: int,
 ) -> pd.DataFrame:
     """The rows of all sources; `reason_of` says why one was not searched, and what else there is.
@@ -102,7 +124,7 @@ def source_table(
     parts = []
     for first in range(0, len(curves), ROWS):
         some = curves[first : first + ROWS]
-        metrics = parallel_map(measured, some, (), workers)
+        metrics = parallel_map(measured, some, (options,), workers)
         rows = [
             source_row(c, own, events.get(c.source), reason_of(c))
             for c, own in zip(some, metrics, strict=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import chdtrc
 
 from contimg.core.rowflags import usable
-from contimg.variability import ensemble
-from contimg.variability.ensemble import GainFit
+from contimg.variability import ensemble, metrics
+from contimg.variability.ensemble import GainFit, Strips
 from contimg.variability.options import VariabilityOptions
+from contimg.variability.terms import kept, strips_of
 
 MIN_SLOPED = 8  # references: with fewer a gradient would follow single ones
 SLOPED_ABOVE = 5.0  # ln of densities, for the whole run
@@ -32,6 +32,7 @@ class Grid:
     isolated: NDArray[np.bool_]  # (S,) in every measurement
     ra_deg: NDArray[np.float64] | None = None  # (S,) ICRS; without them gains are flat
     dec_deg: NDArray[np.float64] | None = None  # (S,)
+    strip: NDArray[np.int64] | None = None  # (T,) of the pointings, where there are several
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,18 @@ def to_grid(table: pd.DataFrame, mosaics: list[str]) -> Grid:
     isolated = ~np.isin(sources, blended)
     where = table.groupby("source")[["ra_deg", "dec_deg"]].first().loc[sources]
     position = where["ra_deg"].to_numpy(dtype=float), where["dec_deg"].to_numpy(dtype=float)
-    return Grid(sources, mosaics, pivot(table["mjd"]), flux, error, good, isolated, *position)
+    strip = _strip(table, mosaics)
+    return Grid(
+        sources, mosaics, pivot(table["mjd"]), flux, error, good, isolated, *position, strip
+    )
+
+
+def _strip(table: pd.DataFrame, mosaics: list[str]) -> NDArray[np.int64] | None:
+    """Numbers (T,) of the declination strips of `mosaics`, where there are several."""
+    if "pointing_dec_deg" not in table:
+        return None
+    pointing = table.groupby("mosaic")["pointing_dec_deg"].first()
+    return strips_of(kept(pointing.loc[mosaics].to_numpy(dtype=float)))
 
 
 def candidates(grid: Grid, options: VariabilityOptions) -> list[int]:
@@ -135,7 +147,8 @@ def _merge(one: Normalisation, two: Normalisation) -> Normalisation:
 
     level = np.concatenate([one.gains.level, two.gains.level])
     names = ("gain", "gain_err", "excess", "slope", "covariance")
-    merged = GainFit(**{n: gains(n) for n in names}, level=level)
+    offset = np.concatenate([one.gains.offset, two.gains.offset])
+    merged = GainFit(**{n: gains(n) for n in names}, level=level, offset=offset)
     return Normalisation(
         sorted(one.references + two.references),
         one.dropped | two.dropped,
@@ -153,7 +166,7 @@ def _find_gains(grid: Grid, rows: list[int], options: VariabilityOptions) -> Nor
     Each reference is judged with the gains of the others, so that it cannot hide in them.
     """
     dropped: dict[str, str] = {}
-    centre, full = _centres(grid, rows), None
+    centre, full, strips = _centres(grid, rows), None, _strips(grid, options)
     sloped = _sloped(grid, rows, centre, options)
     while len(rows) >= options.min_references:
         n_references = grid.good[rows].sum(axis=0)
@@ -162,9 +175,10 @@ def _find_gains(grid: Grid, rows: list[int], options: VariabilityOptions) -> Nor
             break
         data = grid.flux[rows], grid.error[rows], grid.good[rows] & normalised
         place = _place(grid, rows, centre) if sloped else None
-        full = ensemble.fit_gains(*data, full, place)
-        own = ensemble.leave_one_out(*data, full, place)
-        p_values = [_p_constant(f, e, ok, fit) for f, e, ok, fit in zip(*data, own, strict=True)]
+        full = ensemble.fit_gains(*data, full, place, strips)
+        own = ensemble.leave_one_out(*data, full, place, strips)
+        each = zip(*data, own, strict=True)
+        p_values = [_p_constant(f, e, ok, fit, strips) for f, e, ok, fit in each]
         worst = int(np.argmin(p_values))
         if p_values[worst] >= options.reference_p_constant:
             gains = _with_prior(full, normalised, options)
@@ -180,13 +194,15 @@ def _find_gains(grid: Grid, rows: list[int], options: VariabilityOptions) -> Nor
     n_references = grid.good[rows].sum(axis=0)
     blank = np.full(len(grid.mosaics), np.nan)
     none = np.zeros((len(blank), 2)), np.zeros((len(blank), 3, 3))
-    gains = _with_prior(GainFit(blank, blank, blank, np.array([]), *none), nowhere, options)
+    gains = GainFit(blank, blank, blank, np.array([]), *none, np.zeros((0, len(blank))))
+    gains = _with_prior(gains, nowhere, options)
     return Normalisation(rows, dropped, nowhere, n_references, gains, {}, centre)
 
 
 def _without(full: GainFit, row: int) -> GainFit:
     """Where the fit without a reference starts from."""
-    return replace(full, level=np.delete(full.level, row))
+    level, offset = np.delete(full.level, row), np.delete(full.offset, row, axis=0)
+    return replace(full, level=level, offset=offset)
 
 
 def _sloped(grid: Grid, rows: list[int], centre: NDArray, options: VariabilityOptions) -> bool:
@@ -198,7 +214,8 @@ def _sloped(grid: Grid, rows: list[int], centre: NDArray, options: VariabilityOp
     if not data[2].any():
         return False
     place = _place(grid, rows, centre)
-    flat, sloped = ensemble.fit_gains(*data), ensemble.fit_gains(*data, None, place)
+    strips = _strips(grid, options)
+    flat, sloped = (ensemble.fit_gains(*data, None, p, strips) for p in (None, place))
     gain = ensemble.predicted(*data, sloped, place) - ensemble.predicted(*data, flat)
     return gain > SLOPED_ABOVE
 
@@ -227,14 +244,27 @@ def _place(grid: Grid, rows: list[int], centre: NDArray) -> NDArray[np.float64]:
     return np.clip(place, -MAX_PLACE, MAX_PLACE)
 
 
-def _p_constant(flux: NDArray, error: NDArray, good: NDArray, fit: GainFit) -> float:
+def _strips(grid: Grid, options: VariabilityOptions) -> Strips | None:
+    """Where several strips are, and a source may differ from one to another."""
+    if grid.strip is None or not options.strip_offset:
+        return None
+    member = grid.strip[:, None] == np.unique(grid.strip)
+    return Strips(member.astype(float), options.strip_offset)
+
+
+def _p_constant(
+    flux: NDArray, error: NDArray, good: NDArray, fit: GainFit, strips: Strips | None
+) -> float:
     """Probability that a constant source scatters as much as this one."""
     good = good & np.isfinite(fit.gain)
     if good.sum() < 2:
         return 1.0
     normal, total, mean = ensemble.normalise(flux, error, good, fit)
-    chi_square = (((normal - mean) / total)[good] ** 2).sum()
-    return float(chdtrc(good.sum() - 1, chi_square))
+    if strips is None:
+        return metrics.p_constant(normal[good], total[good])
+    shapes = max(mean, 0.0) * strips.offset * strips.member[good]
+    amplitudes, _ = metrics.offsets(normal[good], total[good], shapes)
+    return metrics.p_constant(normal[good] - shapes @ amplitudes, total[good], amplitudes)
 
 
 def _with_prior(fit: GainFit, normalised: NDArray, options: VariabilityOptions) -> GainFit:
@@ -247,6 +277,7 @@ def _with_prior(fit: GainFit, normalised: NDArray, options: VariabilityOptions) 
         fit.level,
         np.where(known[:, None], fit.slope, 0.0),
         np.where(known[:, None, None], fit.covariance, _flat(options.gain_error_prior**2)),
+        fit.offset,
     )
 
 
