@@ -5,7 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from contimg.variability.bands import Colour, Parts, colour, log_colour_factor, over_posterior
+from contimg.variability.bands import (
+    Colour,
+    Measured,
+    Parts,
+    colour,
+    log_colour_factor,
+    over_posterior,
+    split,
+    together,
+    well_measured,
+)
 from contimg.variability.ese import Verdict, coloured
 from contimg.variability.profiles import LENS, Dips, change_at
 
@@ -92,3 +102,25 @@ def test_a_colour_knows_what_the_posterior_makes_of_it():
     spread = over_posterior([Colour(float(v), 0.02) for v in values])
     assert spread.value == pytest.approx(1.0, abs=0.4) and spread.error == pytest.approx(2, rel=0.2)
     assert over_posterior([]) is None
+
+
+def test_frequencies_that_are_nearly_the_same_are_one_part_measured_once():
+    """Two receivers 0.5 % apart at each of two frequencies, and a third with too few epochs."""
+    mjd = np.repeat(MJD0 + np.arange(9.0), 5)
+    freq = np.tile([1.30e9, 1.3065e9, 1.45e9, 1.457e9, 3.0e9], 9)
+    flux = np.tile([1.0, 9.0, 2.0, 9.0, 7.0], 9)
+    seen = (freq < 2e9) | (mjd < MJD0 + 4)
+    rows = Measured(*(v[seen] for v in (mjd, flux, 0.1 * flux, freq)))
+    found = well_measured(rows)
+    assert set(found.flux) == {1.0, 2.0} and len(found.mjd) == 18
+    np.testing.assert_allclose(np.unique(found.freq_hz), [1.30325e9, 1.4535e9])
+    parts = split(found)
+    assert (parts.flux == 1).all() and (parts.epoch == np.repeat(np.arange(9), 2)).all()
+    times, level, error = together(found)
+    np.testing.assert_allclose(times, MJD0 + np.arange(9.0))
+    np.testing.assert_allclose(level, 1.5)
+    np.testing.assert_allclose(error, 0.15 / np.sqrt(2))
+
+
+def test_of_no_measurement_nothing_is_left():
+    assert not len(well_measured(Measured(*(np.empty(0) for _ in range(4)))).mjd)

@@ -136,5 +136,11 @@ def test_a_table_names_the_strips_of_its_rows(tmp_path) -> None:
     (curve,), parts = curves_of(read_measurements(table))
     assert set(parts) == {"a"}
     np.testing.assert_array_equal(curve.strip, [0, 0, 0, 0, 1, 1, 1, 1])
+    # a source without a usable measurement is known all the same
+    lost = pd.DataFrame({"source": ["b"], "mjd": 60000.0, "flux_jy": 1.0, "freq_hz": 1.4e9})
+    rows = pd.concat([pd.DataFrame(columns | {"strip": strip, "qa_warning": mjd < 60002}), lost])
+    rows.to_csv(table, index=False)
+    curve, empty = curves_of(read_measurements(table))[0]
+    assert (curve.block_odds[:2] > curve.block_odds[2]).all() and not len(empty.mjd)
     pd.DataFrame(columns).to_csv(table, index=False)
     assert curves_of(read_measurements(table))[0][0].strip is None

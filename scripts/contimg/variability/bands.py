@@ -9,6 +9,7 @@ was searched: colour is evidence of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -65,16 +66,40 @@ class Colour:
         return float(-0.5 * ((self.value - mean) / spread) ** 2 - np.log(spread))
 
 
-def well_measured(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of one source in the parts with a level, `freq_hz` the mean one of each part.
+class Measured(NamedTuple):
+    """The measurements of one source, in order of time and frequency."""
+
+    mjd: NDArray[np.float64]  # (M,)
+    flux: NDArray[np.float64]  # (M,) [Jy]
+    error: NDArray[np.float64]  # (M,) [Jy]
+    freq_hz: NDArray[np.float64]  # (M,)
+
+    def where(self, rows: NDArray[np.bool_]) -> Measured:
+        """Some of them."""
+        return Measured(*(column[rows] for column in self))
+
+
+def well_measured(rows: Measured) -> Measured:
+    """Those in the parts with a level, `freq_hz` the mean one of each part, one at a time.
 
     Frequencies that follow one another within ``SAME_PART`` are one part.
     """
-    freq = np.sort(rows["freq_hz"].unique())
-    group = np.cumsum(np.append(0, freq[1:] > SAME_PART * freq[:-1]))
-    part = rows["freq_hz"].map(dict(zip(freq, group, strict=True)))
-    rows = rows.assign(freq_hz=rows.groupby(part)["freq_hz"].transform("mean"))
-    return with_level(rows.drop_duplicates(["mjd", "freq_hz"]))
+    freq, which = np.unique(rows.freq_hz, return_inverse=True)
+    part = np.cumsum(np.append(False, freq[1:] > SAME_PART * freq[:-1]))[which]
+    mean = (np.bincount(part, rows.freq_hz) / np.bincount(part))[part]
+    first = (np.diff(rows.mjd, prepend=-np.inf) > 0) | (np.diff(mean, prepend=0.0) != 0)
+    rows = rows._replace(freq_hz=mean).where(first)
+    level, number = _levels(rows)
+    return rows.where((number >= MIN_EPOCHS) & (level > 0))
+
+
+def _levels(rows: Measured) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Median flux density [Jy] of the part that each measurement (M,) is in; of how many."""
+    level, number = np.zeros(len(rows.mjd)), np.zeros(len(rows.mjd), dtype=np.int64)
+    for freq in np.unique(rows.freq_hz):
+        here = rows.freq_hz == freq
+        level[here], number[here] = np.median(rows.flux[here]), here.sum()
+    return level, number
 
 
 def with_level(rows: pd.DataFrame) -> pd.DataFrame:
@@ -84,24 +109,20 @@ def with_level(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(count >= MIN_EPOCHS) & (level > 0)]
 
 
-def split(rows: pd.DataFrame) -> Parts:
-    """Parts of the rows of one source (columns of a table of measurements), each over its level."""
-    mjd, freq = rows["mjd"].to_numpy(), rows["freq_hz"].to_numpy()
-    order = np.argsort(mjd, kind="stable")
-    epoch = np.empty(len(mjd), dtype=int)
-    new = np.diff(mjd[order], prepend=-np.inf) > SAME_TIME_DAYS
-    epoch[order] = np.cumsum(new) - 1
-    level = rows.groupby("freq_hz")["flux_jy"].transform("median").to_numpy()
+def split(rows: Measured) -> Parts:
+    """Parts of the measurements of one source, each over its level."""
+    epoch = np.cumsum(np.diff(rows.mjd, prepend=-np.inf) > SAME_TIME_DAYS) - 1
+    level, freq = _levels(rows)[0], rows.freq_hz
     ref = float(np.mean(np.unique(freq[freq <= TOGETHER * freq.min()])))
-    flux, error = rows["flux_jy"].to_numpy() / level, rows["flux_err_jy"].to_numpy() / level
-    return Parts(mjd, flux, error, freq, epoch, ref)
+    return Parts(rows.mjd, rows.flux / level, rows.error / level, freq, epoch, ref)
 
 
-def together(rows: pd.DataFrame) -> tuple[NDArray, NDArray, NDArray]:
+def together(rows: Measured) -> tuple[NDArray, NDArray, NDArray]:
     """(mjd, flux [Jy], error [Jy]) of the parts near the lowest frequency, by epoch."""
     parts = split(rows)
     low = parts.freq_hz <= TOGETHER * parts.freq_hz.min()
-    level = float(rows[low].groupby("freq_hz")["flux_jy"].median().mean())
+    _, first = np.unique(parts.freq_hz[low], return_index=True)
+    level = float(_levels(rows)[0][low][first].mean())
     weight = parts.error[low] ** -2
     epochs, which = np.unique(parts.epoch[low], return_inverse=True)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from contimg.core.command import Command, Files
-from contimg.variability.bands import Parts, split, together, well_measured
+from contimg.variability.bands import Measured, Parts, split, together, well_measured
 from contimg.variability.doubt import block_odds
 from contimg.variability.ese import LightCurve, unsearchable
 from contimg.variability.event import Event
@@ -99,23 +99,22 @@ def _numbers(files: EseFiles, found: Search | None, sources: pd.DataFrame) -> No
 def curves_of(data: Measurements) -> tuple[list[LightCurve], dict[str, Parts]]:
     """Light curves of all sources, empty ones too, and the parts of the band by source."""
     curves, parts = [], {}
-    columns = {n: data.rows[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy")}
+    names = ("mjd", "flux_jy", "flux_err_jy", "freq_hz")
+    columns = [data.rows[n].to_numpy() for n in names if n in data.rows.columns]
     of_epochs = _of_epochs(data)
     code = data.rows["source"].cat.codes.to_numpy()
     edges = np.searchsorted(code, np.arange(len(data.sources) + 1))
     for source, first, last in zip(data.sources, edges[:-1], edges[1:], strict=True):
-        values = [column[first:last] for column in columns.values()]
+        values = [column[first:last] for column in columns]
         own = {name: column[first:last] for name, column in of_epochs.items()}
-        if "freq_hz" in data.rows.columns:
-            rows = data.rows.iloc[first:last].astype({"source": str})
-            values, parts_here = _joined(rows)
+        if len(columns) == len(names) and first < last:
+            own = _largest(values[0], own)
+            values, parts_here = _joined(Measured(*values))
             parts |= {} if parts_here is None else {source: parts_here}
-            # an epoch has the largest of its parts
-            most = {n: pd.Series(v).groupby(rows["mjd"].to_numpy()).max() for n, v in own.items()}
-            own = {n: np.interp(values[0], m.index, m) for n, m in most.items()}
+            own = {n: np.interp(values[0], *largest) for n, largest in own.items()}
         if "strip" in own:
             own["strip"] = np.round(own["strip"]).astype(int)
-        curves.append(LightCurve(source, *values, **own))
+        curves.append(LightCurve(source, *values[:3], **own))
     return curves, parts
 
 
@@ -129,13 +128,19 @@ def _of_epochs(data: Measurements) -> dict[str, np.ndarray]:
     return found
 
 
-def _joined(rows: pd.DataFrame) -> tuple[Sequence[np.ndarray], Parts | None]:
+def _largest(mjd: np.ndarray, own: dict[str, np.ndarray]) -> dict[str, tuple]:
+    """The times of epochs, and the largest of what is known of the parts of each."""
+    first = np.flatnonzero(np.diff(mjd, prepend=-np.inf))
+    return {name: (mjd[first], np.maximum.reduceat(v, first)) for name, v in own.items()}
+
+
+def _joined(rows: Measured) -> tuple[Sequence[np.ndarray], Parts | None]:
     """Times, flux densities and errors of one source, of several parts of the band if it has."""
     several = well_measured(rows)
-    if several["freq_hz"].nunique() > 1:
+    if len(np.unique(several.freq_hz)) > 1:
         return together(several), split(several)
-    one = several if len(several) else rows.drop_duplicates("mjd")
-    return [one[n].to_numpy() for n in ("mjd", "flux_jy", "flux_err_jy")], None
+    one = several if len(several.mjd) else rows.where(np.diff(rows.mjd, prepend=-np.inf) > 0)
+    return one[:3], None
 
 
 def _tell(sources: pd.DataFrame, candidates: pd.DataFrame) -> None:

@@ -16,8 +16,9 @@ import pandas as pd
 from contimg.core.errors import ContimgError
 from contimg.core.parquet import read_parquet
 from contimg.core.rowflags import usable
-from contimg.variability.bands import Parts, split, with_level
+from contimg.variability.bands import Measured, Parts, split, with_level
 
+NEEDED = ("mjd", "flux_jy", "flux_err_jy", "freq_hz")
 COLUMNS = ["part_hz", "part_flux_jy", "part_err_jy"]
 MIN_REFERENCES = 5  # of an epoch; the parts of one with fewer are left out
 SIGMA = 1.4826  # standard deviation over the median absolute deviation
@@ -39,7 +40,8 @@ def parts_of(folder: Path, table: pd.DataFrame, wanted: set[str]) -> dict[str, P
     found = {}
     for source, own in with_level(rows[rows["source"].isin(wanted)]).groupby("source"):
         if own["freq_hz"].nunique() > 1:
-            found[str(source)] = split(own)
+            columns = own.sort_values(["mjd", "freq_hz"])[list(NEEDED)].to_numpy(dtype=float)
+            found[str(source)] = split(Measured(*columns.T))
     return found
 
 
