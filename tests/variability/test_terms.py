@@ -14,8 +14,9 @@ from contimg.variability.ese_command import curves_of
 from contimg.variability.filters import make_whitener
 from contimg.variability.options import VariabilityOptions
 from contimg.variability.search import search_all
+from contimg.variability.strips import kept, strips_of
 from contimg.variability.tables import read_measurements
-from contimg.variability.terms import kept, strips_of, terms_of
+from contimg.variability.terms import terms_of
 
 FEW = {"null_draws": 100, "injections": 0}
 NONE = VariabilityOptions(strip_offset=0.0, **FEW)

@@ -12,7 +12,7 @@ from contimg.core.rowflags import usable
 from contimg.variability import ensemble, metrics
 from contimg.variability.ensemble import GainFit, Strips
 from contimg.variability.options import VariabilityOptions
-from contimg.variability.terms import kept, strips_of
+from contimg.variability.strips import kept, strips_of
 
 MIN_SLOPED = 8  # references: with fewer a gradient would follow single ones
 SLOPED_ABOVE = 5.0  # ln of densities, for the whole run

@@ -22,7 +22,7 @@ from contimg.variability.doubt import block_odds, doubtful
 from contimg.variability.ese import LightCurve
 from contimg.variability.growing import Growing, Names
 from contimg.variability.lightcurves import UNNORMALISED
-from contimg.variability.terms import kept, strips_of
+from contimg.variability.strips import kept, strips_of
 
 NEEDED = ["source", "mosaic", "mjd", "flux_norm_jy", "flux_norm_err_jy", "flag"]
 POSITION = ["ra_deg", "dec_deg"]
