@@ -10,6 +10,7 @@ from scipy import stats
 from contimg.variability import metrics
 from contimg.variability.ese import LightCurve
 from contimg.variability.options import VariabilityOptions
+from contimg.variability.pairs import largest_pair, p_largest_pair
 from contimg.variability.products import measured
 
 RANDOM = np.random.default_rng(5)
@@ -67,7 +68,7 @@ def test_largest_pair_by_brute_force():
         itertools.combinations(range(15), 2),
         key=lambda p: abs(FLUX[p[0]] - FLUX[p[1]]) / np.hypot(ERROR[p[0]], ERROR[p[1]]),
     )
-    vs, m, a, b = metrics.largest_pair(FLUX, ERROR)
+    vs, m, a, b = largest_pair(FLUX, ERROR)
     assert (a, b) == best
     assert vs == pytest.approx((FLUX[a] - FLUX[b]) / np.hypot(ERROR[a], ERROR[b]))
     assert m == pytest.approx(2 * (FLUX[a] - FLUX[b]) / (FLUX[a] + FLUX[b]))
@@ -77,17 +78,17 @@ def test_largest_pair_by_brute_force():
 def test_pair_probability_is_that_of_the_studentised_range(epochs):
     for vs in (1.0, 3.0, 5.0):
         expected = stats.studentized_range.sf(np.sqrt(2) * vs, epochs, np.inf)
-        assert metrics.p_largest_pair(-vs, epochs) == pytest.approx(expected, rel=1e-3, abs=1e-9)
+        assert p_largest_pair(-vs, epochs) == pytest.approx(expected, rel=1e-3, abs=1e-9)
 
 
 def test_pair_probability_for_two_epochs_is_gaussian():
-    assert metrics.p_largest_pair(6.0, 2) == pytest.approx(2 * stats.norm.sf(6.0), rel=1e-4)
+    assert p_largest_pair(6.0, 2) == pytest.approx(2 * stats.norm.sf(6.0), rel=1e-4)
 
 
 def test_pair_probability_holds_for_unequal_errors():
     random = np.random.default_rng(2)
-    draws = [metrics.largest_pair(ERROR * random.normal(size=15), ERROR)[0] for _ in range(2000)]
-    p = np.array([metrics.p_largest_pair(vs, 15) for vs in draws])
+    draws = [largest_pair(ERROR * random.normal(size=15), ERROR)[0] for _ in range(2000)]
+    p = np.array([p_largest_pair(vs, 15) for vs in draws])
     assert 0.02 < (p < 0.05).mean() < 0.065
 
 
@@ -105,7 +106,7 @@ def test_deviation_over_own_scatter_is_bounded():
 
 def test_fluxes_that_cancel_have_no_m():
     flux, error = np.array([0.1, -0.1, 0.0]), np.full(3, 0.01)
-    vs, m, *_ = metrics.largest_pair(flux, error)
+    vs, m, *_ = largest_pair(flux, error)
     assert vs == pytest.approx(0.2 / np.hypot(0.01, 0.01)) and np.isnan(m)
 
 

@@ -18,6 +18,7 @@ from contimg.variability.columns import CANDIDATES, DIP
 from contimg.variability.ese import LightCurve
 from contimg.variability.event import NAMES, VALUES, Event
 from contimg.variability.options import VariabilityOptions
+from contimg.variability.pairs import largest_pair, p_largest_pair
 from contimg.variability.parallel import parallel_map
 from contimg.variability.terms import terms_of
 
@@ -78,14 +79,14 @@ def measured(curve: LightCurve, options: VariabilityOptions) -> dict[str, float]
     row["mean_flux_jy"], row["mean_flux_err_jy"] = metrics.weighted_mean(flux, error)[0], mean_error
     if len(flux) < 2:
         return row
-    vs, m, first, second = metrics.largest_pair(flux, error)
+    vs, m, first, second = largest_pair(flux, error)
     row |= {
         "eta": metrics.eta(flux, error, amplitudes),
         "p_constant": metrics.p_constant(flux, error, amplitudes),
         "vs_max": vs,
         "vs_mjd_1": curve.mjd[first],
         "vs_mjd_2": curve.mjd[second],
-        "p_vs_max": metrics.p_largest_pair(vs, len(flux)),
+        "p_vs_max": p_largest_pair(vs, len(flux)),
     }
     if row["mean_flux_jy"] > 0:
         row["m_upper"] = metrics.modulation_limit(flux, error)
