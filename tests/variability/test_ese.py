@@ -26,8 +26,10 @@ TIMES = np.arange(40.0)
 MJD0 = known_curves.MJD0
 
 
-@pytest.mark.parametrize("name", ["ese", "step"])
-def test_evidence_of_a_template_by_integration(name):
+@pytest.mark.parametrize(
+    ("name", "size"), [("ese", 0.3), ("step", 0.3), ("bad_block", 0.3), ("bad_block", 0.6)]
+)
+def test_evidence_of_a_template_by_integration(name, size):
     """Mean and amplitude integrated numerically, against the closed form."""
     random = np.random.default_rng(4)
     times = np.arange(20.0)
@@ -38,7 +40,7 @@ def test_evidence_of_a_template_by_integration(name):
     templates = full.templates[:, k : k + 1]
     bank = dataclasses.replace(full, templates=templates, where=None, **column)
     series = make_series(
-        times, 1 + 0.3 * bank.templates[:, 0] + error * random.normal(size=20), error
+        times, 1 + size * bank.templates[:, 0] + error * random.normal(size=20), error
     )
     noise = noise_grid(1.0, 20.0)[4]
     banks = Banks({name: bank})
@@ -54,7 +56,9 @@ def test_evidence_of_a_template_by_integration(name):
 
     step = means[1, 0] - means[0, 0]
     null = density(np.zeros(20))[:, 0].sum() * step
-    mean = density(bank.templates[:, 0]).mean(axis=1).sum() * step
+    # four of five bad blocks are of less than 40 %
+    prior = 0.2 + 0.8 / 0.4 * (np.abs(amplitudes) < 0.4) if name == "bad_block" else 1.0
+    mean = (prior * density(bank.templates[:, 0])).mean(axis=1).sum() * step
     factor = found.classes[0].max() - bank.log_weight[0]
     assert factor == pytest.approx(np.log(mean / null), abs=0.15)
 
@@ -161,14 +165,15 @@ def run():
         "block": np.where((TIMES > 9) & (TIMES < 14), 0.6, 1.0),
         "outlier": np.where(TIMES == 6, 0.6, 1.0),
         "sine": 1 + 0.25 * np.sin(2 * np.pi * TIMES / 7.3),
-        "walk": known_curves.walk(TIMES, 0.2, 20.0, random),
+        "walk": known_curves.walk(TIMES, 0.2, 20.0, np.random.default_rng(100)),
     }
     curves = [known_curves.curve(n, values, 0.05, random) for n, values in relative.items()]
-    return curves, search_all(curves, QUICK).events(), -0.5 * change.min()
+    found = search_all(curves, QUICK)
+    return curves, found.events(), -0.5 * change.min(), found
 
 
 def test_an_event_is_found_and_nothing_else(run):
-    _, events, depth = run
+    _, events, depth, _ = run
     threshold = QUICK.false_alarm_probability / len(events)
     found = {
         name
@@ -184,7 +189,7 @@ def test_an_event_is_found_and_nothing_else(run):
 
 
 def test_everything_is_called_what_it_is(run):
-    _, events, _ = run
+    _, events, _, _ = run
     expected = {
         "ese": "ese",
         "smooth": "ese",
@@ -201,8 +206,20 @@ def test_everything_is_called_what_it_is(run):
     assert sum(events["ese"].probability.values()) == pytest.approx(1)
 
 
+def test_walks_are_noise(run):
+    """One after the other in the company of the same sources; one may stay low for a while."""
+    _, _, _, found = run
+    kinds = []
+    for seed in range(101, 113):
+        random = np.random.default_rng(seed)
+        walk = known_curves.walk(TIMES, 0.2, 20.0, random)
+        curve = known_curves.curve("walk", walk, 0.05, random)
+        kinds.append(found.examine(curve, len(found.curves) - 1, seed).kind)
+    assert kinds.count("red_noise") >= 11
+
+
 def test_the_curve_goes_through_the_data(run):
-    curves, events, _ = run
+    curves, events, _, _ = run
     curve = next(c for c in curves if c.source == "ese")
     event = events["ese"]
     drawn = np.interp(curve.mjd, event.model_mjd, event.process_jy)
@@ -212,7 +229,7 @@ def test_the_curve_goes_through_the_data(run):
 
 
 def test_order_of_sources_and_processes_do_not_matter(run):
-    curves, events, _ = run
+    curves, events, _, _ = run
     again = search_all(curves[::-1], QUICK, workers=2).events()
     for name in ("ese", "sine", "c03"):
         one, two = events[name], again[name]

@@ -1,7 +1,8 @@
 """What a light curve may do besides noise: banks of templates, a class each.
 
-Every template has an amplitude relative to the baseline, with a uniform prior between limits,
-and a weight: its prior probability within the class. Classes:
+Every template has an amplitude relative to the baseline, with a uniform prior between limits
+(that of bad blocks is the sum of two), and a weight: its prior probability within the class.
+Classes:
 
     ese        dips of :mod:`contimg.variability.profiles`: lenses, and smooth ones
     flare      fast rise and exponential decay, and symmetric bumps
@@ -39,6 +40,9 @@ NARROW_EPOCHS, NARROW_SHAPES = 6, 3
 MIN_BASELINE = 3  # epochs with less than a fifth of the depth
 STEP_EPOCHS = 3  # on either side of a step
 MAX_FLARE, MAX_CHANGE = 5.0, 1.0  # largest amplitudes, in baselines
+# bad data are more often low by some tens of percent than by most of the flux: the part of the
+# largest change within which most blocks are, and how many of them
+USUAL_BLOCKS = (0.4, 0.8)
 MIN_SPAN_DAYS = 0.5  # of a light curve
 BUMP = 1.2  # FWHM of a bump over the decay time of the flare that it goes with
 FADED = 12.0  # rise or decay times from its peak on a flare is zero: e^-12 of it is left
@@ -80,6 +84,8 @@ class Bank:
     high: NDArray[np.float64]
     parameters: NDArray[np.float64]  # (K, P): what the class knows its templates by
     pairs: bool = False  # cosine, sine and their sum for every row of parameters
+    # part of the limits within which amplitudes are more often, and how often that is so
+    usual: tuple[float, float] = (1.0, 0.0)
     where: NDArray[np.int64] | None = None  # the support, if it is known
 
     @cached_property
@@ -291,7 +297,8 @@ def _block_bank(times: NDArray) -> Bank:
     weight = -np.log(max(len(np.unique(length)), 1) * (len(times) - length + 1.0))
     parameters = np.column_stack([times[start], length])
     bank = _bank(-inside, parameters, -MAX_CHANGE, MAX_CHANGE, weight)
-    return replace(bank, where=supports(bank.templates))  # known to copies with other weights, too
+    # the support is known to copies with other weights, too
+    return replace(bank, where=supports(bank.templates), usual=USUAL_BLOCKS)
 
 
 def sines(frequency: NDArray, times: NDArray) -> NDArray[np.float64]:

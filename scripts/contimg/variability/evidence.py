@@ -7,7 +7,8 @@ Bayes factor of a template against none is
 
     sqrt(2 pi) s / [m (high - low)] e^(z^2/2) [Phi((m high - b_hat)/s) - Phi((m low - b_hat)/s)]
 
-and that of a class the average over its templates. The one of a sine wave has two amplitudes.
+and that of a class the average over its templates. The one of a sine wave has two amplitudes; that
+of a bad block is a mean over two pairs of limits.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ def _of_class(white: Whitened, bank: Bank) -> tuple[float, int]:
     if bank.pairs:
         total = _sine_fit(dots, ones, mean, bank).log_factor + bank.log_weight[::3]
         return float(log_sum(total)), int(total.argmax())
-    return _sum_factors(*dots, ones, mean, bank.log_weight, bank.low, bank.high)
+    return _sum_factors(*dots, ones, mean, bank.log_weight, bank.low, bank.high, bank.usual)
 
 
 def _promising(series: Series, null: NDArray, grid: list[Noise]) -> bool:
@@ -220,7 +221,8 @@ def fit_templates(flux: NDArray, bank: Bank, filt: Whitener) -> Fit:
     tt = np.maximum(tt - t1**2 / ones, _TINY)
     amplitude, error = (ty - t1 * mean / ones) / tt, tt**-0.5
     level = 1 + (mean - amplitude * t1) / ones
-    factor = _log_factors(amplitude, error, np.maximum(level, MIN_MEAN), bank.low, bank.high)
+    limits = bank.low, bank.high, bank.usual
+    factor = _log_factors(amplitude, error, np.maximum(level, MIN_MEAN), *limits)
     return Fit(factor, amplitude, error, level, -t1 / ones, ones**-0.5)
 
 
@@ -261,33 +263,39 @@ def _log_phi_between(low, high):
 
 
 @numba.njit(cache=True, nogil=True)
-def _log_factor(amplitude, error, mean, low, high):
+def _log_factor(amplitude, error, mean, low, high, usual):
     b, s, m = amplitude, error, mean
     inside = _log_phi_between((m * low - b) / s, (m * high - b) / s)
+    part, often = usual
+    if often > 0:
+        narrow = _log_phi_between((m * part * low - b) / s, (m * part * high - b) / s)
+        narrow, inside = narrow + math.log(often / part), inside + math.log1p(-often)
+        inside = max(narrow, inside) + math.log1p(math.exp(-abs(narrow - inside)))
     return 0.5 * (b / s) ** 2 + inside + math.log(2.5066282746 * s / (m * (high - low)))
 
 
 @numba.njit(cache=True, nogil=True)
-def _log_factors(amplitude, error, mean, low, high):
+def _log_factors(amplitude, error, mean, low, high, usual):
     result = np.empty(len(amplitude))
     for k in range(len(amplitude)):
-        result[k] = _log_factor(amplitude[k], error[k], mean[k], low[k], high[k])
+        result[k] = _log_factor(amplitude[k], error[k], mean[k], low[k], high[k], usual)
     return result
 
 
 @numba.njit(cache=True, nogil=True)
-def _sum_factors(tt, ty, t1, ones, mean, log_weight, low, high):
+def _sum_factors(tt, ty, t1, ones, mean, log_weight, low, high, usual):
     """ln of the weighted sum of Bayes factors, and the largest term's index."""
     top, total, which = -1e300, 0.0, 0
+    # the share within limits of the amplitude is at most one
+    most = math.log(usual[1] / usual[0] + 1 - usual[1])
     for k in range(len(tt)):
         square = max(tt[k] - t1[k] ** 2 / ones, 1e-12)
         b, s = (ty[k] - t1[k] * mean / ones) / square, square**-0.5
         m = max(1 + (mean - b * t1[k]) / ones, 0.05)
-        # the share within the limits of the amplitude is at most one
-        bound = 0.5 * (b / s) ** 2 + math.log(2.5066282746 * s / (m * (high[k] - low[k])))
+        bound = 0.5 * (b / s) ** 2 + math.log(2.5066282746 * s / (m * (high[k] - low[k]))) + most
         if bound + log_weight[k] < top - 30:
             continue
-        factor = _log_factor(b, s, m, low[k], high[k])
+        factor = _log_factor(b, s, m, low[k], high[k], usual)
         value = factor + log_weight[k]
         if value > top:
             total, top, which = total * math.exp(top - value) + 1, value, k

@@ -12,7 +12,7 @@ too low by exactly the same: both are tried with larger errors there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,10 +84,8 @@ def sharpen(
 
 def _uneven(problem: Problem, name: str, bank: Bank, k: int, noise: Noise, h: int) -> float:
     """ln Bayes factor of one step or block that is not sharp or flat, under one noise model."""
-    one = Bank(
-        bank.templates[:, k : k + 1],
-        *(getattr(bank, n)[k : k + 1] for n in ("log_weight", "low", "high", "parameters")),
-    )
+    own = {n: getattr(bank, n)[k : k + 1] for n in ("log_weight", "low", "high", "parameters")}
+    one = replace(bank, templates=bank.templates[:, k : k + 1], where=None, **own)
     shape = one.templates[:, 0].astype(float)
     size = abs(float(fit_templates(problem.flux, one, problem.filters[h]).amplitude[0]))
     loose = np.abs(shape)

@@ -175,7 +175,9 @@ def template_of(bank: Bank | None, random: np.random.Generator) -> NDArray | flo
         return 0.0
     chance = np.exp(bank.log_weight - logsumexp(bank.log_weight))
     k = random.choice(len(chance), p=chance)
-    return random.uniform(bank.low[k], bank.high[k]) * bank.templates[:, k]
+    part, often = bank.usual
+    size = part if often and random.uniform() < often else 1.0
+    return size * random.uniform(bank.low[k], bank.high[k]) * bank.templates[:, k]
 
 
 def weak_dip(
