@@ -58,9 +58,7 @@ class GainFit:
     level: NDArray[np.float64]  # (R,) mean fluxes [Jy]
     slope: NDArray[np.float64]  # (T, 2) of ln gain over the field [1/deg]; zero if it is flat
     covariance: NDArray[np.float64]  # (T, 3, 3) of ln gain and slope
-    offset: NDArray[
-        np.float64
-    ]  # (R, T) of the levels in the strips of the epochs, in parts of them
+    offset: NDArray[np.float64]  # (R, T) of the levels in strips, in parts of them
 
     def at(self, place: NDArray) -> GainFit:
         """The gains of a source at `place` (T, 2) [deg] in the fields of the epochs."""
