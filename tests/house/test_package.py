@@ -29,6 +29,16 @@ def plain(requirement: str) -> str:
     return requirement.partition("#")[0].replace('"', "'").replace(" ", "").strip()
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="no checkout")
+def test_what_runs_and_benchmarks_make_is_not_part_of_the_project() -> None:
+    words = ["git", "-C", str(ROOT), "ls-files", "-z"]
+    files = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split("\0")
+    kept = [Path(name) for name in files if name]
+    assert len(kept) > 100
+    assert not [str(path) for path in kept if "results" in path.parts or path.suffix == ".parquet"]
+    assert not [str(path) for path in kept if (ROOT / path).stat().st_size > 1_000_000]
+
+
 def test_dependencies_are_those_that_are_locked() -> None:
     """All but tests and style; an extra may stand on another one.
 

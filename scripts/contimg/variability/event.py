@@ -34,7 +34,8 @@ UNSEEN_BASELINE = {"depth": 0.13, "baseline_jy": 0.13}
 # quantiles is then at least twice as far from zero as from the other. The upper half of the draws
 # says nothing of zero: without a baseline there may be two depths, both beyond doubt
 SURE_QUANTILES, SURE_ERRORS = (0.02275, 0.15866), 2.0
-# ln of the evidence of a dip over that of any other class
+# ln of the evidence of a dip over that of any other class: so that at most one of a hundred of each
+# is announced that the run holds once (bad blocks, which look most like dips, 9 of 1,200)
 MIN_ODDS = {"flare": 1.5, "step": 1.5, "bad_block": 1.75, "periodic": 0.0}
 ACHROMATIC_BELOW = -3.0  # ln Bayes factor of a lens's colour against none
 MODEL_EPOCHS = 3000  # more cannot be drawn with the process in bearable memory
