@@ -24,7 +24,7 @@ def test_products_by_the_inverse(noise):
     for name, bank in make_banks(TIMES, 3, 2.0, None).of_class.items():
         first, last = bank.support.T
         assert name == "periodic" or np.mean(last - first) < 0.8 * len(TIMES)
-        found = white.products(bank.templates, bank.support)[1]
+        found = white.products(bank.packed)[1]
         rows = random.choice(bank.templates.shape[1], 200)
         t = bank.templates[:, rows].astype(float)
         tt = np.einsum("nk,nm,mk->k", t, inverse, t, optimize=True)

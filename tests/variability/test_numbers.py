@@ -69,7 +69,9 @@ def test_injected_dips_are_found(search):
     assert "s03" not in set(made["source"])
     deep = made[(made["depth"] > 0.4) & made["width_days"].between(4, 20)]
     assert len(deep) and deep["found"].all()
-    assert (made.loc[made["found"], "epochs_to_alert"] >= 0).all()
+    timed = made["found"] & (made["depth"] >= 0.4)
+    assert (made["epochs_to_alert"].notna() == timed).all()
+    assert (made.loc[timed, "epochs_to_alert"] >= 0).all()
     again = injection.inject(search, 4, {"s03"}, workers=2)
     pd.testing.assert_frame_equal(again, made.iloc[:4])
 

@@ -39,7 +39,7 @@ def by_draws(problem, peak, decay, number=100_000):
     parameters = np.column_stack([peaks, rises * decays, decays])
     one, zero = np.full(number, MAX_FLARE), np.zeros(number)
     bank = Bank(flares(*parameters.T, TIMES), zero, zero, one, parameters)
-    factor = fit_templates(problem.flux, bank, problem.filters[0]).log_factor
+    factor = fit_templates(problem.white(0), bank).log_factor
     part = 6 / 59 * 1.4 / np.log(59)
     return float(log_sum(factor) - np.log(number) + np.log(part))
 

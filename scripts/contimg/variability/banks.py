@@ -21,7 +21,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from contimg.variability.filters import supports
+from contimg.variability.filters import Packed, packed, supports
 from contimg.variability.pieces import Pieces
 from contimg.variability.profiles import ALPHAS, KINDS, POWERS, SIZES, Dips, depths, pieces, place
 
@@ -92,6 +92,11 @@ class Bank:
     def support(self) -> NDArray[np.int64]:
         """(blocks, 2) where blocks of neighbours are not zero, as :func:`filters.supports`."""
         return supports(self.templates) if self.where is None else self.where
+
+    @cached_property
+    def packed(self) -> Packed:
+        """The templates as filters read them."""
+        return packed(self.templates, self.support)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ which a single light curve cannot tell from a lens. Medians of what the others d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ MOST_OF_EPOCHS = 1 / 3
 # part of the dip that others show: about one if it is shared, about zero if it is not
 SHARED_SCATTER, ALONE_SCATTER = 0.5, 0.15
 SHARED_ABOVE = 3.0  # ln of the odds
+MOST_KNOWN = 20_000  # medians that are remembered
 MEDIAN = np.pi / 2  # variance of a median over that of a mean
 
 
@@ -47,7 +49,7 @@ class Company:
     def _log_odds(self, curve: LightCurve, change: NDArray, days: float) -> float:
         """ln Bayes factor of a change that others share against one that they do not."""
         own = self.number.get(curve.source, -1)
-        seen = [self._median(t, days, own) for t in curve.mjd]
+        seen = [self._median(float(t), days, own) for t in curve.mjd]
         value, variance = np.array(seen).T
         known = np.isfinite(value)
         if known.sum() < LEAST_AT_ONCE:
@@ -66,6 +68,19 @@ class Company:
 
     def _median(self, mjd: float, days: float, own: int) -> tuple[float, float]:
         """Median change of the others within `days` of a time, and its variance."""
+        key = mjd, days, own
+        if key not in self._known:
+            if len(self._known) > MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = self._median_of(*key)
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[tuple[float, float, int], tuple[float, float]]:
+        """Medians that have been asked for: the same source is looked at again epoch by epoch."""
+        return {}
+
+    def _median_of(self, mjd: float, days: float, own: int) -> tuple[float, float]:
         first, last = np.searchsorted(self.mjd, (mjd - days, mjd + days))
         rows = slice(first, last, max(1, (last - first) // MOST_AT_ONCE))
         others = self.source[rows] != own

@@ -17,7 +17,8 @@ from scipy.special import betaincinv, chdtri
 FIEDLER_EVENTS, FIEDLER_SOURCE_YEARS = 10, 594.0
 DAYS = 365.25
 ALL = (0.0, np.inf)
-DEPTH_BINS = (ALL, (0.1, 0.2), (0.2, 0.4), (0.4, 1.0))
+DEEP = 0.4  # events whose alerts are timed
+DEPTH_BINS = (ALL, (0.1, 0.2), (0.2, DEEP), (DEEP, 1.0))
 WIDTH_BINS = (ALL, (0.0, 10.0), (10.0, 30.0), (30.0, 60.0), (60.0, np.inf))
 SNR_BINS = (ALL, (0.0, 7.0), (7.0, 15.0), (15.0, 40.0), (40.0, np.inf))
 COLUMNS = [
@@ -76,9 +77,9 @@ def rate(source_years: float, events: int) -> tuple[float, int, float, float]:
     return source_years, events, events / source_years, limit / source_years
 
 
-def latency(injected: pd.DataFrame, above: float = 0.4) -> dict[str, float | int | None]:
-    """How soon the events deeper than `above` were found, as parts of all of them."""
-    deep = injected[injected["depth"] >= above]
+def latency(injected: pd.DataFrame) -> dict[str, float | int | None]:
+    """How soon the events of ``DEEP`` and more were found, as parts of all of them."""
+    deep = injected[injected["depth"] >= DEEP]
     epochs = deep["epochs_to_alert"].dropna()
     return {
         "injected": len(deep),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contimg.variability.banks import Bank, constrained, widths
 from contimg.variability.evidence import Fit, fit_templates, log_sum
-from contimg.variability.filters import Whitener
+from contimg.variability.filters import Whitened, Whitener
 from contimg.variability.profiles import ALPHAS, IMPACTS, KINDS, RING, SIZES, Dips, depths, pieces
 
 KIND_PRIOR = np.array([0.4, 0.3, 0.3])  # of KINDS
@@ -28,6 +29,16 @@ class Problem:
     width_min: float
     width_max: float
     terms: NDArray[np.float64] | None = None  # (N, R) as in terms.py
+
+    def white(self, h: int) -> Whitened:
+        """The light curve under one of the noise models."""
+        if h not in self._white:
+            self._white[h] = self.filters[h].of(self.flux)
+        return self._white[h]
+
+    @cached_property
+    def _white(self) -> dict[int, Whitened]:
+        return {}
 
 
 def make_problem(
@@ -58,7 +69,7 @@ def log_density(
     templates, support = found.whole(epochs, np.ones(number, dtype=bool))
     shape = np.zeros(number), depths(dips), np.empty((number, 0))
     bank = Bank(templates, prior, *shape, where=support)
-    fits = [fit_templates(problem.flux, bank, problem.filters[h]) for h in noises]
+    fits = [fit_templates(problem.white(h), bank) for h in noises]
     by_noise = np.stack([f.log_factor for f in fits], axis=1)
     by_noise = by_noise + problem.log_noise[noises] + prior[:, None]
     return log_sum(by_noise, axis=1), by_noise, fits

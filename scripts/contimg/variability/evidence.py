@@ -36,6 +36,7 @@ NEGLIGIBLE = 12.0  # difference of ln L
 _PER_SIGMA = 128
 _LOG_PHI = log_ndtr(8 - np.arange(16 * _PER_SIGMA + 1) / _PER_SIGMA)
 _TINY = 1e-12
+_LEFT_OUT = 25.0  # ln of the part that one of thousands of terms may at most be
 MIN_MEAN = 0.05  # baseline, in medians: weights of a mean may be negative, a flux not
 
 
@@ -152,7 +153,7 @@ def _nulls(series: Series, grid: list[Noise]) -> NDArray[np.float64]:
 
 def _of_class(white: Whitened, bank: Bank) -> tuple[float, int]:
     """ln Bayes factor of a class under one noise model, and its best template."""
-    (ones, mean, _), dots = white.products(bank.templates, bank.support)
+    (ones, mean, _), dots = white.products(bank.packed)
     if bank.pairs:
         total = _sine_fit(dots, ones, mean, bank).log_factor + bank.log_weight[::3]
         return float(log_sum(total)), int(total.argmax())
@@ -212,18 +213,27 @@ def log_likelihood(flux: NDArray, filt: Whitener) -> float:
     return -0.5 * (filt.log_det + math.log(ones) + square - mean**2 / ones)
 
 
-def fit_templates(flux: NDArray, bank: Bank, filt: Whitener) -> Fit:
+def fit_templates(white: Whitened, bank: Bank) -> Fit:
     """Fit every template of a bank; those of sines, cosine and sine together."""
-    (ones, mean, _), dots = filt.of(flux).products(bank.templates, bank.support)
+    (ones, mean, _), dots = white.products(bank.packed)
     if bank.pairs:
         return _sine_fit(dots, ones, mean, bank)
-    tt, ty, t1 = dots
-    tt = np.maximum(tt - t1**2 / ones, _TINY)
-    amplitude, error = (ty - t1 * mean / ones) / tt, tt**-0.5
-    level = 1 + (mean - amplitude * t1) / ones
     limits = bank.low, bank.high, bank.usual
-    factor = _log_factors(amplitude, error, np.maximum(level, MIN_MEAN), *limits)
-    return Fit(factor, amplitude, error, level, -t1 / ones, ones**-0.5)
+    return Fit(*_fitted(*dots, ones, mean, *limits), ones**-0.5)
+
+
+@numba.njit(cache=True, nogil=True)
+def _fitted(tt, ty, t1, ones, mean, low, high, usual):
+    """ln Bayes factors, amplitudes, their errors, means and their slopes (5, K)."""
+    result = np.empty((5, len(tt)))
+    for k in range(len(tt)):
+        square = max(tt[k] - t1[k] ** 2 / ones, _TINY)
+        b, s = (ty[k] - t1[k] * mean / ones) / square, 1 / math.sqrt(square)
+        level, slope = 1 + (mean - b * t1[k]) / ones, -t1[k] / ones
+        factor = _log_factor(b, s, max(level, MIN_MEAN), low[k], high[k], usual)
+        result[0, k], result[1, k], result[2, k], result[3, k] = factor, b, s, level
+        result[4, k] = slope
+    return result
 
 
 def _sine_fit(dots: NDArray, ones: float, mean: float, bank: Bank) -> Fit:
@@ -264,39 +274,34 @@ def _log_phi_between(low, high):
 
 @numba.njit(cache=True, nogil=True)
 def _log_factor(amplitude, error, mean, low, high, usual):
-    b, s, m = amplitude, error, mean
-    inside = _log_phi_between((m * low - b) / s, (m * high - b) / s)
+    root = 1 / error
+    z, low, high = amplitude * root, mean * low * root, mean * high * root
+    inside = _log_phi_between(low - z, high - z)
     part, often = usual
     if often > 0:
-        narrow = _log_phi_between((m * part * low - b) / s, (m * part * high - b) / s)
-        narrow, inside = narrow + math.log(often / part), inside + math.log1p(-often)
-        inside = max(narrow, inside) + math.log1p(math.exp(-abs(narrow - inside)))
-    return 0.5 * (b / s) ** 2 + inside + math.log(2.5066282746 * s / (m * (high - low)))
-
-
-@numba.njit(cache=True, nogil=True)
-def _log_factors(amplitude, error, mean, low, high, usual):
-    result = np.empty(len(amplitude))
-    for k in range(len(amplitude)):
-        result[k] = _log_factor(amplitude[k], error[k], mean[k], low[k], high[k], usual)
-    return result
+        narrow = _log_phi_between(part * low - z, part * high - z)
+        if narrow == 0.0 and inside == 0.0:  # nearly always
+            inside = math.log(often / part + 1 - often)
+        else:
+            narrow, inside = narrow + math.log(often / part), inside + math.log1p(-often)
+            inside = max(narrow, inside) + math.log1p(math.exp(-abs(narrow - inside)))
+    return 0.5 * z * z + inside + 0.9189385332046727 - math.log(high - low)
 
 
 @numba.njit(cache=True, nogil=True)
 def _sum_factors(tt, ty, t1, ones, mean, log_weight, low, high, usual):
     """ln of the weighted sum of Bayes factors, and the largest term's index."""
     top, total, which = -1e300, 0.0, 0
-    # the share within limits of the amplitude is at most one
-    most = math.log(usual[1] / usual[0] + 1 - usual[1])
+    one, level = 1 / ones, mean / ones
     for k in range(len(tt)):
-        square = max(tt[k] - t1[k] ** 2 / ones, 1e-12)
-        b, s = (ty[k] - t1[k] * mean / ones) / square, square**-0.5
-        m = max(1 + (mean - b * t1[k]) / ones, 0.05)
-        bound = 0.5 * (b / s) ** 2 + math.log(2.5066282746 * s / (m * (high[k] - low[k]))) + most
-        if bound + log_weight[k] < top - 30:
+        square = max(tt[k] - t1[k] * t1[k] * one, _TINY)
+        s = 1 / math.sqrt(square)
+        b = (ty[k] - t1[k] * level) * s * s
+        # a mean of likelihoods is at most the largest of them
+        if 0.5 * b * b * square + log_weight[k] < top - _LEFT_OUT:
             continue
-        factor = _log_factor(b, s, m, low[k], high[k], usual)
-        value = factor + log_weight[k]
+        m = max(1 + level - b * t1[k] * one, MIN_MEAN)
+        value = _log_factor(b, s, m, low[k], high[k], usual) + log_weight[k]
         if value > top:
             total, top, which = total * math.exp(top - value) + 1, value, k
         else:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from contimg.variability.completeness import DEEP
 from contimg.variability.density import width_limits
 from contimg.variability.ese import LightCurve, unsearchable
 from contimg.variability.parallel import parallel_map
@@ -16,6 +17,7 @@ from contimg.variability.search import Search
 
 DEPTHS = (0.1, 0.9)
 MAX_IMPACT = 3.0  # place in IMPACTS: three quarters of a half-width
+FIRST_STEP = 4  # epochs after the ingress that are tried first
 INGRESS = 0.1  # part of the depth that is gone at the first epoch of the event
 
 
@@ -63,8 +65,8 @@ def inject(
     """Put `number` dips into light curves of `search` but those `left_out`; a row each.
 
     Columns ``source, snr, kind, depth, width_days, t0_mjd, class, found, false_alarm_probability,
-    epochs_to_alert, before_minimum``. ``snr`` is the one of an epoch. The alert is at the first
-    epoch up to which the light curve is announced.
+    epochs_to_alert, before_minimum``. ``snr`` is the one of an epoch. The alert, of events that are
+    as deep as ``completeness.DEEP``, is at the first epoch up to which the light curve is announced.
     """
     hosts = [k for k, curve in enumerate(search.curves) if curve.source not in left_out]
     if not hosts:
@@ -100,7 +102,7 @@ def _one(item: tuple[int, Injection], search: Search) -> dict[str, object]:
         "epochs_to_alert": np.nan,
         "before_minimum": np.nan,
     }
-    if found:
+    if found and injection.depth >= DEEP:
         ingress = int(np.argmax(np.abs(injection.change(host)) > INGRESS * injection.depth))
         alert = _alert(search, curve, injection.host, number, ingress)
         row["epochs_to_alert"] = float(alert - ingress)
@@ -109,14 +111,26 @@ def _one(item: tuple[int, Injection], search: Search) -> dict[str, object]:
 
 
 def _alert(search: Search, curve: LightCurve, host: int, number: int, ingress: int) -> int:
-    """First epoch from `ingress` on up to which `curve`, found when whole, is found: halving."""
-    high = len(curve.mjd) - 1
-    low = min(max(search.options.min_epochs - 1, ingress), high)
+    """First epoch from `ingress` on up to which `curve`, found when whole, is found.
+
+    Looked for with steps that double, as most are found soon, then by halving.
+    """
+
+    def seen(epoch: int) -> bool:
+        part = curve.until(epoch + 1)
+        if unsearchable(part, search.options):
+            return False
+        return search.announces(search.examine(part, host, number))
+
+    last = len(curve.mjd) - 1
+    low = min(max(search.options.min_epochs - 1, ingress), last)
+    step, high = FIRST_STEP, min(low + FIRST_STEP, last)
+    while high < last and not seen(high):
+        low, step = high + 1, 2 * step
+        high = min(low + step, last)
     while low < high:
         middle = (low + high) // 2
-        part = curve.until(middle + 1)
-        seen = not unsearchable(part, search.options)
-        if seen and search.announces(search.examine(part, host, number)):
+        if seen(middle):
             high = middle
         else:
             low = middle + 1

@@ -46,15 +46,17 @@ def _whole(first, last, place, value, epochs, keep):
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _counted(first, last, place, value):
     number = len(first)
     low, changed, lowest = np.zeros(number, np.int64), np.zeros(number, np.int64), np.zeros(number)
     for k in range(number):
+        below, other, least = 0, 0, 0.0
         for p in range(place[k], place[k + 1]):
-            low[k] += value[p] < -0.5
-            changed[k] += abs(value[p]) >= 0.2
-            lowest[k] = min(lowest[k], value[p])
+            below += value[p] < -0.5
+            other += abs(value[p]) >= 0.2
+            least = min(least, value[p])
+        low[k], changed[k], lowest[k] = below, other, least
     return low, changed, lowest
 
 

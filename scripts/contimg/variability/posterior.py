@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
@@ -87,23 +88,30 @@ def _first_spread(
     return spread
 
 
-def _temper(weight: NDArray, enough: float) -> float:
+@numba.njit(cache=True, nogil=True)
+def _temper(weight, enough):
     """Largest power, at most one, to which weights can be raised and `enough` draws count."""
     weight = weight[np.isfinite(weight)]
     if len(weight) <= enough:
         return 0.05
-
-    def effective(power: float) -> float:
-        w = np.exp(power * (weight - weight.max()))
-        return float(w.sum() ** 2 / (w**2).sum())
-
-    if effective(1.0) >= enough:
+    weight = weight - weight.max()
+    if _effective(weight, 1.0) >= enough:
         return 1.0
     low, high = 0.0, 1.0
     for _ in range(20):
         middle = (low + high) / 2
-        low, high = (middle, high) if effective(middle) >= enough else (low, middle)
+        if _effective(weight, middle) >= enough:
+            low = middle
+        else:
+            high = middle
     return low
+
+
+@numba.njit(cache=True, nogil=True)
+def _effective(weight, power):
+    """How many draws count, given ln of their weights."""
+    w = np.exp(power * weight)
+    return w.sum() ** 2 / (w**2).sum()
 
 
 def _shares(density: NDArray, temper: float) -> NDArray[np.float64]:

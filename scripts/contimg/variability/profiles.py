@@ -126,16 +126,15 @@ def _corners(kind, alpha, size, impact, shape, corner, weight):
 def _changes(kind, alpha, size, impact, width, t0, times, table, knots):
     number, reach = len(kind), table.shape[3] - 1
     result = np.zeros((len(times), number))
-    profile, marks, last = np.zeros(reach + 1), np.zeros(3), -1
+    profile, marks, last = np.zeros(reach + 1, np.float32), np.zeros(3), -1
     for k in range(number):
         if last < 0 or not _alike(kind, alpha, size, impact, k, last):
             _profile(kind[k], alpha[k], size[k], impact[k], table, knots, profile, marks)
             last = k
-        scale = 2 / width[k]
+        scale, steps = 2 / width[k], _steps(marks)
         for n in range(len(times)):
             distance = abs(times[n] - t0[k]) * scale
-            if distance < marks[2]:
-                result[n, k] = _change(distance, profile, marks)
+            result[n, k] = _change(distance, profile, marks, steps)
     return result
 
 
@@ -145,18 +144,22 @@ def _alike(kind, alpha, size, impact, k, other):
     return same and size[k] == size[other] and impact[k] == impact[other]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _profile(kind, alpha, size, impact, table, knots, profile, marks):
     """Put a profile in the table's points, and its caustics and its end (3,), into arrays."""
     corner, weight = np.zeros((8, 3), np.int64), np.zeros(8)
     _corners(kind, alpha, size, impact, table.shape, corner, weight)
     _marks(corner, weight, knots, len(profile), marks)
-    profile[:] = 0.0
-    for c in range(8):
-        i, j, m = corner[c, 0], corner[c, 1], corner[c, 2]
-        if weight[c] != 0:
-            for p in range(len(profile)):
-                profile[p] += weight[c] * table[i, j, m, p]
+    for i in range(2):  # between two impact parameters, of rings only
+        c = 4 * i
+        if i and weight[c:].sum() == 0:
+            break
+        group, a, m = corner[c]
+        low, high = table[group, a], table[group, a + 1]
+        w0, w1, w2, w3 = weight[c : c + 4].astype(np.float32)
+        for p in range(len(profile)):
+            x = w0 * low[m, p] + w1 * low[m + 1, p] + w2 * high[m, p] + w3 * high[m + 1, p]
+            profile[p] = profile[p] + x if i else x
 
 
 @numba.njit(cache=True, nogil=True)
@@ -170,17 +173,21 @@ def _marks(corner, weight, knots, points, marks):
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _change(distance, profile, marks):
+def _change(distance, profile, marks, steps):
     """The change at a distance from the middle [half-widths]."""
     first, second = marks[0], marks[1]
-    if distance < first:
-        x = distance * (_INNER / first)
-    elif distance < second:
-        x = _INNER + (distance - first) * (_BETWEEN / (second - first))
-    else:
-        x = _INNER + _BETWEEN + (distance - second) / _STEP
+    x = min(distance, first) * steps[0]
+    x += min(max(distance - first, 0.0), second - first) * steps[1]
+    x += max(distance - second, 0.0) * steps[2]
+    x = min(x, len(profile) - 1.0)  # from where on it is zero
     i = min(int(x), len(profile) - 2)
     return profile[i] + (x - i) * (profile[i + 1] - profile[i])
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _steps(marks):
+    """Points of a profile a half-width, up to the first and second caustic and beyond."""
+    return _INNER / marks[0], _BETWEEN / (marks[1] - marks[0]), 1 / _STEP
 
 
 def pieces(dips: Dips, times: NDArray) -> Pieces:
@@ -189,10 +196,10 @@ def pieces(dips: Dips, times: NDArray) -> Pieces:
     return Pieces(*_pieces(*dips.columns, np.asarray(times, dtype=float), table, knots))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True)
 def _pieces(kind, alpha, size, impact, width, t0, times, table, knots):
     number = len(kind)
-    profile, marks, last = np.zeros(table.shape[3]), np.zeros(3), -1
+    profile, marks, last = np.zeros(table.shape[3], np.float32), np.zeros(3), -1
     first, end = np.zeros(number, np.int64), np.zeros(number, np.int64)
     place = np.zeros(number + 1, np.int64)
     corner, weight = np.zeros((8, 3), np.int64), np.zeros(8)
@@ -208,11 +215,10 @@ def _pieces(kind, alpha, size, impact, width, t0, times, table, knots):
         if last < 0 or not _alike(kind, alpha, size, impact, k, last):
             _profile(kind[k], alpha[k], size[k], impact[k], table, knots, profile, marks)
             last = k
-        scale = 2 / width[k]
+        scale, steps, start = 2 / width[k], _steps(marks), place[k] - first[k]
         for n in range(first[k], end[k]):
             distance = abs(times[n] - t0[k]) * scale
-            if distance < marks[2]:
-                value[place[k] + n - first[k]] = _change(distance, profile, marks)
+            value[start + n] = _change(distance, profile, marks, steps)
     return first, end, place, value
 
 
@@ -235,7 +241,7 @@ def tables() -> tuple[NDArray[np.float64], ...]:
     Groups: lines, then rings at each of ``IMPACTS``, then smooth dips.
     """
     shape = (len(IMPACTS) + 2, len(ALPHAS), len(SIZES))
-    table = np.zeros((*shape, _INNER + _BETWEEN + _OUTER + 1))
+    table = np.zeros((*shape, _INNER + _BETWEEN + _OUTER + 1), np.float32)
     depth, half = np.ones(shape), np.ones(shape)
     knots = np.ones((*shape, 2)) * (1.0, 1.5)
     for i, alpha in enumerate(ALPHAS):

@@ -54,9 +54,9 @@ def _seeds(problem: Problem, bank: Bank, joint: NDArray) -> Dips:
     right wide one, so widths compete only after they have been optimised.
     """
     chosen = []
-    dip_only = _softened(problem, 0.0, SOFTENING[0][1]).filters[0]
-    for filt in (dip_only, problem.filters[int(joint.argmax())]):
-        value = fit_templates(problem.flux, bank, filt).log_factor
+    dip_only = _softened(problem, 0.0, SOFTENING[0][1]).white(0)
+    for white in (dip_only, problem.white(int(joint.argmax()))):
+        value = fit_templates(white, bank).log_factor
         width = bank.parameters[:, 4]
         groups = [np.flatnonzero(width == w) for w in np.unique(width)]
         tops = np.array([rows[value[rows].argmax()] for rows in groups])

@@ -87,7 +87,7 @@ def _uneven(problem: Problem, name: str, bank: Bank, k: int, noise: Noise, h: in
     own = {n: getattr(bank, n)[k : k + 1] for n in ("log_weight", "low", "high", "parameters")}
     one = replace(bank, templates=bank.templates[:, k : k + 1], where=None, **own)
     shape = one.templates[:, 0].astype(float)
-    size = abs(float(fit_templates(problem.flux, one, problem.filters[h]).amplitude[0]))
+    size = abs(float(fit_templates(problem.white(h), one).amplitude[0]))
     loose = np.abs(shape)
     if name == "step":
         edge = int(np.argmax(shape))
@@ -96,7 +96,7 @@ def _uneven(problem: Problem, name: str, bank: Bank, k: int, noise: Noise, h: in
     model = noise.kernel, noise.amplitude, noise.tau_days
     filt = make_whitener(problem.times, variance, *model, problem.terms)
     gain = log_likelihood(problem.flux, filt) - log_likelihood(problem.flux, problem.filters[h])
-    factor = fit_templates(problem.flux, one, filt).log_factor[0]
+    factor = fit_templates(filt.of(problem.flux), one).log_factor[0]
     return float(gain + factor + one.log_weight[0])
 
 
@@ -200,8 +200,7 @@ def _by_noise(problem: Problem, name: str, parameters: NDArray, noises: NDArray)
         pairs,
     )
     values = [
-        fit_templates(problem.flux, bank, problem.filters[h]).log_factor + problem.log_noise[h]
-        for h in noises
+        fit_templates(problem.white(h), bank).log_factor + problem.log_noise[h] for h in noises
     ]
     return np.stack(values, axis=1)
 
