@@ -62,6 +62,13 @@ def walk(times: np.ndarray, amplitude: float, tau: float, random: np.random.Gene
     return 1 + root @ random.normal(size=len(times))
 
 
+def scintillation(times: np.ndarray, amplitude: float, tau: float, random: np.random.Generator):
+    """A smooth Gaussian process about one."""
+    matrix = amplitude**2 * np.exp(-0.5 * ((times[:, None] - times) / tau) ** 2)
+    root = np.linalg.cholesky(matrix + 1e-9 * np.eye(len(times)))
+    return 1 + root @ random.normal(size=len(times))
+
+
 def curve(
     name: str, relative: np.ndarray, error: float, random: np.random.Generator, flux: float = 0.1
 ) -> LightCurve:

@@ -13,6 +13,7 @@ from contimg.variability.evidence import (
     QUIET_SIGMA,
     largest_window,
     make_series,
+    quantile,
     weigh,
 )
 from contimg.variability.noise import covariance, learn_priors, noise_grid
@@ -75,6 +76,13 @@ def test_a_window_that_stands_out():
     inside = weight[10:20].sum()
     known = 2 * np.sqrt(inside * (1 - inside / weight.sum()))
     assert largest_window(flux, variance) == pytest.approx(known, rel=0.1)
+
+
+def test_quantiles():
+    values = np.random.default_rng(3).normal(size=37)
+    for part in (0.0, 0.05, 0.5, 0.9, 1.0):
+        assert quantile(values, part) == pytest.approx(np.quantile(values, part), abs=1e-14)
+    assert quantile(values[:1], 0.9) == values[0]
 
 
 def test_prior_of_a_source_comes_from_the_others():
@@ -216,6 +224,16 @@ def test_walks_are_noise(run):
         curve = known_curves.curve("walk", walk, 0.05, random)
         kinds.append(found.examine(curve, len(found.curves) - 1, seed).kind)
     assert kinds.count("red_noise") >= 11
+
+
+def test_a_lone_scintillator_is_no_event(run):
+    _, _, _, found = run
+    for seed in range(24):
+        random = np.random.default_rng([9, seed])
+        change = random.uniform(0.02, 0.08), random.uniform(4, 20)
+        curve = known_curves.scintillation(TIMES, *change, random)
+        curve = known_curves.curve("scintillator", curve, 0.05, random)
+        assert not found.announces(found.examine(curve, 0, seed))
 
 
 def test_the_curve_goes_through_the_data(run):

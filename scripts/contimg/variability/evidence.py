@@ -89,7 +89,7 @@ def make_series(
     """
     level = float(np.median(flux))
     relative = flux / level - 1
-    excess = np.maximum(relative - np.quantile(relative, 0.9), 0)
+    excess = np.maximum(relative - quantile(relative, 0.9), 0)
     variance = (error / level) ** 2 + (SPIKE_ERROR * excess) ** 2
     return Series(mjd - mjd[0], relative, variance, level, block_odds, terms)
 
@@ -168,7 +168,7 @@ def _promising(series: Series, null: NDArray, grid: list[Noise]) -> bool:
     flux, variance = series.flux, series.variance
     if promising(series.times, flux, variance, null, grid):
         return True
-    top = np.quantile(flux, 0.9) + SPIKE_SIGMA * np.sqrt(np.median(variance))
+    top = quantile(flux, 0.9) + SPIKE_SIGMA * np.sqrt(np.median(variance))
     if not (flux > top).any():
         return False
     clipped = np.minimum(flux, top)
@@ -197,6 +197,15 @@ def largest_window(flux, variance):
             largest = max(largest, value)
         length = max(length + 1, length * 4 // 3)
     return largest
+
+
+def quantile(values: NDArray, part: float) -> float:
+    """As numpy's, ten times as fast for a few hundred values."""
+    place = part * (len(values) - 1)
+    low = int(place)
+    high = min(low + 1, len(values) - 1)
+    ordered = np.partition(values, (low, high))
+    return float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))
 
 
 def log_sum(values: NDArray, axis: int | None = None) -> NDArray[np.float64]:

@@ -65,8 +65,8 @@ def inject(
     """Put `number` dips into light curves of `search` but those `left_out`; a row each.
 
     Columns ``source, snr, kind, depth, width_days, t0_mjd, class, found, false_alarm_probability,
-    epochs_to_alert, before_minimum``. ``snr`` is the one of an epoch. The alert, of events that are
-    as deep as ``completeness.DEEP``, is at the first epoch up to which the light curve is announced.
+    epochs_to_alert, before_minimum``. ``snr`` is the one of an epoch. The alert, of events as deep
+    as ``completeness.DEEP``, is at the first epoch up to which the light curve is announced.
     """
     hosts = [k for k, curve in enumerate(search.curves) if curve.source not in left_out]
     if not hosts:
@@ -118,9 +118,7 @@ def _alert(search: Search, curve: LightCurve, host: int, number: int, ingress: i
 
     def seen(epoch: int) -> bool:
         part = curve.until(epoch + 1)
-        if unsearchable(part, search.options):
-            return False
-        return search.announces(search.examine(part, host, number))
+        return not unsearchable(part, search.options) and search.finds(part, host, number)
 
     last = len(curve.mjd) - 1
     low = min(max(search.options.min_epochs - 1, ingress), last)

@@ -14,7 +14,8 @@ from scipy.special import chdtrc, chdtri
 def weighted_mean(flux: NDArray, error: NDArray) -> tuple[float, float]:
     """sum(w f)/sum(w) and its error, sum(w)^-1/2 [Jy]."""
     weight = 1 / error**2
-    return float(np.average(flux, weights=weight)), float(weight.sum() ** -0.5)
+    total = float(weight.sum())
+    return float(weight @ flux) / total, total**-0.5
 
 
 def modulation(flux: NDArray) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 SECONDS = 15.0  # between two lines of progress
-_CHUNKS = 8  # of the items for each process: the last to end does not wait long
+_CHUNKS = 32  # of the items for each process: the last to end does not wait long
 
 
 def parallel_map(

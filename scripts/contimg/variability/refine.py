@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from contimg.variability.banks import Bank
 from contimg.variability.density import Problem, log_density
-from contimg.variability.evidence import fit_templates, log_sum
+from contimg.variability.evidence import fit_templates, log_sum, quantile
 from contimg.variability.filters import make_whitener
 from contimg.variability.posterior import Posterior, sample
 from contimg.variability.profiles import ALPHAS, IMPACTS, KINDS, SIZES, Dips
@@ -73,7 +73,7 @@ def _search(problem: Problem, seeds: Dips, noises: NDArray, random: np.random.Ge
     """
     kinds = np.repeat(np.arange(len(KINDS)), len(seeds))
     best = np.tile(np.column_stack(seeds.columns[1:]), (len(KINDS), 1))
-    scatter = np.ptp(np.quantile(problem.flux, (0.05, 0.95)))
+    scatter = quantile(problem.flux, 0.95) - quantile(problem.flux, 0.05)
     for k, (part, bright) in enumerate(SOFTENING):
         soft = _softened(problem, part * scatter, bright)
         best = _best_shapes(soft, kinds, best)
@@ -102,7 +102,7 @@ def _best_shapes(problem: Problem, kinds: NDArray, best: NDArray) -> NDArray[np.
 def _softened(problem: Problem, scatter: float, bright: float = 0.0) -> Problem:
     """With white noise only, `scatter` added to the errors, and `bright` times the excess of a
     bright epoch: caustic spikes and flares do not count until the dip has been found."""
-    excess = np.maximum(problem.flux - np.quantile(problem.flux, BASELINE_QUANTILE), 0)
+    excess = np.maximum(problem.flux - quantile(problem.flux, BASELINE_QUANTILE), 0)
     variance = problem.variance + scatter**2 + (bright * excess) ** 2
     filt = make_whitener(problem.times, variance, "white", 0.0, 1.0, problem.terms)
     return replace(problem, filters=[filt], log_noise=np.zeros(1))

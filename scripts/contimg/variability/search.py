@@ -98,10 +98,19 @@ class Search:
 
         `number` chooses the random numbers.
         """
-        k = self.which[like]
+        return self.described(curve, self._verdict(curve, like, number))
+
+    def finds(self, curve: LightCurve, like: int, number: int) -> bool:
+        """Whether the event of :meth:`examine` would be a candidate."""
+        verdict = self._verdict(curve, like, number)
+        if self.null.probability(verdict.log_factor) >= self.threshold:
+            return False  # which need not be described
+        return self.announces(self.described(curve, verdict))
+
+    def _verdict(self, curve: LightCurve, like: int, number: int) -> Verdict:
         random = np.random.default_rng([self.options.seed, 2, number])
-        about = self.priors.of(k), self.grid, self.options, random
-        return self.described(curve, examine(series_of(curve, self.options), *about))
+        about = self.priors.of(self.which[like]), self.grid, self.options, random
+        return examine(series_of(curve, self.options), *about)
 
     def described(self, curve: LightCurve, verdict: Verdict, parts: Parts | None = None) -> Event:
         """The event; what others do at the same time is nobody's dip, but bad data."""
