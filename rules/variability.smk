@@ -76,7 +76,10 @@ rule find_variables:
         "../envs/variability.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: attempt * 3000,
+        # 7 GB for 100,000 light curves of 1,000 epochs, 1.7 GB in the table
+        mem_mb=lambda wildcards, input, attempt: (
+            attempt * max(3000, int(2000 + 4 * input.size_mb))
+        ),
         runtime=lambda wildcards, attempt: attempt * 60,
     params:
         **depends_on("variability"),
