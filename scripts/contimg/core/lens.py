@@ -15,9 +15,6 @@ branches [0, u1], [u1, u2] and [u2, inf), or on [0, inf) when there is no causti
 
 from __future__ import annotations
 
-import math
-
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -26,8 +23,7 @@ from contimg.core.constants import C_M_S
 ALPHA_CAUSTIC = float(np.exp(1.5) / 2)  # 2.2408: the weakest lens with caustics
 MAX_IMAGE_GAIN = 1e3  # of one image: a point source on a caustic would give infinity
 
-_STEPS = 100  # at most; as many halve the largest bracket to rounding
-_ROUNDING = 2e-15
+_BISECTIONS = 60  # halves the largest bracket to rounding
 _BINS_PER_SIGMA = 8
 _BINS_PER_RING = 5  # per sigma of the source, of radial profiles
 
@@ -62,7 +58,7 @@ def gain(u_obs: ArrayLike, alpha: float) -> NDArray[np.float64]:
     distance = np.abs(np.asarray(u_obs, dtype=float))
     total = np.zeros_like(distance)
     for low, high, sign in _branches(alpha):
-        ray = _invert(distance.ravel(), low, high, sign, alpha).reshape(distance.shape)
+        ray = _invert(distance, low, high, sign, alpha)
         first, last = sorted((_arrival(low, alpha), _arrival(high, alpha)))
         here = (distance >= first) & (distance <= last)
         slope = np.abs(1 + (1 - 2 * ray**2) * alpha * np.exp(-(ray**2)))
@@ -127,10 +123,10 @@ def axisymmetric_gain(distance: ArrayLike, alpha: float, source_size: float) -> 
     return CubicSpline(at, smooth)(radius)
 
 
-@numba.njit(cache=True, nogil=True)
-def _arrival(ray, alpha):
+def _arrival(ray: ArrayLike, alpha: float) -> NDArray:
     """u' where the ray from u arrives."""
-    return ray * (1 + alpha * math.exp(-(ray**2)))
+    ray = np.asarray(ray, dtype=float)
+    return ray * (1 + alpha * np.exp(-(ray**2)))
 
 
 def caustics(alpha: float) -> tuple[float, float]:
@@ -159,43 +155,19 @@ def _branches(alpha: float) -> list[tuple[float, float, int]]:
     return [(0.0, inner, 1), (inner, outer, -1), (outer, np.inf, 1)]
 
 
-@numba.njit(cache=True, nogil=True)
-def _invert(distance, low, high, direction, alpha):
+def _invert(
+    distance: NDArray, low: float, high: float, direction: int, alpha: float
+) -> NDArray[np.float64]:
     """The u on a branch whose rays arrive at `distance` >= 0; the nearer end when none does."""
-    result = np.empty_like(distance)
-    for n in range(len(distance)):
-        # rays are bent outwards, u' >= u, which bounds the last branch
-        far = max(distance[n], low) if np.isinf(high) else high
-        if direction * (_arrival(low, alpha) - distance[n]) >= 0:
-            result[n] = low
-        elif direction * (_arrival(far, alpha) - distance[n]) <= 0:
-            result[n] = far
-        else:
-            result[n] = _inside(distance[n], low, far, direction, alpha)
-    return result
-
-
-@numba.njit(cache=True, nogil=True)
-def _inside(distance, lower, upper, direction, alpha):
-    """The u between two whose rays arrive on either side of `distance`.
-
-    Newton's steps where they stay between the nearest such rays, else their middle.
-    """
-    ray = (lower + upper) / 2
-    for _ in range(_STEPS):
-        fading = alpha * math.exp(-(ray**2))
-        excess, slope = ray * (1 + fading) - distance, 1 + (1 - 2 * ray**2) * fading
-        if direction * excess > 0:
-            upper = ray
-        else:
-            lower = ray
-        new = ray - excess / slope if slope != 0 else lower
-        if not lower < new < upper:
-            new = (lower + upper) / 2
-        change, ray = abs(new - ray), new
-        if change <= _ROUNDING * ray:
-            break
-    return ray
+    lower = np.full_like(distance, low)
+    # rays are bent outwards, u' >= u, which bounds the last branch
+    upper = np.maximum(distance, low) if np.isinf(high) else np.full_like(distance, high)
+    for _ in range(_BISECTIONS):
+        middle = (lower + upper) / 2
+        beyond = direction * (_arrival(middle, alpha) - distance) > 0
+        upper = np.where(beyond, middle, upper)
+        lower = np.where(beyond, lower, middle)
+    return (lower + upper) / 2
 
 
 def _rays_within(edges: NDArray, alpha: float) -> NDArray[np.float64]:
