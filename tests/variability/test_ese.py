@@ -7,14 +7,17 @@ import pytest
 from scipy import stats
 
 from contimg.core.lens import smoothed_gain
-from contimg.variability.banks import Banks, make_banks
+from contimg.variability.banks import CLASSES, Banks, make_banks
 from contimg.variability.ese import Verdict
 from contimg.variability.evidence import (
     QUIET_SIGMA,
+    fit_templates,
     largest_window,
+    log_sum,
     make_series,
     quantile,
     weigh,
+    whitener,
 )
 from contimg.variability.noise import covariance, learn_priors, noise_grid
 from contimg.variability.options import VariabilityOptions
@@ -62,6 +65,23 @@ def test_evidence_of_a_template_by_integration(name, size):
     mean = (prior * density(bank.templates[:, 0])).mean(axis=1).sum() * step
     factor = found.classes[0].max() - bank.log_weight[0]
     assert factor == pytest.approx(np.log(mean / null), abs=0.15)
+
+
+def test_evidence_of_a_class_is_the_mean_over_its_templates():
+    """However many of them are left out for being too unlikely."""
+    change = 0.6 * (known_curves.lens_dip(TIMES, 22, 6, 0.5) - 1)
+    random = np.random.default_rng(8)
+    flux = 1 + change + 0.05 * random.normal(size=40)
+    series = make_series(TIMES, flux, np.full(40, 0.05))
+    banks = make_banks(TIMES, 3, 2.0, None)
+    noise = noise_grid(1.0, 39.0)[7]
+    found = weigh(series, lambda: banks, [noise]).classes[0]
+    white = whitener(series, noise).of(series.flux)
+    for c, name in enumerate(CLASSES):
+        bank = banks.of_class[name]
+        each = fit_templates(white, bank).log_factor
+        weight = bank.log_weight[:: 3 if bank.pairs else 1]
+        assert found[c] == pytest.approx(log_sum(each + weight), abs=1e-6)
 
 
 def test_a_window_that_stands_out():

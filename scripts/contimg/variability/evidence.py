@@ -236,13 +236,22 @@ def _fitted(tt, ty, t1, ones, mean, low, high, usual):
     """ln Bayes factors, amplitudes, their errors, means and their slopes (5, K)."""
     result = np.empty((5, len(tt)))
     for k in range(len(tt)):
-        square = max(tt[k] - t1[k] ** 2 / ones, _TINY)
-        b, s = (ty[k] - t1[k] * mean / ones) / square, 1 / math.sqrt(square)
-        level, slope = 1 + (mean - b * t1[k]) / ones, -t1[k] / ones
+        b, s, level = _solved(tt[k], ty[k], t1[k], 1 / ones, mean / ones)
         factor = _log_factor(b, s, max(level, MIN_MEAN), low[k], high[k], usual)
         result[0, k], result[1, k], result[2, k], result[3, k] = factor, b, s, level
-        result[4, k] = slope
+        result[4, k] = -t1[k] / ones
     return result
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _solved(tt, ty, t1, one, mean):
+    """Amplitude of a template, its error and the mean that goes with it, in medians.
+
+    `one` is 1 / 1'1, `mean` that without a template, less one.
+    """
+    error = 1 / math.sqrt(max(tt - t1 * t1 * one, _TINY))
+    amplitude = (ty - t1 * mean) * error * error
+    return amplitude, error, 1 + mean - amplitude * t1 * one
 
 
 def _sine_fit(dots: NDArray, ones: float, mean: float, bank: Bank) -> Fit:
@@ -301,16 +310,13 @@ def _log_factor(amplitude, error, mean, low, high, usual):
 def _sum_factors(tt, ty, t1, ones, mean, log_weight, low, high, usual):
     """ln of the weighted sum of Bayes factors, and the largest term's index."""
     top, total, which = -1e300, 0.0, 0
-    one, level = 1 / ones, mean / ones
     for k in range(len(tt)):
-        square = max(tt[k] - t1[k] * t1[k] * one, _TINY)
-        s = 1 / math.sqrt(square)
-        b = (ty[k] - t1[k] * level) * s * s
+        b, s, level = _solved(tt[k], ty[k], t1[k], 1 / ones, mean / ones)
         # a mean of likelihoods is at most the largest of them
-        if 0.5 * b * b * square + log_weight[k] < top - _LEFT_OUT:
+        if 0.5 * (b / s) ** 2 + log_weight[k] < top - _LEFT_OUT:
             continue
-        m = max(1 + level - b * t1[k] * one, MIN_MEAN)
-        value = _log_factor(b, s, m, low[k], high[k], usual) + log_weight[k]
+        factor = _log_factor(b, s, max(level, MIN_MEAN), low[k], high[k], usual)
+        value = factor + log_weight[k]
         if value > top:
             total, top, which = total * math.exp(top - value) + 1, value, k
         else:
